@@ -1,0 +1,406 @@
+"""Every value that moves through the program, in the order in which it moves.
+
+    h5ad ─▶ query ─▶ genes ─▶ method.embed ─▶ neighbors ─▶ labels ─▶ layout ─▶ MappingResult ─▶ export
+            Query   Aligned    Embedding      Neighbors  LabelTransfer Layout
+                    Cells
+
+All are frozen. n is the number of query cells, m of reference cells, g of genes, d of latent dimensions,
+k of neighbours. Arrays are numpy unless said; nothing here knows a file format, a network or a screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+BoolArray = NDArray[np.bool_]
+
+
+class ValueKind(StrEnum):
+    """What the numbers of an expression matrix are."""
+
+    COUNTS = "counts"          # non-negative integers
+    LOG1P = "log1p"            # log(1 + x), natural or base 2, of something non-negative
+    LINEAR = "linear"          # non-negative, not integer, not logged: CPM, TPM
+    SCALED = "scaled"          # negative values: z-scores, corrected residuals
+    EMPTY = "empty"            # no value above zero
+
+
+class GeneIds(StrEnum):
+    """How a file names its genes."""
+
+    SYMBOL = "gene symbols"
+    ENSEMBL = "Ensembl ids"
+    OTHER = "other names"
+
+
+class Rows(Protocol):
+    """A cells x genes matrix, on disk or in memory, that hands out row slices."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def __getitem__(self, rows: slice) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked file of cells, opened but not read: values are fetched by blocks of rows.
+
+    Attributes
+    ----------
+    name
+        What to call it on screens and in files.
+    path
+        The h5ad file; `None` for data handed over in memory.
+    matrix
+        The chosen expression values, n x genes of the file.
+    matrix_name
+        Where they lie: "X", "layers/counts", "raw/X".
+    kind
+        COUNTS, LOG1P or LINEAR; a query is never made of SCALED or EMPTY values.
+    log_base
+        Base of the logarithm when `kind` is LOG1P, else 0.
+    obs
+        One row a cell, as found.
+    var
+        One row a gene of `matrix`, as found.
+    notices
+        What was chosen or mended, one sentence each.
+    """
+
+    name: str
+    path: Path | None
+    matrix: Rows
+    matrix_name: str
+    kind: ValueKind
+    log_base: float
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    notices: tuple[str, ...] = ()
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, n."""
+        return self.matrix.shape[0]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the genes a method needs were found in a query.
+
+    Attributes
+    ----------
+    found, needed
+        Counts of genes.
+    share
+        found / needed.
+    weighted_share
+        The same, each gene weighted by its mean expression in the reference.
+    missing
+        Symbols of the genes not found, highest mean expression first.
+    """
+
+    found: int
+    needed: int
+    share: float
+    weighted_share: float
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GeneMatch:
+    """Which column of a query feeds which reference gene.
+
+    Attributes
+    ----------
+    selector
+        csr float32, genes of the query x genes of the reference; one 1 for each pair that meets, so that
+        `values @ selector` sums duplicates, fills missing genes with 0 and drops extra ones.
+    found
+        bool, one a reference gene.
+    ids
+        How the file names its genes.
+    column
+        Column of `var` that held the matching names; "" for the index.
+    species
+        "human", "mouse" or "unknown", as read from the names.
+    notices
+        What was mended, one sentence each.
+    """
+
+    selector: sparse.csr_matrix
+    found: BoolArray
+    ids: GeneIds
+    column: str
+    species: str
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AlignedCells:
+    """Cells over a reference's genes, in the reference's order, on a linear scale.
+
+    Attributes
+    ----------
+    values
+        csr float32, n x g, non-negative: counts where `is_counts`, else expression on the scale of CP10k.
+    totals
+        float32 (n,), the sum over *all* genes of the file, which normalisation divides by.
+    is_counts
+        Whether `values` are integers counted in an experiment.
+    """
+
+    values: sparse.csr_matrix
+    totals: FloatArray
+    is_counts: bool
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, n."""
+        return self.values.shape[0]
+
+    def log1p(self, target: float = 1e4) -> sparse.csr_matrix:
+        """log(1 + values / total * target), csr float32 of the same shape and sparsity."""
+        scale = target / np.maximum(self.totals, 1e-12)
+        per_value = np.repeat(scale.astype(np.float32), np.diff(self.values.indptr))
+        data = np.log1p(self.values.data * per_value)
+        return sparse.csr_matrix((data, self.values.indices, self.values.indptr), shape=self.values.shape)
+
+    def rows(self, which: slice | NDArray[Any]) -> AlignedCells:
+        """Some of the cells."""
+        return AlignedCells(self.values[which], self.totals[which], self.is_counts)
+
+    def genes(self, which: NDArray[Any]) -> AlignedCells:
+        """Some of the genes; totals still count all of them."""
+        return AlignedCells(sparse.csr_matrix(self.values[:, which]), self.totals, self.is_counts)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Cells in a method's latent space.
+
+    Attributes
+    ----------
+    values
+        float32, n x d.
+    scores
+        The method's own class probabilities by label level, float32 n x classes, where it has any.
+    """
+
+    values: FloatArray
+    scores: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest reference cells of each query cell.
+
+    Attributes
+    ----------
+    indices
+        int32, n x k, rows of the reference, nearest first.
+    similarity
+        float32, n x k, cosine similarity.
+    """
+
+    indices: IntArray
+    similarity: FloatArray
+
+
+@dataclass(frozen=True)
+class LevelLabels:
+    """What the cells are, at one label level.
+
+    Attributes
+    ----------
+    level
+        Column of the reference's obs, e.g. "cell_type".
+    classes
+        The labels a cell can get.
+    codes
+        int32 (n,), position in `classes` of the best label.
+    probabilities
+        float32, n x classes, rows sum to 1, calibrated on held-out reference batches.
+    confidence
+        float32 (n,) in [0, 1]: probability of the best label.
+    disagreement
+        float32 (n,) in [0, 1]: normalised entropy of the neighbours' votes. Says that neighbours differ.
+    novelty
+        float32 (n,) in [0, 1]: 1 - conformal p-value. 0.99 means farther from its label than 99 % of the
+        reference's own held-out cells. Says that nothing like it is near.
+    unknown
+        bool (n,): too novel or too little confidence to carry a label.
+    """
+
+    level: str
+    classes: tuple[str, ...]
+    codes: IntArray
+    probabilities: FloatArray
+    confidence: FloatArray
+    disagreement: FloatArray
+    novelty: FloatArray
+    unknown: BoolArray
+
+    @property
+    def labels(self) -> NDArray[np.object_]:
+        """The best label of each cell, as text (n,)."""
+        return np.array(self.classes, dtype=object)[self.codes]
+
+
+@dataclass(frozen=True)
+class LabelTransfer:
+    """Labels at every level, in the order in which the reference's builder named them."""
+
+    levels: tuple[LevelLabels, ...]
+
+    @property
+    def first(self) -> LevelLabels:
+        """The level that tables and the csv speak of."""
+        return self.levels[0]
+
+    def level(self, name: str) -> LevelLabels:
+        """The labels at the level called `name`."""
+        return next(level for level in self.levels if level.level == name)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a result came about; written into every file that leaves the program.
+
+    Attributes
+    ----------
+    seconds
+        Wall-clock seconds a step, in order.
+    """
+
+    query: str
+    reference: str
+    reference_checksum: str
+    method: str
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seed: int
+    device: str
+    created: str
+    matrix: str
+    value_kind: str
+    coverage: Coverage
+    seconds: Mapping[str, float]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MappingResult:
+    """A query mapped onto a reference by one method.
+
+    Attributes
+    ----------
+    obs
+        The query's own obs, as found; its index names the cells.
+    embedding
+        float32, n x d.
+    layout
+        float32, n x 2, in the reference's own frame.
+    neighbors
+        Nearest reference cells; `None` in a result read back from a file that does not keep them.
+    """
+
+    obs: pd.DataFrame
+    method: str
+    embedding: FloatArray
+    neighbors: Neighbors | None
+    labels: LabelTransfer
+    layout: FloatArray
+    provenance: Provenance
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, n."""
+        return len(self.obs)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The genes behind an answer.
+
+    Attributes
+    ----------
+    genes
+        Symbols (g,), in the method's order.
+    scores
+        float32 (g,), signed: positive genes speak for `toward`.
+    toward
+        What they speak for, e.g. a label.
+    measure
+        How they were computed, in a few words.
+    error
+        Completeness error of the explanation: what the scores fail to account for, relative to what they
+        should sum to; NaN where a measure has no such identity.
+    """
+
+    genes: NDArray[np.object_]
+    scores: FloatArray
+    toward: str
+    measure: str
+    error: float
+
+    def top(self, n: int = 20) -> pd.DataFrame:
+        """The n genes that speak most for `toward`: columns gene, score."""
+        order = np.argsort(-self.scores, kind="stable")[:n]
+        return pd.DataFrame({"gene": self.genes[order], "score": self.scores[order]})
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference bundle, opened. Arrays of its methods stay on disk until asked for.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    card
+        Title, organism, label levels, batch and sample column, methods with their scores, origin, licence.
+    genes
+        symbol, ensembl, mean_expression (mean CP10k); the order is the contract.
+    obs
+        One row a reference cell.
+    checksum
+        sha256 over the bundle's files.
+    """
+
+    folder: Path
+    card: Mapping[str, Any]
+    genes: pd.DataFrame
+    obs: pd.DataFrame
+    checksum: str
+
+    @property
+    def title(self) -> str:
+        """What to call it on screens."""
+        return str(self.card["title"])
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Label columns, the main one first."""
+        return tuple(self.card["labels"])
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods trained on these cells."""
+        return tuple(self.card["methods"])
+
+    @property
+    def n_cells(self) -> int:
+        """Number of reference cells, m."""
+        return len(self.obs)

@@ -1,0 +1,61 @@
+"""Names of AnnData columns, of the files in a reference and of the files in a result. No other file spells them."""
+
+# obs of a result
+PREDICTED = "predicted_{level}"
+CONFIDENCE = "confidence_{level}"
+NOVELTY = "novelty"
+IS_UNKNOWN = "is_unknown"
+
+# obsm and uns of a result
+EMBEDDING = "X_{method}"
+LAYOUT = "X_umap"
+LAYOUT_OWN = "X_umap_own"
+PROBABILITIES = "probabilities_{level}"
+PROVENANCE = "atlas_explorer"
+
+# columns of the predictions table
+CSV_COLUMNS = ("cell_id", "label", "confidence", "novelty", "unknown")
+
+# genes.csv of a reference
+SYMBOL = "symbol"
+ENSEMBL = "ensembl"
+MEAN = "mean_expression"
+
+# files of a reference bundle
+CARD_FILE = "card.json"
+GENES_FILE = "genes.csv"
+CELLS_FILE = "cells.h5ad"
+METHODS_FOLDER = "methods"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+EMBEDDING_FILE = "embedding.npy"
+LAYOUT_FILE = "layout.npy"
+HEADS_FILE = "heads.safetensors"
+CALIBRATION_FILE = "calibration.json"
+
+# files of a mapping job's result folder
+RESULT_FILE = "result.h5ad"
+PREDICTIONS_FILE = "predictions.csv"
+EXPRESSION_FILE = "expression.h5"
+
+UNKNOWN = "unknown"
+
+
+def predicted(level: str) -> str:
+    """Column of the predicted label at one label level."""
+    return PREDICTED.format(level=level)
+
+
+def confidence(level: str) -> str:
+    """Column of the confidence at one label level."""
+    return CONFIDENCE.format(level=level)
+
+
+def embedding(method: str) -> str:
+    """obsm key of a method's embedding."""
+    return EMBEDDING.format(method=method)
+
+
+def probabilities(level: str) -> str:
+    """obsm key of the all-class probabilities at one label level."""
+    return PROBABILITIES.format(level=level)
