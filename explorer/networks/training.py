@@ -1,0 +1,125 @@
+"""The one training loop: schedule, early stop, progress, cancel. Knows steps and losses, not methods."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from explorer.progress import Progress
+
+Schedule = Callable[[int, int, int], float]
+
+
+def warmup_cosine(step: int, steps: int, _epoch: int, warmup: float = 0.05, floor: float = 0.01) -> float:
+    """Share of the full learning rate: linear over the first 5 % of steps, then a cosine down to 1 %."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    done = (step - rise) / max(1, steps - rise)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def decay_per_epoch(factor: float) -> Schedule:
+    """Share of the full learning rate that shrinks by `factor` after every epoch."""
+    return lambda _step, _steps, epoch: factor**epoch
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What happened in a training run.
+
+    Attributes
+    ----------
+    epochs
+        Epochs run.
+    steps
+        Optimiser steps taken.
+    losses
+        Mean training loss of each epoch.
+    checks
+        Validation loss of each epoch, empty without validation.
+    """
+
+    epochs: int
+    steps: int
+    losses: tuple[float, ...]
+    checks: tuple[float, ...]
+
+
+def train(
+    network: nn.Module,
+    epoch_batches: Callable[[int], list[NDArray[np.int64]]],
+    loss_of: Callable[[Tensor], Tensor],
+    *,
+    epochs: int,
+    lr: float,
+    schedule: Schedule,
+    progress: Progress,
+    check: Callable[[], float] | None = None,
+    patience: int = 3,
+    weight_decay: float = 0.0,
+) -> TrainingLog:
+    """Train `network` in place with Adam.
+
+    Parameters
+    ----------
+    epoch_batches
+        Gives the minibatches (cell indices) of epoch e.
+    loss_of
+        Loss of one minibatch, from int64 cell indices.
+    epochs, lr, schedule, weight_decay
+        The schedule scales `lr` by (step, steps in all, epoch).
+    check
+        Label-free validation loss; training stops when it has not improved for `patience` epochs,
+        and the best weights are kept.
+
+    Raises
+    ------
+    Cancelled
+        From `progress`, between two steps.
+    """
+    device = next(network.parameters()).device
+    optimizer = torch.optim.Adam(_trainable(network), lr=lr, weight_decay=weight_decay, fused=True)
+    losses: list[float] = []
+    checks: list[float] = []
+    best: tuple[float, dict[str, Tensor]] | None = None
+    step = 0
+    for epoch in range(epochs):
+        network.train()
+        minibatches = epoch_batches(epoch)
+        steps = len(minibatches) * epochs
+        total = 0.0
+        for i, minibatch in enumerate(minibatches):
+            progress((epoch + i / len(minibatches)) / epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * schedule(step, steps, epoch)
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(torch.as_tensor(minibatch, device=device))
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach())
+            step += 1
+        losses.append(total / max(1, len(minibatches)))
+        if check is not None:
+            network.eval()
+            checks.append(check())
+            if best is None or checks[-1] < best[0]:
+                best = (checks[-1], copy.deepcopy(network.state_dict()))
+            elif len(checks) - 1 - int(np.argmin(checks)) >= patience:
+                break
+    if best is not None:
+        network.load_state_dict(best[1])
+    network.eval()
+    progress(1.0)
+    return TrainingLog(len(losses), step, tuple(losses), tuple(checks))
+
+
+def _trainable(network: nn.Module) -> Iterable[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
