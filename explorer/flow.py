@@ -137,6 +137,8 @@ class GeneMatch:
         "human", "mouse" or "unknown", as read from the names.
     notices
         What was mended, one sentence each.
+    unmatched
+        The first names of the file that met no reference gene.
     """
 
     selector: sparse.csr_matrix
@@ -145,6 +147,7 @@ class GeneMatch:
     column: str
     species: str
     notices: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

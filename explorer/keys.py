@@ -9,8 +9,9 @@ IS_UNKNOWN = "is_unknown"
 # obsm and uns of a result
 EMBEDDING = "X_{method}"
 LAYOUT = "X_umap"
-LAYOUT_OWN = "X_umap_own"
 PROBABILITIES = "probabilities_{level}"
+DOUBT = "doubt_{level}"        # columns disagreement, novelty, unknown
+OWN = "{name}_own"             # what the query had under a name that the result needs
 PROVENANCE = "atlas_explorer"
 
 # columns of the predictions table
@@ -20,6 +21,9 @@ CSV_COLUMNS = ("cell_id", "label", "confidence", "novelty", "unknown")
 SYMBOL = "symbol"
 ENSEMBL = "ensembl"
 MEAN = "mean_expression"
+
+# obs of a reference: sum of all counts of a cell, which normalisation divides by
+TOTALS = "total_counts"
 
 # files of a reference bundle
 CARD_FILE = "card.json"
@@ -59,3 +63,13 @@ def embedding(method: str) -> str:
 def probabilities(level: str) -> str:
     """obsm key of the all-class probabilities at one label level."""
     return PROBABILITIES.format(level=level)
+
+
+def doubt(level: str) -> str:
+    """obsm key of disagreement, novelty and unknown at one label level."""
+    return DOUBT.format(level=level)
+
+
+def own(name: str) -> str:
+    """Name under which the query's own column or embedding is kept when the result needs its name."""
+    return OWN.format(name=name)

@@ -1,0 +1,202 @@
+"""What the numbers of an expression matrix are, and how they come to a linear scale.
+
+Knows values, not files. A kind is told from a sample of cells; each block of cells is then held to it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from explorer.errors import ValuesProblem
+from explorer.flow import FloatArray, ValueKind
+
+CP10K = 1e4
+_BASES = (np.e, 2.0)
+# ln(1e6) = 13.8: a natural logarithm of counts per million cannot be larger, one of base 2 can (19.9).
+_LARGEST_NATURAL = float(np.log1p(1e6))
+_LARGEST_LOG = float(np.log2(1 + 1e6)) + 1
+
+_NAMES = {
+    ValueKind.COUNTS: "counts",
+    ValueKind.LOG1P: "log-normalised values",
+    ValueKind.LINEAR: "normalised values without logarithm",
+    ValueKind.SCALED: "scaled values",
+    ValueKind.EMPTY: "no value above zero",
+}
+
+
+def kind_in_words(kind: ValueKind) -> str:
+    """What a kind is called in a sentence."""
+    return _NAMES[kind]
+
+
+def tell_kind(sample: sparse.csr_matrix) -> tuple[ValueKind, float, bool]:
+    """Tell what kind of values a sample of cells holds.
+
+    Parameters
+    ----------
+    sample
+        Cells x all genes of the matrix, any number type.
+
+    Returns
+    -------
+    kind
+        What the values are. Integers are counts even where some are negative or missing: `check_values`
+        then says how many.
+    base
+        Base of the logarithm for LOG1P, else 0.
+    sure
+        False where the base is a guess.
+    """
+    sample = _finite(sample)
+    values = sample.data
+    if not values.size:
+        return ValueKind.EMPTY, 0.0, True
+    if _integers(values):
+        return (ValueKind.COUNTS if values.max() > 0 else ValueKind.EMPTY), 0.0, True
+    if values.min() < 0:
+        return ValueKind.SCALED, 0.0, True
+    by_units = _by_units(sample)
+    if by_units is not None:
+        return (*by_units, True)
+    by_sums = _by_row_sums(sample)
+    if by_sums is not None:
+        return (*by_sums, True)
+    if values.max() > _LARGEST_LOG:
+        return ValueKind.LINEAR, 0.0, True
+    base = 2.0 if values.max() > _LARGEST_NATURAL else float(np.e)
+    return ValueKind.LOG1P, base, base == 2.0
+
+
+def _finite(sample: sparse.csr_matrix) -> sparse.csr_matrix:
+    data = np.where(np.isfinite(sample.data), sample.data, 0).astype(np.float64)
+    kept = sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape)
+    kept.eliminate_zeros()
+    return kept
+
+
+def _integers(values: NDArray[np.floating]) -> bool:
+    return bool(np.all(np.abs(values - np.rint(values)) < 1e-6))
+
+
+def _undone(values: NDArray[np.floating], base: float) -> NDArray[np.floating]:
+    """Values before the logarithm; base 0 stands for no logarithm."""
+    return values if base == 0 else np.expm1(values * np.log(base))
+
+
+def _by_units(sample: sparse.csr_matrix) -> tuple[ValueKind, float] | None:
+    """Tell normalised counts by what one molecule is worth.
+
+    Within a cell, normalised counts are whole multiples of the smallest one. The multiples appear only once
+    the right logarithm is undone, and they appear even if most genes have been dropped.
+    """
+    shares = {base: _share_of_unit_cells(sample, base) for base in (0.0, *_BASES)}
+    best = max(shares, key=lambda base: shares[base])
+    if shares[best] < 0.5:
+        return None
+    return (ValueKind.LINEAR, 0.0) if best == 0 else (ValueKind.LOG1P, float(best))
+
+
+def _share_of_unit_cells(sample: sparse.csr_matrix, base: float) -> float:
+    """Share of cells whose values are whole multiples of their smallest one."""
+    with np.errstate(over="ignore"):
+        values = _undone(sample.data, base)
+    filled = np.diff(sample.indptr) > 0
+    unit = np.minimum.reduceat(values, sample.indptr[:-1][filled])
+    cell = np.repeat(np.arange(filled.sum()), np.diff(sample.indptr)[filled])
+    multiple = values / unit[cell]
+    # Above 20 a rounding error in the file could pass for a fraction; near 1 everything is a multiple.
+    telling = (multiple > 1.5) & (multiple < 20.5)
+    whole = telling & (np.abs(multiple - np.rint(multiple)) < 0.05)
+    n_telling = np.bincount(cell[telling], minlength=filled.sum())
+    n_whole = np.bincount(cell[whole], minlength=filled.sum())
+    judged = n_telling >= 5
+    return float((n_whole[judged] > 0.9 * n_telling[judged]).mean()) if judged.any() else 0.0
+
+
+def _by_row_sums(sample: sparse.csr_matrix) -> tuple[ValueKind, float] | None:
+    """Tell normalised values by their sum, which is the same in every cell if all genes are there."""
+    spread = {}
+    for base in (0.0, *_BASES):
+        with np.errstate(over="ignore"):
+            undone = sparse.csr_matrix((_undone(sample.data, base), sample.indices, sample.indptr), shape=sample.shape)
+        sums = np.asarray(undone.sum(axis=1)).ravel()
+        sums = sums[sums > 0]
+        spread[base] = float(sums.std() / sums.mean()) if len(sums) > 1 and np.isfinite(sums).all() else np.inf
+    best = min(spread, key=lambda base: spread[base])
+    if spread[best] > 0.05:
+        return None
+    return (ValueKind.LINEAR, 0.0) if best == 0 else (ValueKind.LOG1P, float(best))
+
+
+def check_values(block: sparse.csr_matrix, kind: ValueKind, where: str, cells: pd.Index, genes: pd.Index) -> None:
+    """Hold a block of cells to the kind that the sample told.
+
+    Parameters
+    ----------
+    block
+        Cells x genes, as stored.
+    where
+        Name of the matrix.
+    cells, genes
+        Names of its rows and columns.
+
+    Raises
+    ------
+    ValuesProblem
+        If values are missing, infinite, negative, or of another kind; it says how many and where the first is.
+    """
+    data = block.data
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        _refuse(block, ~np.isfinite(data), where, cells, genes, "are no numbers (NaN or infinite)",
+                "Replace them, or drop these cells or genes, and save the file again.")  # fmt: skip
+    if data.dtype.kind in "if" and data.size and data.min() < 0:
+        _refuse(block, data < 0, where, cells, genes, "are negative, which expression cannot be",
+                "Choose another matrix of the file, or save the raw counts in layers['counts'].")  # fmt: skip
+    if kind is ValueKind.COUNTS and data.dtype.kind == "f" and not _integers(data):
+        _refuse(block, np.abs(data - np.rint(data)) >= 1e-6, where, cells, genes,
+                "are fractions, while the rest are counts", "Were samples of two kinds joined? Save counts "
+                "of all cells.")  # fmt: skip
+    if kind is ValueKind.LOG1P and data.size and data.max() > 4 * _LARGEST_LOG:
+        _refuse(block, data > 4 * _LARGEST_LOG, where, cells, genes, "are too large to be logarithms, as the rest are",
+                "Were samples of two kinds joined? Save counts of all cells.")  # fmt: skip
+
+
+def _refuse(block: sparse.csr_matrix, bad: NDArray[np.bool_], where: str, cells: pd.Index, genes: pd.Index,
+            fault: str, remedy: str) -> None:  # fmt: skip
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))[bad]
+    gene = genes[block.indices[bad][0]]
+    raise ValuesProblem(
+        f"{bad.sum():,} value(s) of {where} in {len(np.unique(rows)):,} cell(s) {fault}; "
+        f"the first is in cell {cells[rows[0]]!r}, gene {gene!r}. {remedy}"
+    )
+
+
+def to_linear(block: sparse.csr_matrix, kind: ValueKind, base: float) -> tuple[sparse.csr_matrix, FloatArray]:
+    """Bring a block to a linear scale; a logarithm is undone, never taken.
+
+    Parameters
+    ----------
+    block
+        Cells x genes, checked by `check_values`.
+    kind, base
+        What its values are.
+
+    Returns
+    -------
+    values
+        csr float32: counts as they are; log1p and linear values on the scale of CP10k.
+    totals
+        float32 (cells,): sum over all genes; 0 for an empty cell.
+    """
+    data = block.data.astype(np.float64 if kind is ValueKind.LOG1P else np.float32)
+    values = sparse.csr_matrix((_undone(data, base), block.indices, block.indptr), shape=block.shape)
+    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    if kind is not ValueKind.COUNTS:
+        scale = CP10K / np.where(totals > 0, totals, CP10K)
+        values.data = values.data * np.repeat(scale, np.diff(values.indptr))
+        totals = np.where(totals > 0, CP10K, 0.0)
+    return values.astype(np.float32), totals.astype(np.float32)
