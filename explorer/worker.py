@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import faulthandler
 import importlib
 import logging
 import os
@@ -231,6 +232,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--run", default=MAPPING, help="module:function that does a job's work")
     options = parser.parse_args()
+    faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
     threading.Thread(target=_end_with_server, daemon=True).start()
     _volunteer_for_oom()

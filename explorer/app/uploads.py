@@ -264,6 +264,9 @@ class UploadHandler(RequestHandler):
             self._refused = refusal
         except OptionsProblem as problem:
             self._refused = UploadError(HTTPStatus.BAD_REQUEST, str(problem))
+        except FileNotFoundError:
+            gone = "This upload was cancelled. Drop the file again."
+            self._refused = UploadError(HTTPStatus.CONFLICT, gone)
         except OSError as problem:
             log.exception("an upload could not be written")
             full = problem.errno == errno.ENOSPC
