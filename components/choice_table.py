@@ -1,0 +1,140 @@
+"""A table in which a row can be chosen or opened. Knows columns and rows of text, not what they mean."""
+
+from __future__ import annotations
+
+import param
+from panel.custom import JSComponent
+
+
+class ChoiceTable(JSComponent):
+    """Rows of text, one of which is chosen; every cell is shown as text, never as HTML.
+
+    Parameters
+    ----------
+    columns
+        One dict a column: `key`, `label`, and optionally `align` ("right" for numbers) and `width` (CSS).
+    rows
+        One dict a row: `id`, a value for each column key, and optionally `note` (a second, smaller line in the
+        first column) and `disabled` (a reason, shown on hover).
+    value
+        `id` of the chosen row; "" for none.
+    radio
+        Whether rows carry a round mark, because one of them is to be chosen; else a row is simply opened.
+    action
+        Label of a button at the end of each row; "" for none. Pressing it raises `acted` with the row's id.
+    """
+
+    columns = param.List(default=[], item_type=dict)
+    rows = param.List(default=[], item_type=dict)
+    value = param.String(default="")
+    radio = param.Boolean(default=True)
+    action = param.String(default="")
+    acted = param.Dict(default={})
+
+    _esm = """
+    export function render({model}) {
+      const table = document.createElement("table");
+
+      const cell = (tag, text, column) => {
+        const element = document.createElement(tag);
+        element.textContent = text ?? "";
+        if (column.align) element.style.textAlign = column.align;
+        if (column.width) element.style.width = column.width;
+        return element;
+      };
+
+      const choose = (row) => { if (!row.disabled) model.value = row.id; };
+
+      const line = (row) => {
+        const tr = document.createElement("tr");
+        tr.dataset.id = row.id;
+        tr.tabIndex = row.disabled ? -1 : 0;
+        tr.setAttribute("role", model.radio ? "radio" : "link");
+        tr.setAttribute("aria-checked", String(row.id === model.value));
+        tr.className = (row.id === model.value ? "chosen " : "") + (row.disabled ? "disabled" : "");
+        if (row.disabled) tr.title = row.disabled;
+        if (model.radio) {
+          const mark = document.createElement("td");
+          mark.className = "mark";
+          mark.append(document.createElement("i"));
+          tr.append(mark);
+        }
+        model.columns.forEach((column, i) => {
+          const td = cell("td", row[column.key], column);
+          if (i === 0 && row.note) {
+            const note = document.createElement("div");
+            note.className = "note";
+            note.textContent = row.note;
+            td.append(note);
+          }
+          tr.append(td);
+        });
+        if (model.action) {
+          const td = document.createElement("td");
+          td.className = "action";
+          const button = document.createElement("button");
+          button.type = "button";
+          button.textContent = model.action;
+          button.setAttribute("aria-label", `${model.action} ${row[model.columns[0].key]}`);
+          button.addEventListener("click", (event) => {
+            event.stopPropagation();
+            model.acted = {id: row.id, at: Date.now()};
+          });
+          td.append(button);
+          tr.append(td);
+        }
+        tr.addEventListener("click", () => choose(row));
+        tr.addEventListener("keydown", (event) => {
+          if (event.target === tr && (event.key === "Enter" || event.key === " ")) {
+            choose(row);
+            event.preventDefault();
+          }
+        });
+        return tr;
+      };
+
+      const draw = () => {
+        const head = document.createElement("tr");
+        if (model.radio) head.append(document.createElement("th"));
+        model.columns.forEach((column) => head.append(cell("th", column.label, column)));
+        if (model.action) head.append(document.createElement("th"));
+        const thead = document.createElement("thead");
+        thead.append(head);
+        const tbody = document.createElement("tbody");
+        if (model.radio) tbody.setAttribute("role", "radiogroup");
+        tbody.append(...model.rows.map(line));
+        table.replaceChildren(thead, tbody);
+      };
+
+      for (const name of ["columns", "rows", "value", "radio", "action"]) model.on(name, draw);
+      draw();
+      return table;
+    }
+    """
+
+    _stylesheets = [
+        """
+        :host { overflow-x: auto; }
+        table { font-family: Roboto, system-ui, sans-serif; border-collapse: collapse; width: 100%; font-size: 13px; color: var(--ax-ink); }
+        th { text-align: left; font-weight: 500; font-size: 12px; color: var(--ax-soft);
+             padding: 6px 10px; border-bottom: 1px solid var(--ax-line); white-space: nowrap; }
+        td { padding: 7px 10px; border-bottom: 1px solid var(--ax-line); vertical-align: top;
+             font-variant-numeric: tabular-nums; }
+        tbody tr { cursor: pointer; }
+        tbody tr:hover td { background: var(--ax-raised); }
+        tbody tr.chosen td { background: var(--ax-tint); }
+        tbody tr.disabled { cursor: default; color: var(--ax-soft); }
+        tr:focus-visible { outline: 2px solid var(--ax-accent); outline-offset: -2px; }
+        .note { font-size: 12px; color: var(--ax-soft); margin-top: 2px; line-height: 1.4; }
+        .mark { width: 18px; padding-right: 0; }
+        .mark i { display: block; width: 14px; height: 14px; margin-top: 1px; border-radius: 50%; box-sizing: border-box;
+                  border: 2px solid var(--ax-soft); }
+        .chosen .mark i { border: 5px solid var(--ax-accent); }
+        .disabled .mark i { opacity: 0.4; }
+        .action { text-align: right; padding: 3px 8px; }
+        .action button { font: inherit; font-size: 12px; border: 0; background: none; cursor: pointer; padding: 4px 8px;
+                         border-radius: 4px; color: var(--ax-soft); }
+        .action button:hover { background: var(--ax-tint);
+                               color: var(--ax-error); }
+        """
+    ]

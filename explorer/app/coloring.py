@@ -1,0 +1,134 @@
+"""What colours the cells: from a choice on the screen to a colouring that map, legend and figure share.
+
+Pure functions of what was opened, so that screens and files cannot disagree. Knows no widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from components.coloring import Categories, Coloring, Values
+from components.theme import MISSING_COLOR, category_colors
+from explorer import keys
+from explorer.app.library import Outcome
+from explorer.errors import OptionsProblem
+from explorer.export import read_gene_values
+from explorer.flow import Reference
+from explorer.reference import read_gene
+
+KINDS = ("label", "confidence", "novelty", "column", "gene")
+MOST_CATEGORIES = 236
+"""More categories than this cannot be told apart on any screen."""
+
+
+@dataclass(frozen=True)
+class ColorBy:
+    """What a person chose to colour by.
+
+    Attributes
+    ----------
+    kind
+        One of `KINDS`.
+    name
+        The obs column or the gene; empty for the other kinds.
+    """
+
+    kind: str
+    name: str = ""
+
+
+def label_colors(reference: Reference, level: str) -> dict[str, str]:
+    """The one colour of each label of a level, for every screen and figure."""
+    known = reference.card.get("colors", {}).get(level, {})
+    names = tuple(known) or tuple(sorted(set(reference.obs[level].dropna().astype(str))))
+    return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
+
+
+def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    """Colour the cells of a query.
+
+    Parameters
+    ----------
+    level
+        Label level that labels and confidence speak of.
+    known
+        Colours of the labels of `level`; a column of the query that uses the same names gets the same colours.
+
+    Raises
+    ------
+    OptionsProblem
+        If the column does not exist, or holds more categories than can be told apart.
+    AtlasError
+        If the gene cannot be read.
+    """
+    labels = outcome.result.labels.level(level)
+    if by.kind == "confidence":
+        return Values(labels.confidence, f"Confidence, {level}", limits=(0.0, 1.0), order="low on top")
+    if by.kind == "novelty":
+        return Values(labels.novelty, "Novelty", limits=(0.0, 1.0))
+    if by.kind == "gene":
+        return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
+    if by.kind == "column":
+        return _column(outcome.result.obs, by.name, known)
+    names = (*labels.classes, keys.UNKNOWN)
+    codes = np.where(labels.unknown, len(labels.classes), labels.codes).astype(np.int32)
+    return Categories(codes, names, category_colors(names, known), f"Predicted {level}")
+
+
+def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    """Colour the cells of a reference by a column of its own, a gene, or else its labels.
+
+    Raises
+    ------
+    OptionsProblem, ReferenceProblem
+        If it has no such column or gene.
+    """
+    if by.kind == "gene":
+        return _gene(by.name, read_gene(reference, by.name))
+    return _column(reference.obs, by.name if by.kind == "column" else level, known)
+
+
+def _gene(name: str, values: np.ndarray) -> Values:
+    return Values(values, f"{name}, log1p CP10k", zeros_grey=True)
+
+
+def _column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:
+    if name not in obs.columns:
+        raise OptionsProblem(f"There is no column {name!r} among these cells. Choose another one to colour by.")
+    column = obs[name]
+    if is_measured(column):
+        return Values(column.to_numpy(np.float32, na_value=np.nan), name)
+    named = column.astype("category").cat.remove_unused_categories().cat
+    names = tuple(str(category) for category in named.categories)
+    if len(names) > MOST_CATEGORIES:
+        raise OptionsProblem(
+            f"{name!r} has {len(names):,} different values; at most {MOST_CATEGORIES} can be told apart by colour. "
+            "Choose another column."
+        )
+    return Categories(named.codes.to_numpy(np.int32), names, category_colors(names, known), name)
+
+
+def is_measured(column: pd.Series) -> bool:
+    """Whether a column holds measurements, which get a colour scale, not names, which get a colour each."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def usable_columns(obs: pd.DataFrame) -> list[str]:
+    """Columns that can colour cells: measurements, and names that are few enough to tell apart."""
+    return [
+        str(name) for name in obs.columns
+        if is_measured(obs[name]) or 1 <= obs[name].nunique() <= MOST_CATEGORIES
+    ]  # fmt: skip
+
+
+def text_of(coloring: Coloring, row: int) -> str:
+    """What one cell carries, as plain text."""
+    if isinstance(coloring, Categories):
+        code = int(coloring.codes[row])
+        return coloring.names[code] if code >= 0 else "no value"
+    value = float(coloring.values[row])
+    return "no value" if np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,188 @@
+"""The page: the steps across the top, the view in front, the address, and the pulse that reads the job's record."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from components.steps import Steps
+from explorer.app import library, look
+from explorer.app.session import STEPS, Session
+from explorer.app.status import Phase
+from explorer.app.views import VIEWS
+from explorer.app.views.base import View
+from explorer.jobs import JobState
+from explorer.settings import settings
+
+PULSE_MS = 700
+TITLES = {"home": "Home", "data": "Data", "map": "Map", "explore": "Explore", "export": "Export"}
+
+pn.extension(notifications=False)
+
+
+class Shell:
+    """One tab of the app.
+
+    Attributes
+    ----------
+    page
+        What is served.
+    session
+        The person's choices.
+    """
+
+    def __init__(self) -> None:
+        self.session = Session()
+        self._views: dict[str, View] = {}
+        self._steps = Steps(steps=self._told(), active=self.session.step)
+        self._project = look.html(sizing_mode="fixed", width=200, height=20, align="center", margin=(0, 12, 0, 0))
+        self._machine = look.html(sizing_mode="fixed", width=150, height=24, align="center")
+        self._body = pn.Column(sizing_mode="stretch_both", margin=0)
+        self.page = pmui.Page(
+            main=[self._body],
+            header=[self._header()],
+            theme_config=look.MATERIAL,
+            raw_css=[look.page_css()],
+            favicon=look.LOGO,
+            sx=_PAGE_SX,
+            busy_indicator=None,
+        )
+        self.page.jscallback(
+            dark_theme="document.documentElement.dataset.theme = cb_obj.data.dark_theme ? 'dark' : 'light'"
+        )
+        self._steps.param.watch(self._go, "active")
+        self.session.param.watch(self._show, "step")
+        self.session.param.watch(self._tell, ["step", "status", "project", "preflight", "job", "outcome", "reference"])
+        self.session.param.watch(self._write_address, ["step", "project"])
+        self._pulse: Any = None
+        if pn.state.curdoc is not None:
+            pn.state.onload(self._start)
+            pn.state.on_session_destroyed(self._destroy)
+
+    def _header(self) -> pn.viewable.Viewable:
+        logo = look.LOGO.read_text(encoding="utf-8")
+        brand = look.html(
+            f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode="fixed", width=158, height=48
+        )
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, margin=0, height=48,
+                      sizing_mode="stretch_width")  # fmt: skip
+
+    # beginning and end
+
+    async def _start(self) -> None:
+        """Take up what the address names, or begin at Home."""
+        asked = parse_qs((pn.state.location.search or "").lstrip("?"))
+        project, step = (asked.get(key, [""])[0] for key in ("project", "step"))
+        if project:
+            await self.session.resume(project, step)
+        if self.session.reference is None:
+            await self.session.choose_reference(settings().references[0])
+            if not project and step in STEPS:
+                self.session.step = step
+        self._show()
+        self._pulse = pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
+
+    def _destroy(self, _: Any) -> None:
+        for view in self._views.values():
+            view.destroy()
+        self._views.clear()
+
+    async def _beat(self) -> None:
+        """Read the durable records: this project's job, and how much is queued on this machine."""
+        if self.session.is_mapping or self.session.outcome is None:
+            await self.session.poll()
+        self._tell_machine()
+
+    # steps and views
+
+    def _go(self, event: param.parameterized.Event) -> None:
+        self.session.step = event.new
+
+    def _show(self, *_: Any) -> None:
+        step = self.session.step
+        self._steps.active = step
+        if step not in self._views:
+            self._views[step] = VIEWS[step](self.session)
+        self._body.objects = [self._views[step].panel]
+        self.session.save()
+
+    def _told(self) -> list[dict[str, str]]:
+        told = step_states(self.session)
+        return [{"key": step, "label": TITLES[step], "state": told[step][0], "detail": told[step][1]} for step in STEPS]
+
+    def _tell(self, *_: Any) -> None:
+        told = self._told()
+        if told != self._steps.steps:
+            self._steps.steps = told
+        project = self.session.project
+        title = look.text(project.title) if project else ""
+        self._project.object = f'<div class="clip right" title="{title}">{title}</div>' if title else ""
+
+    def _tell_machine(self) -> None:
+        waiting = len(library.queue().jobs(JobState.QUEUED, JobState.RUNNING))
+        work = f"{waiting} job{'s' if waiting > 1 else ''}" if waiting else "idle"
+        shown = f'<div class="right"><span class="badge{" on" if waiting else ""}">{library.device()} · {work}</span></div>'
+        if shown != self._machine.object:
+            self._machine.object = shown
+
+    # address
+
+    def _write_address(self, *_: Any) -> None:
+        location, session = pn.state.location, self.session
+        if location is None:
+            return
+        asked = {"project": session.project.id} if session.project else {}
+        if session.step != "home" or asked:
+            asked["step"] = session.step
+        location.search = f"?{urlencode(asked)}" if asked else ""
+
+
+def step_states(session: Session) -> dict[str, tuple[str, str]]:
+    """State and a few words for each step; states are those of `components.steps.STATES`."""
+    return {
+        "home": ("todo", ""),
+        "data": _data_state(session),
+        "map": _map_state(session),
+        "explore": _explore_state(session),
+        "export": ("ready", "files ready") if session.outcome else ("todo", "after mapping"),
+    }
+
+
+def _data_state(session: Session) -> tuple[str, str]:
+    status = session.standing("file")
+    if status.phase is Phase.RUNNING:
+        return "running", "reading"
+    if status.phase is Phase.FAILED or (session.preflight is not None and not session.preflight.is_ready):
+        return "problem", "needs attention"
+    if session.preflight is not None:
+        return "ready", f"{session.preflight.inspection.n_cells:,} cells"
+    return "todo", "no file yet"
+
+
+def _map_state(session: Session) -> tuple[str, str]:
+    job = session.job
+    if job is None:
+        return "todo", "not started"
+    words = {JobState.QUEUED: ("running", "waiting"), JobState.RUNNING: ("running", f"{job.fraction:.0%}".replace("%", " %")),
+             JobState.DONE: ("ready", "done"), JobState.FAILED: ("problem", "failed"),
+             JobState.CANCELLED: ("todo", "cancelled")}  # fmt: skip
+    return words[job.state]
+
+
+def _explore_state(session: Session) -> tuple[str, str]:
+    if session.outcome is not None:
+        return "ready", f"{session.outcome.result.n_cells:,} labelled"
+    return ("ready", "reference") if session.reference is not None else ("todo", "")
+
+
+_PAGE_SX: dict[str, Any] = {
+    ".MuiAppBar-root": {
+        "backgroundColor": "background.paper", "color": "text.primary", "borderBottom": "1px solid",
+        "borderColor": "divider", "backgroundImage": "none",
+    },
+    ".MuiToolbar-root": {"minHeight": "48px !important", "height": "48px", "padding": "0 16px !important"},
+}  # fmt: skip

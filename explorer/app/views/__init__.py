@@ -1,0 +1,7 @@
+"""The views, in the order of the steps."""
+
+from explorer.app.views.base import View
+from explorer.app.views.data import DataView
+from explorer.app.views.home import HomeView
+
+VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView}

@@ -1,0 +1,74 @@
+"""What every view is: reads the session, writes choices, and draws "not yet", "working" and "failed" alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from components.notice import Notice
+from explorer.app import look
+from explorer.app.session import Session
+from explorer.app.status import Phase, Status
+
+
+class View:
+    """One step of the work.
+
+    Attributes
+    ----------
+    panel
+        What is shown; made once, kept while the tab is open.
+    """
+
+    panel: pn.viewable.Viewable
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._watchers: list[Any] = []
+
+    def watch(self, react: Callable[..., Any], names: Sequence[str]) -> None:
+        """Call `react` when one of the session's parameters changes, until the view is destroyed."""
+        self._watchers.append(self.session.param.watch(react, list(names)))
+
+    def destroy(self) -> None:
+        """Let go of the session."""
+        for watcher in self._watchers:
+            self.session.param.unwatch(watcher)
+        self._watchers = []
+
+
+class Standing(pn.viewable.Viewer):
+    """The one drawing of where something stands; hidden once it is ready.
+
+    Parameters
+    ----------
+    nothing
+        What to say while it was not asked for; empty hides it.
+    """
+
+    def __init__(self, nothing: str = "", **params: Any) -> None:
+        super().__init__(**params)
+        self._nothing = nothing
+        self._notice = Notice("")
+        self._words = look.html()
+        self._wait = pn.Row(
+            pmui.LoadingSpinner(value=True, size=18, width=18, height=18, margin=(0, 10, 0, 0)), self._words,
+            margin=(8, 0), visible=False, sizing_mode="stretch_width",
+        )  # fmt: skip
+        self._column = pn.Column(self._wait, self._notice, sizing_mode="stretch_width", margin=0)
+        self.show(Status(Phase.NOTHING))
+
+    def show(self, status: Status) -> None:
+        """Draw a status."""
+        self._wait.visible = status.phase is Phase.RUNNING
+        self._words.object = f'<span class="soft" role="status">{look.text(status.text)} …</span>'
+        said = {Phase.NOTHING: ("info", self._nothing), Phase.FAILED: ("error", status.text),
+                Phase.PARTIAL: ("warn", status.text)}  # fmt: skip
+        kind, words = said.get(status.phase, ("info", ""))
+        self._notice.param.update(kind=kind, text=words)
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._column

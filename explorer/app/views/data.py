@@ -1,0 +1,188 @@
+"""Data: bring a file, and see within seconds whether it can be mapped, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from components.notice import Notice
+from explorer.app import look
+from explorer.app.preflight import Preflight
+from explorer.app.session import Session
+from explorer.app.views.base import Standing, View
+from explorer.app.views.source import SourcePicker
+from explorer.flow import Coverage
+from explorer.query import ColumnFound, MatrixFound
+from explorer.settings import settings
+from explorer.values import kind_in_words
+
+NONE = "none"
+AUTO = "let the program choose"
+
+
+class DataView(View):
+    """The second screen: a picker while there is no file, else the pre-flight card and its choices."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._filling = False
+        self._standing = Standing()
+        self._picker = pn.Column(SourcePicker(session), sizing_mode="stretch_width", styles=look.CARD, margin=0)
+        self._facts = look.html()
+        self._genes = look.html()
+        self._notes = look.html(margin=(10, 0, 0, 0))
+        self._problem = Notice("", kind="error")
+        self._build_choices()
+        self._card = self._build_card()
+        self._title = look.html(margin=(28, 0, 18, 0))
+        column = pn.Column(self._title, self._standing, self._picker, self._card, pn.Spacer(height=32), max_width=1120,
+                           sizing_mode="stretch_width", styles={"margin": "0 auto"})  # fmt: skip
+        self.panel = pn.Column(column, sizing_mode="stretch_both", styles=look.SCROLL, margin=0)
+        self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs"])
+        self._draw()
+
+    def _build_choices(self) -> None:
+        wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
+        self._matrix = pmui.Select(label="Expression values", options=[AUTO], **wide)
+        self._batch = pmui.Select(label="Batch or sample column", options=[NONE], **wide)
+        self._label = pmui.Select(label="Labels you already have", options=[NONE], **wide)
+        self._orthologs = pmui.Switch(label="Map orthologues (mouse genes read as human)", margin=(12, 0, 0, 0))
+        self._matrix.param.watch(self._choose_matrix, "value")
+        self._batch.param.watch(lambda event: self._choose("batch", event), "value")
+        self._label.param.watch(lambda event: self._choose("own_label", event), "value")
+        self._orthologs.param.watch(self._choose_orthologs, "value")
+        self._remedy = pmui.Button(label="Map orthologues", variant="contained", margin=(4, 0, 8, 0), visible=False)
+        self._remedy.on_click(lambda _: setattr(self._orthologs, "value", True))
+        self._next = pmui.Button(label="Continue to Map", variant="contained", margin=(18, 8, 0, 0))
+        self._next.on_click(lambda _: setattr(self.session, "step", "map"))
+        self._other = pmui.Button(label="Use another file", variant="text", margin=(18, 0, 0, 0))
+        self._other.on_click(self._leave)
+
+    def _build_card(self) -> pn.viewable.Viewable:
+        card: dict[str, Any] = {"styles": look.CARD, "margin": 0, "sizing_mode": "stretch_both"}
+        found = pn.Column(look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card)
+        chosen = pn.Column(
+            look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._batch, self._label,
+            self._orthologs, pn.Row(self._next, self._other, margin=0), **card,
+        )  # fmt: skip
+        genes = pn.Column(
+            look.html("<h2>Genes shared with the reference</h2>", margin=(0, 0, 10, 0)), self._genes,
+            styles=look.CARD, margin=(16, 0, 0, 0), sizing_mode="stretch_width",
+        )  # fmt: skip
+        return pn.Column(
+            self._problem, self._remedy, pn.Row(found, pn.Spacer(width=16), chosen, sizing_mode="stretch_width"), genes,
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+
+    # choices
+
+    def _choose(self, name: str, event: param.parameterized.Event) -> None:
+        if not self._filling:
+            setattr(self.session, name, "" if event.new == NONE else event.new)
+            self.session.save()
+
+    async def _choose_matrix(self, event: param.parameterized.Event) -> None:
+        if not self._filling:
+            await self.session.use_matrix("" if event.new == AUTO else event.new)
+
+    async def _choose_orthologs(self, event: param.parameterized.Event) -> None:
+        if not self._filling:
+            await self.session.use_orthologs(event.new)
+
+    def _leave(self, _: Any) -> None:
+        self.session.leave()
+
+    # drawing
+
+    def _draw(self, *_: Any) -> None:
+        session, found = self.session, self.session.preflight
+        project = session.project
+        self._title.object = f"<h1>{look.text(project.title) if project else 'Which cells do you want to map?'}</h1>"
+        self._standing.show(session.standing("file"))
+        self._picker.visible = project is None
+        self._card.visible = found is not None
+        if found is None:
+            return
+        self._facts.object = look.facts(file_facts(found))
+        self._genes.object = genes_table(found)
+        self._notes.object = look.notes(found.notices)
+        self._problem.text = found.problem
+        self._remedy.visible = found.needs_orthologs
+        self._next.disabled = not found.is_ready
+        self._fill(found)
+
+    def _fill(self, found: Preflight) -> None:
+        """Show the session's choices in the widgets, without taking that for a choice."""
+        self._filling = True
+        try:
+            session = self.session
+            self._matrix.param.update(
+                options={AUTO: AUTO, **{_matrix_words(m): m.name for m in found.inspection.matrices}},
+                value=session.matrix or AUTO,
+            )
+            self._fill_columns(self._batch, found.batch_columns(), session.batch)
+            self._fill_columns(self._label, found.label_columns(), session.own_label)
+            self._orthologs.value = session.orthologs
+            species = found.match.species if found.match else "unknown"
+            self._orthologs.visible = session.orthologs or found.needs_orthologs or species == "mouse"
+        finally:
+            self._filling = False
+
+    def _fill_columns(self, menu: pmui.Select, columns: list[ColumnFound], chosen: str) -> None:
+        options = {NONE: NONE, **{f"{column.name} ({column.n_unique})": column.name for column in columns}}
+        menu.param.update(options=options, value=chosen if chosen in options.values() else NONE)
+
+
+def _matrix_words(matrix: MatrixFound) -> str:
+    return f"{matrix.name}: {kind_in_words(matrix.kind)}, {matrix.n_genes:,} genes"
+
+
+def file_facts(found: Preflight) -> list[tuple[str, str] | tuple[str, str, str]]:
+    """The figures of the pre-flight card."""
+    inspection, match = found.inspection, found.match
+    path = inspection.path or Path()
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [
+        ("File", f"{path.name if not _is_upload(path) else 'uploaded'}, {look.size(inspection.size_bytes)}"),
+        ("Cells", f"{inspection.n_cells:,}" + ("" if inspection.obs_names_unique else ", names not unique")),
+        ("Genes", f"{found.matrix.n_genes:,}"),
+        ("Values", f"{found.matrix.name}: {kind_in_words(found.matrix.kind)}"),
+    ]
+    if match is None:
+        rows.append(("Gene names", "do not meet the reference's", "bad"))
+    else:
+        column = f", from the column {match.column}" if match.column else ""
+        rows += [("Gene names", f"{match.ids}{column}"), ("Species", match.species)]
+    if inspection.embeddings:
+        rows.append(("Own embeddings", ", ".join(inspection.embeddings)))
+    rows.append(("Columns", ", ".join(column.name for column in inspection.obs_columns) or "none"))
+    return rows
+
+
+def _is_upload(path: Path) -> bool:
+    return path.is_relative_to(settings().uploads)
+
+
+def genes_table(found: Preflight) -> str:
+    """Share of genes found, one row a method, as HTML."""
+    if not found.coverages:
+        return '<p class="soft">Nothing can be said until the genes meet the reference.</p>'
+    rows = "".join(_coverage_row(name, covered) for name, covered in found.coverages.items())
+    return (
+        '<table class="plain"><thead><tr><th>Model</th><th class="right">Found</th><th class="right">Share</th>'
+        '<th class="right">Weighted by expression</th><th style="padding-left:24px">Most expressed among the missing</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _coverage_row(name: str, covered: Coverage) -> str:
+    missing = ", ".join(covered.missing[:6]) + (" …" if len(covered.missing) > 6 else "")
+    return (
+        f'<tr><td>{look.text(name)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
+        f'<td class="right">{look.share(covered.found, covered.needed)}</td>'
+        f'<td class="right">{look.share(covered.weighted_share, 1)}</td>'
+        f'<td style="padding-left:24px" class="soft">{look.text(missing or "none")}</td></tr>'
+    )
