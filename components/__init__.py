@@ -1,0 +1,26 @@
+"""A drawer of page parts: plain arrays and tables in, plain values out. They know nothing of cells.
+
+Import each part from its own file; this one imports nothing, so that headless code can share what is pure.
+
+Pure, no Panel:
+
+    theme       CATEGORICAL, category_colors(names, known), value_colors(colormap), tokens_css(dark=)
+    coloring    Categories(codes, names, colors, title), Categories.of(labels), Values(values, title, …)
+    raster      index_points(xy) -> Points (once per point set, shared), paint, nearest, inside_polygon
+
+Parts, each a Panel viewer that is driven and read by its parameters:
+
+    embedding_map   EmbeddingMap(background=, foreground=, background_coloring=, foreground_coloring=,
+                    show_background, show_foreground, hidden, radius, dark, describe=f(index, layer) -> text;
+                    reads: selected (bool mask), mode, hovered, tapped, view, in_view; select, link, destroy)
+    legend          Legend(names, colors, counts, title; hidden), .show(Categories)
+                    ColorBar(title, limits, colors, zeros_grey, note), .show(Values)
+    file_drop       FileDrop(url, headers, accept, max_size, label, hint; state, fraction, file_name, size,
+                    response, error, seconds; cancel), .reset()
+    job_status      JobStatus(title, state, stage, fraction, left, error; cancel, retry as events)
+    notice          Notice(text, title=, kind="info" | "ok" | "warn" | "error")
+
+The wiring of map and legend is one line each way:
+
+    legend.show(coloring); legend.link(emap, hidden="hidden")
+"""

@@ -1,0 +1,83 @@
+"""Every part with toy data: `panel serve components/gallery.py`, and add ?dark=1 for the dark one."""
+
+from __future__ import annotations
+
+import numpy as np
+import panel as pn
+
+from components import theme
+from components.coloring import Categories, Values
+from components.embedding_map import EmbeddingMap
+from components.file_drop import FileDrop
+from components.job_status import JobStatus
+from components.legend import ColorBar, Legend
+from components.notice import Notice
+
+
+def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Clouds of points that look like an embedding: float32 (n, 2) and the kind of each, int (n,)."""
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(kinds, 2)) * 6
+    kind = random.integers(0, kinds, n)
+    stretch = np.random.default_rng(8).normal(size=(kinds, 2, 2)) * 0.6
+    place = centres[kind] + np.einsum("nij,nj->ni", stretch[kind], random.normal(size=(n, 2)))
+    return place.astype(np.float32), kind
+
+
+def maps(dark: bool) -> pn.viewable.Viewable:
+    """A query on its reference by label, and the reference alone by value."""
+    reference, _ = toy_cells(200_000)
+    query, kind = toy_cells(8_000, seed=1)
+    coloring = Categories.of([f"Cell type {k + 1}" for k in kind], "Predicted cell type")
+    by_label = EmbeddingMap(
+        background=reference, foreground=query, foreground_coloring=coloring, dark=dark,
+        describe=lambda index, layer: f"{layer} point {index}\n<b>stays text</b>",
+    )  # fmt: skip
+    legend = Legend(height=440, width=230)
+    legend.show(coloring)
+    legend.param.watch(lambda event: by_label.param.update(hidden=event.new), "hidden")
+    amount = np.clip(reference[:, 0] - 1, 0, None)
+    values = Values(amount, "Some gene, log1p CP10k", zeros_grey=True)
+    by_value = EmbeddingMap(background=reference, background_coloring=values, dark=dark)
+    bar = ColorBar()
+    bar.show(values, "clipped at the 1st and 99th percentile")
+    return pn.Row(
+        pn.Column(by_label, height=460, sizing_mode="stretch_width"), legend,
+        pn.Column(by_value, height=460, sizing_mode="stretch_width"), pn.Column(bar, width=240),
+        sizing_mode="stretch_width",
+    )  # fmt: skip
+
+
+def gallery(dark: bool) -> pn.viewable.Viewable:
+    """All parts on one page."""
+    return pn.Column(
+        maps(dark),
+        pn.Row(
+            FileDrop(url="/upload", hint="One .h5ad file of any size; it is streamed to this machine.",
+                     width=460, height=200),
+            pn.Column(
+                JobStatus(title="query.h5ad", state="running", stage="Embedding", fraction=0.42, left=75),
+                JobStatus(title="other.h5ad", state="failed", fraction=0.2,
+                          error="The worker process ran out of memory."),
+                JobStatus(title="third.h5ad", state="done", fraction=1.0),
+                width=420,
+            ),
+            pn.Column(
+                Notice("12,345 cells and 20,000 genes.", title="Found."),
+                Notice("All 2,000 genes of the reference were found.", kind="ok"),
+                Notice("61 % of the genes were found; labels may be less certain.", kind="warn"),
+                Notice("<b>No</b> gene is shared with the reference. Choose another column.", kind="error"),
+                sizing_mode="stretch_width",
+            ),
+            sizing_mode="stretch_width",
+        ),
+        sizing_mode="stretch_width",
+        margin=16,
+    )  # fmt: skip
+
+
+if pn.state.served:
+    is_dark = pn.state.session_args.get("dark", [b"0"])[0] == b"1"
+    page = "body{margin:0;background:var(--ax-surface)}"
+    pn.extension(raw_css=[theme.tokens_css(dark=is_dark), page])
+    gallery(is_dark).servable(title="Parts")

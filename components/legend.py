@@ -1,0 +1,105 @@
+"""What the colours mean: `Legend` for categories, `ColorBar` for values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+from components import theme
+from components.coloring import Categories, Values
+
+_HERE = Path(__file__).parent
+
+
+class Legend(JSComponent):
+    """A list of categories with swatch and count; a click hides one, "only" shows one alone.
+
+    Hiding more than once, searching and scrolling happen in the browser; `hidden` is all that comes back.
+    """
+
+    names = param.List(default=[], item_type=str, doc="The categories, in order.")
+    colors = param.List(default=[], item_type=str, doc="#rrggbb, one a category.")
+    counts = param.List(default=[], item_type=int, doc="Points in each category; may be empty.")
+    hidden = param.List(default=[], item_type=int, doc="Positions of the hidden categories.")
+    title = param.String(default="")
+    search_from = param.Integer(default=8, doc="A search box appears above more categories than this.")
+
+    _esm = _HERE / "legend.js"
+    _stylesheets = [(_HERE / "legend.css").read_text(encoding="utf-8")]  # noqa: RUF012  Panel's own form
+
+    def show(self, coloring: Categories) -> None:
+        """List the categories of a colouring, all of them visible."""
+        self.param.update(
+            names=list(coloring.names), colors=list(coloring.colors), counts=coloring.counts.tolist(),
+            title=coloring.title, hidden=[],
+        )  # fmt: skip
+
+    @property
+    def visible_names(self) -> list[str]:
+        """Names of the categories that are not hidden."""
+        return [name for i, name in enumerate(self.names) if i not in self.hidden]
+
+
+class ColorBar(pn.viewable.Viewer):
+    """The scale of a value: colours from low to high, its ends and what it measures."""
+
+    title = param.String(default="")
+    limits = param.Range(default=(0.0, 1.0), doc="Values at the ends of the scale.")
+    colors = param.List(default=list(theme.value_colors(n=16)), item_type=str, doc="#rrggbb, low to high.")
+    zeros_grey = param.Boolean(default=False, doc="Say that exact zeros are drawn in grey.")
+    note = param.String(default="", doc="One line below, e.g. how the scale was clipped.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self._pane = pn.pane.HTML(self._html(), stylesheets=[_BAR_CSS], sizing_mode="stretch_width", margin=0)
+        self.param.watch(lambda *_: self._pane.param.update(object=self._html()), list(_BAR_PARAMETERS))
+
+    def show(self, coloring: Values, note: str = "") -> None:
+        """Show the scale of a colouring."""
+        self.param.update(
+            title=coloring.title, limits=coloring.scale, zeros_grey=coloring.zeros_grey, note=note,
+            colors=list(theme.value_colors(coloring.colormap, 16)),
+        )  # fmt: skip
+
+    def _html(self) -> str:
+        low, high = self.limits
+        ticks = "".join(f"<span>{readable(low + (high - low) * share)}</span>" for share in (0, 0.5, 1))
+        gradient = ",".join(self.colors)
+        grey = '<div class="note"><i></i>zero</div>' if self.zeros_grey else ""
+        note = f'<div class="note">{escape(self.note)}</div>' if self.note else ""
+        return (
+            f'<div class="title">{escape(self.title)}</div>'
+            f'<div class="ramp" role="img" aria-label="Colour scale from {readable(low)} to {readable(high)}"'
+            f' style="background:linear-gradient(to right,{escape(gradient)})"></div>'
+            f'<div class="ticks">{ticks}</div>{grey}{note}'
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._pane
+
+
+_BAR_PARAMETERS: Sequence[str] = ("title", "limits", "colors", "zeros_grey", "note")
+_BAR_CSS = """
+:host { color: var(--ax-ink, #1c2330); font: 13px/1.4 system-ui, sans-serif; }
+.title { font-weight: 600; margin-bottom: 4px; overflow-wrap: anywhere; }
+.ramp { height: 12px; border-radius: 3px; }
+.ticks { display: flex; justify-content: space-between; font-size: 12px; font-variant-numeric: tabular-nums; }
+.note { font-size: 12px; color: var(--ax-soft, #5b6472); display: flex; align-items: center; gap: 6px; }
+.note i { width: 12px; height: 12px; border-radius: 3px; background: #c3c9d1; }
+"""
+
+
+def readable(value: float) -> str:
+    """A number as a person would write it beside a scale: three digits, an exponent only at the extremes."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "-"
+    if 1e-3 <= abs(value) < 1e6:
+        return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.1e}"
