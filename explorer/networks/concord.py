@@ -30,41 +30,32 @@ def dense_layer(n_in: int, n_out: int) -> nn.Linear:
 
 
 class ConcordNet(nn.Module):
-    """Encoder, with a classifier head for each label level when classes are given.
+    """The encoder.
 
     Parameters
     ----------
-    n_genes
-        G.
-    n_hidden, n_latent
-        H and d.
-    n_classes
-        Classes of each label level with a head, in order.
-    dropout
-        After each activation.
+    n_genes, n_hidden, n_latent
+        G, H and d.
     """
 
-    def __init__(
-        self, n_genes: int, n_hidden: int, n_latent: int, n_classes: tuple[int, ...] = (), dropout: float = 0.0
-    ) -> None:
+    def __init__(self, n_genes: int, n_hidden: int, n_latent: int) -> None:
         super().__init__()
         self.first = SparseLinear(n_genes, n_hidden)
         self.first_norm = nn.LayerNorm(n_hidden)
         self.second = dense_layer(n_hidden, n_latent)
         self.second_norm = nn.LayerNorm(n_latent)
-        self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleList(_head(n_latent, n) for n in n_classes)
 
     def forward(self, x: SparseRows) -> Tensor:
         """Embed a minibatch: (B, G) sparse to (B, d)."""
-        hidden = self.dropout(F.leaky_relu(self.first_norm(self.first(x)), SLOPE))  # (B, H)
-        return self.dropout(F.leaky_relu(self.second_norm(self.second(hidden)), SLOPE))  # (B, d)
+        return self._after_first(self.first(x))
 
+    def dense(self, x: Tensor) -> Tensor:
+        """The same of a dense float (B, G), for gradients with respect to genes."""
+        return self._after_first(x @ self.first.weight + self.first.bias)
 
-def _head(n_latent: int, n_classes: int) -> nn.Module:
-    return nn.Sequential(
-        dense_layer(n_latent, n_latent), nn.LayerNorm(n_latent), nn.LeakyReLU(SLOPE), dense_layer(n_latent, n_classes)
-    )
+    def _after_first(self, linear: Tensor) -> Tensor:
+        hidden = F.leaky_relu(self.first_norm(linear), SLOPE)  # (B, H)
+        return F.leaky_relu(self.second_norm(self.second(hidden)), SLOPE)  # (B, d)
 
 
 def views_loss(
@@ -74,8 +65,8 @@ def views_loss(
     temperature: float,
     hardness: float,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Contrastive loss of a minibatch, and the embedding (B, d) of its first view.
+) -> Tensor:
+    """Contrastive loss of a minibatch between two random views of its cells.
 
     Parameters
     ----------
@@ -85,22 +76,4 @@ def views_loss(
     first = network(cells.masked(*masks, generator))
     with torch.no_grad():
         second = network(cells.masked(*masks, generator))
-    return contrastive_loss(first, second, temperature, hardness), first
-
-
-def heads_loss(network: ConcordNet, embedding: Tensor, codes: Tensor) -> Tensor:
-    """Sum over label levels of the cross-entropy of labelled cells.
-
-    Parameters
-    ----------
-    embedding
-        (B, d).
-    codes
-        int64 (B, levels), -1 where a cell has no label.
-    """
-    total = embedding.new_zeros(())
-    for level, head in enumerate(network.heads):
-        labelled = codes[:, level] >= 0
-        if bool(labelled.any()):
-            total = total + F.cross_entropy(head(embedding[labelled]), codes[labelled, level])
-    return total
+    return contrastive_loss(first, second, temperature, hardness)

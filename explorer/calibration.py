@@ -1,0 +1,138 @@
+"""What a reference's own held-out cells teach about its answers: which head, how sure, how far is far.
+
+Knows vectors and labels, not how they were trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score
+
+from explorer.flow import FloatArray, IntArray
+from explorer.labels import (
+    HEADS,
+    LINEAR,
+    NEAREST,
+    VOTE,
+    LevelHead,
+    fit_linear,
+    fit_temperature,
+    tempered,
+    vote,
+)
+from explorer.neighbors import Index, distance_to_label
+
+RELIABILITY_BINS = 10
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled cells of left-out batches, mapped as a query would be; one label level.
+
+    Attributes
+    ----------
+    probabilities
+        By head, float32 (h, classes), not yet calibrated.
+    codes
+        int32 (h,), their own labels.
+    distance
+        float32 (h,), to the reference cells of their own label.
+    """
+
+    probabilities: dict[str, FloatArray]
+    codes: IntArray
+    distance: FloatArray
+
+
+def examine(
+    values: FloatArray, codes: IntArray, reference: FloatArray, reference_codes: IntArray, n_classes: int, k: int
+) -> HeldOut:
+    """Map one left-out batch onto the rest with every head.
+
+    Parameters
+    ----------
+    values, codes
+        float32 (h, d) and int32 (h,) of the left-out cells; unlabelled ones are dropped.
+    reference, reference_codes
+        float32 (m, d) and int32 (m,) of the others.
+    k
+        Neighbours that vote.
+    """
+    labelled = codes >= 0
+    values, codes = values[labelled], codes[labelled]
+    neighbors = Index(reference).search(values, k)
+    probabilities = {
+        VOTE: vote(neighbors, reference_codes, n_classes),
+        LINEAR: fit_linear(reference, reference_codes, n_classes).probabilities(values),
+    }
+    return HeldOut(probabilities, codes, distance_to_label(values, codes, reference, reference_codes, NEAREST))
+
+
+def pooled(parts: Sequence[HeldOut]) -> HeldOut:
+    """The held-out cells of all left-out batches together."""
+    return HeldOut(
+        {head: np.concatenate([part.probabilities[head] for part in parts]) for head in HEADS},
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+    )
+
+
+def level_head(
+    level: str, classes: tuple[str, ...], held_out: HeldOut, values: FloatArray, codes: IntArray
+) -> LevelHead:
+    """Choose and calibrate the head of a level on held-out cells, and train it on all of them.
+
+    The head with the higher held-out macro-F1 wins; the vote wins ties, being the simpler.
+
+    Parameters
+    ----------
+    values, codes
+        float32 (m, d) and int32 (m,): the whole reference.
+    """
+    scores: dict[str, dict[str, Any]] = {}
+    for head in HEADS:
+        raw = held_out.probabilities[head]
+        temperature = fit_temperature(raw, held_out.codes)
+        scores[head] = {"temperature": temperature, **quality(tempered(raw, temperature), held_out.codes)}
+    winner = max(HEADS, key=lambda head: (scores[head]["macro_f1"], head == VOTE))
+    # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
+    comparable = held_out.distance < 2
+    distances = tuple(
+        np.sort(held_out.distance[(held_out.codes == code) & comparable]) for code in range(len(classes))
+    )
+    return LevelHead(
+        level=level,
+        classes=classes,
+        head=winner,
+        temperature=scores[winner]["temperature"],
+        linear=fit_linear(values, codes, len(classes)),
+        held_out=distances,
+        scores=scores,
+    )
+
+
+def quality(probabilities: FloatArray, codes: IntArray) -> dict[str, Any]:
+    """Accuracy, macro-F1, expected calibration error and the reliability curve behind it.
+
+    The curve lists, for bins of confidence with any cell, [mean confidence, accuracy, cells].
+    """
+    guess = probabilities.argmax(1)
+    confidence = probabilities[np.arange(len(codes)), guess]
+    right = guess == codes
+    bins = np.minimum((confidence * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    curve = [
+        [float(confidence[bins == b].mean()), float(right[bins == b].mean()), int((bins == b).sum())]
+        for b in np.unique(bins)
+    ]
+    gap = sum(abs(sure - accuracy) * n for sure, accuracy, n in curve) / len(codes)
+    return {
+        "accuracy": round(float(accuracy_score(codes, guess)), 4),
+        "macro_f1": round(float(f1_score(codes, guess, labels=np.unique(codes), average="macro", zero_division=0)), 4),
+        "calibration_error": round(gap, 4),
+        "reliability": curve,
+        "cells": len(codes),
+    }

@@ -1,0 +1,332 @@
+"""The reference corridor: from an annotated file to a bundle that queries can be mapped onto.
+
+What a bundle says of its own quality is measured with whole batches left out: for each of them the method is
+trained on the rest and the batch is mapped like a query. The same held-out cells choose the transfer head,
+calibrate its probabilities and give the distances that novelty is measured against.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from explorer import keys
+from explorer.calibration import HeldOut, examine, level_head, pooled
+from explorer.errors import OptionsProblem, ReferenceProblem
+from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
+from explorer.genes import aligned_blocks, match_genes
+from explorer.labels import LevelHead
+from explorer.layout import reference_layout
+from explorer.mapping import NEIGHBORS, versions
+from explorer.methods import METHODS
+from explorer.methods.base import Config, Method, Training, device_named
+from explorer.progress import Progress
+from explorer.query import open_query
+from explorer.reference import open_reference, write_card, write_cells, write_heads
+from explorer.selection import gene_table, variable_genes
+
+MOST_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Reference cells in memory: m cells, g genes.
+
+    Attributes
+    ----------
+    cells
+        Counts over all genes of the file.
+    genes
+        symbol, ensembl, mean_expression.
+    levels
+        Label columns, main one first.
+    batches
+        int32 (m,).
+    """
+
+    cells: AlignedCells
+    genes: pd.DataFrame
+    obs: pd.DataFrame
+    levels: tuple[str, ...]
+    batches: IntArray
+
+    def classes(self, level: str) -> tuple[str, ...]:
+        """Labels of a level, sorted."""
+        text = self.obs[level].dropna().astype(str)
+        return tuple(sorted(set(text) - {""}))
+
+    def codes(self, level: str) -> IntArray:
+        """int32 (m,), -1 for unlabelled."""
+        text = self.obs[level].astype(object)
+        return pd.Categorical(text, categories=list(self.classes(level))).codes.astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which method is trained, how and where."""
+
+    method: type[Method]
+    config: Config
+    device: torch.device
+
+
+def build_reference(
+    source: Path,
+    out: Path,
+    *,
+    labels: tuple[str, ...],
+    batch: str | None = None,
+    sample: str | None = None,
+    method: str = "concord",
+    preset: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    about: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Reference:
+    """Train a method on annotated cells and write a bundle, or add the method to one.
+
+    Parameters
+    ----------
+    source
+        h5ad with counts, and label columns in obs. It may be the cells.h5ad of the bundle itself.
+    out
+        Folder to write. If it already is a bundle over the same cells, the method is added or replaced.
+    labels
+        Label columns, the main one first.
+    batch, sample
+        obs columns: the technical batch, and the biological sample.
+    about
+        Texts for the card: title, organism, description, origin, licence.
+
+    Raises
+    ------
+    OptionsProblem
+        If a column, method or preset does not exist.
+    ReferenceProblem
+        If `out` holds something else.
+    Cancelled
+        From `progress`; nothing is left behind.
+    """
+    progress = progress or Progress()
+    if method not in METHODS:
+        raise OptionsProblem(f"There is no method {method!r}; choose one of: {', '.join(METHODS)}.")
+    recipe = Recipe(METHODS[method], METHODS[method].config_type.named(preset, seed), device_named(device))
+    started = perf_counter()
+
+    # 1. cells, genes and labels, checked like any query
+    annotated = read_annotated(source, labels, batch, sample, progress.part("Reading cells", 0.0, 0.03))
+    existing = _existing(out, annotated)
+
+    # 2. every batch left out in turn: how good the answers are, and how sure they may be
+    held_out = hold_out(annotated, recipe, progress.part("Mapping left-out batches", 0.03, 0.78))
+
+    # 3. the model that queries will meet, trained on all cells
+    model, positions = _fit(annotated, np.arange(annotated.cells.n_cells), recipe,
+                            progress.part("Training on all cells", 0.78, 0.93))
+    embedding = model.embed(annotated.cells.genes(positions), progress=progress.part("Embedding", 0.93, 0.94)).values
+    heads = _heads(annotated, held_out, embedding)
+
+    # 4. the picture that queries will be placed in
+    progress.part("Drawing the picture", 0.94, 0.99)(0.0)
+    layout = reference_layout(embedding, seed)
+
+    # 5. the bundle
+    progress.part("Writing", 0.99, 1.0)(0.0)
+    with _replacing(out, existing) as folder:
+        if existing is None:
+            write_cells(folder, annotated.cells, annotated.genes, annotated.obs)
+        place = folder / keys.METHODS_FOLDER / method
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        model.save(place)
+        np.save(place / keys.EMBEDDING_FILE, embedding, allow_pickle=False)
+        np.save(place / keys.LAYOUT_FILE, layout, allow_pickle=False)
+        write_heads(place, heads)
+        card = {} if existing is None else dict(existing.card)
+        card = {**_described(annotated, out, batch, sample), **card, **(about or {})}
+        summary = _summary(recipe, heads, perf_counter() - started)
+        write_card(folder, {**card, "methods": {**card.get("methods", {}), method: summary}})
+    progress(1.0)
+    return open_reference(out)
+
+
+def read_annotated(
+    source: Path, labels: tuple[str, ...], batch: str | None, sample: str | None, progress: Progress
+) -> Annotated:
+    """Read annotated cells into memory.
+
+    Raises
+    ------
+    OptionsProblem
+        If a named column is missing, or the main label has fewer than two values.
+    """
+    query = open_query(source)
+    for column in (*labels, *filter(None, (batch, sample))):
+        if column not in query.obs.columns:
+            raise OptionsProblem(
+                f"{query.name} has no obs column {column!r}. It has: {', '.join(map(str, query.obs.columns))}."
+            )
+    genes = gene_table(query.var)
+    match = match_genes(query.var, genes)
+    blocks = []
+    done = 0
+    for block in aligned_blocks(query, match, None):
+        blocks.append(block)
+        done += block.n_cells
+        progress(done / query.n_cells)
+    obs = query.obs.copy()
+    cells = AlignedCells(
+        sparse.csr_matrix(sparse.vstack([block.values for block in blocks])),
+        np.concatenate([block.totals for block in blocks]),
+        blocks[0].is_counts,
+    )
+    scale = 1e4 / np.maximum(cells.totals, 1e-12)
+    genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
+    obs[keys.TOTALS] = cells.totals
+    batches = np.zeros(len(obs), np.int32) if batch is None else pd.factorize(obs[batch])[0].astype(np.int32)
+    annotated = Annotated(cells, genes, obs, labels, batches)
+    for level in labels:
+        if len(annotated.classes(level)) < 2:
+            raise OptionsProblem(
+                f"The label column {level!r} holds {len(annotated.classes(level))} label(s); a reference needs at "
+                "least 2 to tell cells apart. Choose another column."
+            )
+    return annotated
+
+
+def folds(batches: IntArray, seed: int) -> IntArray:
+    """int32 (m,), which fold a cell is left out in: batches stay whole; without batches, a fifth of the cells."""
+    n_batches = int(batches.max()) + 1
+    if n_batches == 1:
+        return np.random.default_rng(seed).permutation(len(batches)).astype(np.int32) % MOST_FOLDS
+    sizes = np.bincount(batches)
+    fold_of = np.zeros(n_batches, np.int32)
+    filled = np.zeros(min(n_batches, MOST_FOLDS))
+    for b in np.argsort(-sizes, kind="stable"):  # the largest batches first, each into the emptiest fold
+        fold_of[b] = int(filled.argmin())
+        filled[fold_of[b]] += sizes[b]
+    return fold_of[batches]
+
+
+def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[str, HeldOut]:
+    """Train without each fold in turn and map it; held-out answers by label level."""
+    fold_of = folds(annotated.batches, recipe.config.seed)
+    n_folds = int(fold_of.max()) + 1
+    parts: dict[str, list[HeldOut]] = {level: [] for level in annotated.levels}
+    for fold in range(n_folds):
+        span = progress.part(f"{progress.stage} ({fold + 1} of {n_folds})", fold / n_folds, (fold + 1) / n_folds)
+        rest, left_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        model, positions = _fit(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
+        quiet = span.part(span.stage, 0.9, 1.0)
+        cells = annotated.cells.genes(positions)
+        reference, values = (model.embed(cells.rows(rows), progress=quiet).values for rows in (rest, left_out))
+        for level in annotated.levels:
+            codes = annotated.codes(level)
+            n_classes = len(annotated.classes(level))
+            parts[level].append(examine(values, codes[left_out], reference, codes[rest], n_classes, NEIGHBORS))
+    return {level: pooled(of_level) for level, of_level in parts.items()}
+
+
+def _fit(
+    annotated: Annotated, rows: NDArray[np.int64], recipe: Recipe, progress: Progress
+) -> tuple[Method, NDArray[np.int64]]:
+    """Choose genes on these cells only, and train on them; the model and its genes' positions."""
+    cells = annotated.cells.rows(rows)
+    positions = variable_genes(cells, annotated.batches[rows], recipe.config.n_genes)
+    training = Training(
+        cells=cells.genes(positions),
+        genes=annotated.genes[keys.SYMBOL].to_numpy(object)[positions],
+        labels={level: annotated.codes(level)[rows] for level in annotated.levels},
+        batches=annotated.batches[rows],
+    )
+    return recipe.method.fit(training, recipe.config, device=recipe.device, progress=progress), positions
+
+
+def _heads(annotated: Annotated, held_out: Mapping[str, HeldOut], embedding: FloatArray) -> tuple[LevelHead, ...]:
+    return tuple(
+        level_head(level, annotated.classes(level), held_out[level], embedding, annotated.codes(level))
+        for level in annotated.levels
+    )
+
+
+def _existing(out: Path, annotated: Annotated) -> Reference | None:
+    """The bundle at `out` to which a method can be added, if there is one."""
+    if not out.exists():
+        return None
+    existing = open_reference(out)
+    same = (
+        existing.n_cells == annotated.cells.n_cells
+        and existing.levels == annotated.levels
+        and list(existing.obs.index) == list(annotated.obs.index)
+        and list(existing.genes[keys.SYMBOL]) == list(annotated.genes[keys.SYMBOL])
+    )
+    if not same:
+        raise ReferenceProblem(
+            f"{out} already holds another reference ({existing.title}, {existing.n_cells:,} cells, labels "
+            f"{', '.join(existing.levels)}). Name another folder, or delete it first."
+        )
+    return existing
+
+
+@contextmanager
+def _replacing(out: Path, existing: Reference | None) -> Iterator[Path]:
+    """A folder to write into that takes the place of `out` only when all went well."""
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    if existing is None:
+        part.mkdir(parents=True)
+    else:
+        shutil.copytree(out, part)
+    try:
+        yield part
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _described(annotated: Annotated, out: Path, batch: str | None, sample: str | None) -> dict[str, Any]:
+    return {
+        "title": out.stem,
+        "organism": "human",
+        "labels": list(annotated.levels),
+        "batch": batch,
+        "sample": sample,
+        "cells": annotated.cells.n_cells,
+        "genes": len(annotated.genes),
+        "description": "",
+        "origin": "",
+        "licence": "",
+        "colors": {},
+    }
+
+
+def _summary(recipe: Recipe, heads: tuple[LevelHead, ...], seconds: float) -> dict[str, Any]:
+    scores = {
+        head.level: {
+            "head": head.head,
+            **{key: head.scores[head.head][key] for key in ("accuracy", "macro_f1", "calibration_error", "cells")},
+        }
+        for head in heads
+    }
+    return {
+        "preset": recipe.config.preset,
+        "seed": recipe.config.seed,
+        "genes": recipe.config.n_genes,
+        "scores": scores,
+        "device": str(recipe.device),
+        "seconds": round(seconds, 1),
+        "versions": versions(),
+    }

@@ -1,0 +1,300 @@
+"""The query corridor: from a checked file to labels, doubt and a place in the picture."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer import keys
+from explorer.errors import ReferenceProblem
+from explorer.flow import (
+    AlignedCells,
+    Coverage,
+    FloatArray,
+    GeneMatch,
+    IntArray,
+    LabelTransfer,
+    MappingResult,
+    Provenance,
+    Query,
+    Reference,
+    Signature,
+)
+from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
+from explorer.labels import LevelHead, transfer_level
+from explorer.layout import place
+from explorer.methods import METHODS
+from explorer.methods.base import Method, Toward, device_named
+from explorer.neighbors import Index, normalised
+from explorer.progress import Progress
+from explorer.reference import label_codes, method_folder, open_reference, read_embedding, read_heads, read_layout
+from explorer.settings import settings
+
+NEIGHBORS = 15
+EXPLAINED_CELLS = 128  # enough for a stable mean, quick enough to wait for
+VERSIONED = ("atlas-explorer", "torch", "anndata", "numpy", "scipy", "faiss-cpu")
+
+
+@dataclass(frozen=True)
+class TrainedMethod:
+    """A method of a reference, loaded and ready to map.
+
+    Attributes
+    ----------
+    positions
+        int (g,), the method's genes among the reference's.
+    embedding, layout
+        float32 (m, d) and (m, 2).
+    heads, codes
+        One a label level: what transfer learned, and int32 (m,) labels of the reference cells.
+    """
+
+    method: Method
+    positions: NDArray[np.int64]
+    embedding: FloatArray
+    layout: FloatArray
+    index: Index
+    heads: tuple[LevelHead, ...]
+    codes: tuple[IntArray, ...]
+    device: str
+
+
+def load_method(reference: Reference, name: str, device: str = "auto") -> TrainedMethod:
+    """Load a trained method of a reference; the last few stay in memory.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the reference does not hold it.
+    OptionsProblem
+        If the device does not exist.
+    """
+    method_folder(reference, name)
+    return _load_method(reference.folder, reference.checksum, name, str(device_named(device)))
+
+
+@lru_cache(maxsize=4)
+def _load_method(folder: Path, checksum: str, name: str, device: str) -> TrainedMethod:
+    reference = open_reference(folder)
+    if reference.checksum != checksum:
+        raise ReferenceProblem(f"The reference {reference.title} changed while it was in use. Open it again.")
+    place_of = method_folder(reference, name)
+    method = METHODS[name].load(place_of, device=device_named(device))
+    symbols = reference.genes.reset_index().set_index(keys.SYMBOL)["index"]
+    heads = read_heads(place_of)
+    embedding = read_embedding(reference, name)
+    return TrainedMethod(
+        method=method,
+        positions=symbols.loc[list(method.genes)].to_numpy(),
+        embedding=embedding,
+        layout=read_layout(reference, name),
+        index=Index(embedding),
+        heads=heads,
+        codes=tuple(label_codes(reference, head.level, head.classes) for head in heads),
+        device=device,
+    )
+
+
+def map_query(
+    query: Query,
+    reference: Reference,
+    method: str = "concord",
+    *,
+    orthologs: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> MappingResult:
+    """Map a query onto a reference.
+
+    Parameters
+    ----------
+    query
+        From `explorer.query.open_query`.
+    method
+        One of `reference.methods`.
+    orthologs
+        Translate mouse gene symbols to their human one-to-one orthologues first.
+    device
+        "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    GenesProblem
+        If too few of the method's genes are found, or the genes are of another species.
+    ValuesProblem
+        If a block of the file holds NaN, infinite or negative values.
+    Cancelled
+        From `progress`, within one block of cells.
+    """
+    progress = progress or Progress()
+    seconds: dict[str, float] = {}
+
+    # 1. the model and everything learned from the reference
+    with _timed(seconds, "load model"):
+        progress.part("Loading the model", 0.0, 0.02)(0.0)
+        trained = load_method(reference, method, device)
+
+    # 2. which column of the query is which gene of the model
+    with _timed(seconds, "match genes"):
+        match = match_genes(query.var, reference.genes, orthologs=orthologs)
+        found = coverage(match, reference.genes, trained.positions)
+        limits = settings()
+        notices = require_coverage(found, floor=limits.min_gene_share, warn=limits.warn_gene_share, match=match)
+
+    # 3. read, align and embed, a block of cells at a time
+    with _timed(seconds, "read and embed"):
+        embedding = _embed(query, match, trained, progress.part("Embedding cells", 0.02, 0.70))
+
+    # 4. nearest reference cells
+    with _timed(seconds, "neighbors"):
+        neighbors = trained.index.search(embedding, NEIGHBORS, progress.part("Finding nearest cells", 0.70, 0.85))
+
+    # 5. labels and doubt, at every level
+    with _timed(seconds, "labels"):
+        labels = _labels(embedding, neighbors, trained, progress.part("Transferring labels", 0.85, 0.97))
+
+    # 6. a place in the reference's picture
+    with _timed(seconds, "layout"):
+        layout = place(neighbors, trained.layout)
+
+    progress(1.0)
+    provenance = _provenance(query, reference, trained, found, seconds, query.notices + match.notices + notices)
+    return MappingResult(query.obs, method, embedding, neighbors, labels, layout, provenance)
+
+
+def explain_cells(
+    query: Query,
+    reference: Reference,
+    method: str,
+    rows: NDArray[np.integer],
+    toward: str,
+    *,
+    level: str,
+    orthologs: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Signature:
+    """The genes by which some cells of a query point toward a label.
+
+    Parameters
+    ----------
+    rows
+        Positions of the cells; above 128 a seeded sample of them is explained.
+    toward, level
+        A label of the reference and its level.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the reference has no such label.
+    """
+    progress = progress or Progress()
+    trained = load_method(reference, method, device)
+    match = match_genes(query.var, reference.genes, orthologs=orthologs)
+    rows = np.sort(np.asarray(rows))
+    if len(rows) > EXPLAINED_CELLS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_CELLS, replace=False))
+    cells = _read_rows(query, match, trained.positions, rows, progress.part("Reading cells", 0.0, 0.3))
+    aim = Toward(toward, _direction(trained, level, toward))
+    return trained.method.explain(cells, aim, progress=progress.part("Explaining", 0.3, 1.0))
+
+
+def _direction(trained: TrainedMethod, level: str, label: str) -> FloatArray:
+    for head, codes in zip(trained.heads, trained.codes, strict=True):
+        if head.level == level and label in head.classes:
+            members = trained.embedding[codes == head.classes.index(label)]
+            return np.asarray(normalised(members).mean(0), np.float32)
+    raise ReferenceProblem(f"The reference has no label {label!r} at the level {level!r}.")
+
+
+def _embed(query: Query, match: GeneMatch, trained: TrainedMethod, progress: Progress) -> FloatArray:
+    parts: list[FloatArray] = []
+    done = 0
+    for block in aligned_blocks(query, match, trained.positions):
+        span = progress.part(progress.stage, done / query.n_cells, (done + block.n_cells) / query.n_cells)
+        parts.append(trained.method.embed(block, progress=span).values)
+        done += block.n_cells
+    return np.concatenate(parts)
+
+
+def _labels(
+    embedding: FloatArray, neighbors: object, trained: TrainedMethod, progress: Progress
+) -> LabelTransfer:
+    levels = []
+    for i, (head, codes) in enumerate(zip(trained.heads, trained.codes, strict=True)):
+        levels.append(transfer_level(head, embedding, neighbors, trained.embedding, codes))
+        progress((i + 1) / len(trained.heads))
+    return LabelTransfer(tuple(levels))
+
+
+def _read_rows(
+    query: Query, match: GeneMatch, which: NDArray[np.integer], rows: NDArray[np.integer], progress: Progress
+) -> AlignedCells:
+    from scipy import sparse
+
+    kept: list[AlignedCells] = []
+    start = 0
+    for block in aligned_blocks(query, match, which):
+        inside = rows[(rows >= start) & (rows < start + block.n_cells)] - start
+        if len(inside):
+            kept.append(block.rows(inside))
+        start += block.n_cells
+        progress(start / query.n_cells)
+        if start > rows[-1]:
+            break
+    values = sparse.csr_matrix(sparse.vstack([cells.values for cells in kept]))
+    return AlignedCells(values, np.concatenate([cells.totals for cells in kept]), kept[0].is_counts)
+
+
+def _provenance(
+    query: Query,
+    reference: Reference,
+    trained: TrainedMethod,
+    found: Coverage,
+    seconds: dict[str, float],
+    notices: tuple[str, ...],
+) -> Provenance:
+    return Provenance(
+        query=query.name,
+        reference=reference.title,
+        reference_checksum=reference.checksum,
+        method=trained.method.card.name,
+        config=trained.method.config.as_dict(),
+        versions=versions(),
+        seed=trained.method.config.seed,
+        device=trained.device,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        matrix=query.matrix_name,
+        value_kind=str(query.kind),
+        coverage=found,
+        seconds={step: round(value, 3) for step, value in seconds.items()},
+        notices=notices,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[package] = "not installed"
+    return found
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = perf_counter()
+    yield
+    seconds[step] = perf_counter() - started

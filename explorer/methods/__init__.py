@@ -1,0 +1,6 @@
+"""The methods, in menu order."""
+
+from explorer.methods.base import Method
+from explorer.methods.concord import Concord
+
+METHODS: dict[str, type[Method]] = {method.card.name: method for method in (Concord,)}

@@ -1,0 +1,227 @@
+"""The reference bundle on disk: write, open, check, read parts of it.
+
+A bundle is a folder one can read with the eyes:
+
+    card.json            what it is, and a sha256 of every other file
+    genes.csv            symbol, ensembl, mean_expression; the order is the contract
+    cells.h5ad           obs, and counts stored gene-major, so that one gene is one short read
+    methods/<name>/      config.json  weights.safetensors  embedding.npy  layout.npy  heads.safetensors  calibration.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from anndata.io import read_elem
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from explorer import keys
+from explorer.errors import ReferenceProblem
+from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
+from explorer.labels import LevelHead, LinearHead
+
+SCHEMA = 1
+
+
+def open_reference(folder: Path) -> Reference:
+    """Open a bundle and check every file against its checksum.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the folder is no bundle, was written by a newer program, or a file is missing or altered.
+    """
+    folder = Path(folder)
+    card = _read_card(folder)
+    for name, expected in card["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise ReferenceProblem(
+                f"The reference {folder.name} is incomplete: {name} is missing. Copy the whole folder again."
+            )
+        if _sha256(file) != expected:
+            raise ReferenceProblem(
+                f"The reference {folder.name} is damaged: {name} differs from what its card recorded. "
+                "Copy the folder again, or rebuild it."
+            )
+    genes = pd.read_csv(folder / keys.GENES_FILE, keep_default_na=False, dtype={keys.SYMBOL: str, keys.ENSEMBL: str})
+    with h5py.File(folder / keys.CELLS_FILE, "r") as file:
+        obs = read_elem(file["obs"])
+    return Reference(folder, card, genes, obs, _checksum_of(card["files"]))
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    file = folder / keys.CARD_FILE
+    if not folder.is_dir() or not file.is_file():
+        raise ReferenceProblem(
+            f"{folder} is no reference: a reference is a folder that holds {keys.CARD_FILE}. "
+            "Build one with: atlas-explorer build CELLS.h5ad OUT.atlas --labels COLUMN --batch COLUMN"
+        )
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+        schema = card["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReferenceProblem(f"The reference {folder.name} is damaged: {file.name} cannot be read. Copy it again.") from error
+    if schema > SCHEMA:
+        raise ReferenceProblem(
+            f"The reference {folder.name} was written by a newer Atlas Explorer (format {schema}; this one reads "
+            f"up to {SCHEMA}). Update with: pip install --upgrade atlas-explorer"
+        )
+    return dict(card)
+
+
+def method_folder(reference: Reference, method: str) -> Path:
+    """Folder of a trained method.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the bundle does not hold that method.
+    """
+    if method not in reference.methods:
+        raise ReferenceProblem(
+            f"The reference {reference.title} holds no model called {method!r}; it holds: {', '.join(reference.methods)}."
+        )
+    return reference.folder / keys.METHODS_FOLDER / method
+
+
+def read_embedding(reference: Reference, method: str) -> FloatArray:
+    """float32 (m, d), memory-mapped."""
+    return _array(method_folder(reference, method) / keys.EMBEDDING_FILE)
+
+
+def read_layout(reference: Reference, method: str) -> FloatArray:
+    """float32 (m, 2), the picture that query cells are placed in, memory-mapped."""
+    return _array(method_folder(reference, method) / keys.LAYOUT_FILE)
+
+
+def _array(path: Path) -> FloatArray:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.float32)
+
+
+def label_codes(reference: Reference, level: str, classes: tuple[str, ...]) -> IntArray:
+    """int32 (m,), position of each reference cell's label in `classes`, -1 where it has none."""
+    return pd.Categorical(reference.obs[level].astype(object), categories=list(classes)).codes.astype(np.int32)
+
+
+def has_expression(reference: Reference) -> bool:
+    """Whether the bundle holds expression, or was shared without."""
+    with h5py.File(reference.folder / keys.CELLS_FILE, "r") as file:
+        return "X" in file
+
+
+def read_gene(reference: Reference, symbol: str) -> FloatArray:
+    """log1p CP10k of one gene in every reference cell, float32 (m,).
+
+    Raises
+    ------
+    ReferenceProblem
+        If the reference does not hold that gene, or no expression at all.
+    """
+    found = np.flatnonzero(reference.genes[keys.SYMBOL].to_numpy() == symbol)
+    if len(found) == 0:
+        raise ReferenceProblem(f"The reference {reference.title} holds no gene called {symbol!r}.")
+    with h5py.File(reference.folder / keys.CELLS_FILE, "r") as file:
+        if "X" not in file:
+            raise ReferenceProblem(f"The reference {reference.title} was shared without expression values.")
+        start, stop = file["X/indptr"][found[0] : found[0] + 2]
+        rows = file["X/indices"][start:stop]
+        counts = file["X/data"][start:stop].astype(np.float32)
+    totals = reference.obs[keys.TOTALS].to_numpy(np.float32)
+    out = np.zeros(reference.n_cells, np.float32)
+    out[rows] = np.log1p(counts * 1e4 / totals[rows])
+    return out
+
+
+def write_cells(folder: Path, cells: AlignedCells, genes: pd.DataFrame, obs: pd.DataFrame) -> None:
+    """Write genes.csv and cells.h5ad: obs, var and the values, gene-major, as an h5ad that anything can open."""
+    genes.to_csv(folder / keys.GENES_FILE, index=False)
+    values = sparse.csc_matrix(cells.values)
+    values.sort_indices()
+    if cells.is_counts and values.data.max(initial=0) < 2**16:
+        values = values.astype(np.uint16)
+    var = genes.set_index(pd.Index(genes[keys.SYMBOL], name=None))
+    adata = AnnData(values, obs=obs, var=var)
+    adata.write_h5ad(folder / keys.CELLS_FILE, compression="gzip", compression_opts=9)
+
+
+def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
+    """Write what label transfer learned from the reference."""
+    arrays: dict[str, NDArray[Any]] = {}
+    summary = []
+    for head in heads:
+        arrays[f"{head.level}.weight"] = head.linear.weight
+        arrays[f"{head.level}.bias"] = head.linear.bias
+        arrays[f"{head.level}.held_out"] = np.concatenate(head.held_out).astype(np.float32)
+        summary.append(
+            {
+                "level": head.level,
+                "classes": list(head.classes),
+                "head": head.head,
+                "temperature": head.temperature,
+                "held_out_cells": [len(d) for d in head.held_out],
+                "scores": head.scores,
+            }
+        )
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / keys.HEADS_FILE)
+    (folder / keys.CALIBRATION_FILE).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+
+
+def read_heads(folder: Path) -> tuple[LevelHead, ...]:
+    """Read what `write_heads` wrote.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the files do not belong together.
+    """
+    try:
+        arrays = load_file(folder / keys.HEADS_FILE)
+        summary = json.loads((folder / keys.CALIBRATION_FILE).read_text(encoding="utf-8"))
+        return tuple(_head(entry, arrays) for entry in summary)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ReferenceProblem(f"The calibration in {folder} cannot be read. Copy the reference again.") from error
+
+
+def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LevelHead:
+    level = entry["level"]
+    ends = np.cumsum(entry["held_out_cells"])[:-1]
+    return LevelHead(
+        level=level,
+        classes=tuple(entry["classes"]),
+        head=entry["head"],
+        temperature=entry["temperature"],
+        linear=LinearHead(arrays[f"{level}.weight"], arrays[f"{level}.bias"]),
+        held_out=tuple(np.split(arrays[f"{level}.held_out"], ends)),
+        scores=entry["scores"],
+    )
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write card.json with checksums of all files in the bundle; the last step of writing one."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != keys.CARD_FILE)
+    listed = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+    part = folder / (keys.CARD_FILE + ".part")
+    part.write_text(json.dumps({**card, "schema": SCHEMA, "files": listed}, indent=1), encoding="utf-8")
+    part.replace(folder / keys.CARD_FILE)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum_of(files: Mapping[str, str]) -> str:
+    listing = "\n".join(f"{name} {digest}" for name, digest in sorted(files.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
