@@ -26,6 +26,7 @@ from explorer.errors import AtlasError, Cancelled, ReferenceProblem, ResourcePro
 from explorer.flow import Reference
 from explorer.jobs import Job, Queue
 from explorer.progress import Progress, Report
+from explorer.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ Run = Callable[[Job, Path, Progress], None]
 """What does a job's work: writes files into the folder, reports to the progress, raises when it cannot."""
 
 MAPPING = "explorer.worker:run_mapping"
-IDLE_SECONDS = 0.25
+IDLE_SECONDS = 0.1
 REPORT_SECONDS = 0.2
 ASK_SECONDS = 0.1
 
@@ -71,8 +72,8 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
         reference,
         spec.method,
         orthologs=spec.orthologs,
-        device=spec.device,
-        progress=progress.part("Mapping", 0.05, 0.75),
+        device=settings().device if spec.device == "auto" else spec.device,
+        progress=progress.part("Placing cells in the picture", 0.05, 0.75),
     )
     writing = progress.part("Writing the annotated file", 0.75, 0.85)
     writing(0.0)
@@ -233,7 +234,7 @@ def main() -> None:
     parser.add_argument("--run", default=MAPPING, help="module:function that does a job's work")
     options = parser.parse_args()
     faulthandler.enable()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s")
     threading.Thread(target=_end_with_server, daemon=True).start()
     _volunteer_for_oom()
     _warm(options.run)

@@ -9,13 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from serving import is_alive, until
 
 from explorer.errors import OptionsProblem, ResourceProblem
 from explorer.jobs import Job, JobState, MapSpec, Queue
@@ -24,23 +24,6 @@ from explorer.supervisor import Supervisor, obituary
 
 HERE = Path(__file__).parent
 SPEC = MapSpec("/cells.h5ad", "/pbmc.atlas", "answers")
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    """Wait for something another process does."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up:
-            pytest.fail(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not reaped by its parent does not."""
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self").exists():
-        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    return subprocess.run(["kill", "-0", str(pid)], check=False, capture_output=True).returncode == 0
 
 
 @pytest.fixture

@@ -1,0 +1,128 @@
+"""A really served app in a process of its own, and waiting for what other processes do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PANEL = ("-m", "panel", "serve", str(ROOT / "explorer"))
+OURS = ("-m", "explorer", "serve")
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
+    """Wait for something that another process does; fail if it does not."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not reaped by its parent does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return bool(state.stdout.strip()) and not state.stdout.strip().startswith("Z")
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that still run."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    return [child for child, parent in pairs if parent == pid and is_alive(child)]
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A served app.
+
+    Attributes
+    ----------
+    process
+        The server; its worker is a child of it.
+    home
+        Its home folder.
+    log
+        Everything it printed.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    home: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Address of the app."""
+        return f"http://localhost:{self.port}/explorer"
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end; returns the exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+
+@contextmanager
+def served(
+    home: Path, *words: str, command: tuple[str, ...] = PANEL, env: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """Serve the app until the block ends.
+
+    Parameters
+    ----------
+    home
+        Where it keeps uploads, jobs and results.
+    words
+        Further words of the command line.
+    command
+        `PANEL` or `OURS`.
+    env
+        Further environment variables.
+    """
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    log = home.parent / f"{home.name}-{port}.log"
+    environment = {
+        **os.environ,
+        "ATLAS_EXPLORER_HOME": str(home),
+        "ATLAS_EXPLORER_THREADS": "1",
+        **(env or {}),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--port", str(port), *words],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+    try:
+        # The port, and not a page: every request for a page runs the app.
+        until(lambda: process.poll() is not None or _listens(port), "the server listens")
+        assert process.poll() is None, log.read_text(errors="replace")
+        yield Server(process, port, home, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
