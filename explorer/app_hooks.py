@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from explorer.app import uploads
+from explorer.app import downloads, uploads
 from explorer.settings import settings
 from explorer.supervisor import supervisor
 
 uploads.register()
+downloads.register()
 
 
 def on_server_loaded(server_context: Any) -> None:  # noqa: ARG001  (the name and the argument are Bokeh's)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from explorer import keys
 from explorer.app.projects import Projects
@@ -167,12 +167,16 @@ class Demo:
         What it is, for menus.
     note
         What must be said wherever its composition is shown; empty for nothing.
+    sample, label
+        obs columns that name its samples and its own labels; empty for none.
     """
 
     path: Path
     title: str
     description: str = ""
     note: str = ""
+    sample: str = ""
+    label: str = ""
 
 
 @cache
@@ -182,10 +186,12 @@ def demos() -> tuple[Demo, ...]:
     told = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
     named = [SAMPLE_DATA / name for name in told if (SAMPLE_DATA / name).is_file()]
     others = sorted(path for path in SAMPLE_DATA.glob("*.h5ad") if path not in named)
-    return tuple(
-        Demo(path, entry.get("title", path.stem), entry.get("description", ""), entry.get("note", ""))
-        for path, entry in ((path, told.get(path.name, {})) for path in (*named, *others))
-    )
+    return tuple(_demo(path, told.get(path.name, {})) for path in (*named, *others))
+
+
+def _demo(path: Path, told: dict[str, Any]) -> Demo:
+    texts = {name: told.get(name) or "" for name in ("description", "note", "sample", "label")}
+    return Demo(path, told.get("title") or path.stem, **texts)
 
 
 def demo_of(path: str) -> Demo | None:

@@ -17,6 +17,11 @@ from explorer.settings import ASSETS
 CSS = (ASSETS / "app.css").read_text(encoding="utf-8")
 LOGO = ASSETS / "logo.svg"
 FONT = "Roboto, system-ui, sans-serif"
+CARD = {
+    "border": "1px solid var(--ax-line)", "border-radius": "10px", "padding": "18px 20px", "background": "var(--ax-surface)",
+}  # fmt: skip
+SCROLL = {"overflow-y": "auto", "background": "var(--ax-raised)", "height": "calc(100vh - 49px)", "padding": "0 24px",
+          "box-sizing": "border-box"}  # fmt: skip
 
 
 def page_css() -> str:
@@ -108,6 +113,3 @@ def route(name: str) -> str:
     last = (location.pathname or "/").rsplit("/", 1)[-1] if location else ""
     return f"{last}/{name}" if last else name
 
-
-CARD = {"border": "1px solid var(--ax-line)", "border-radius": "10px", "padding": "18px 20px", "background": "var(--ax-surface)"}
-SCROLL = {"overflow-y": "auto", "background": "var(--ax-raised)", "height": "calc(100vh - 49px)"}

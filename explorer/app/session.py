@@ -60,6 +60,7 @@ class Session(param.Parameterized):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self._tickets: dict[str, object] = {}
+        self._columns_unset = False
 
     # work that takes time
 
@@ -125,6 +126,7 @@ class Session(param.Parameterized):
         folder = str(self.reference.folder)
         project = library.projects().create(title=title, reference=folder, query=str(source))
         self._clear()
+        self._columns_unset = True
         self.param.update(project=project, step="data")
         await self.look()
 
@@ -194,11 +196,14 @@ class Session(param.Parameterized):
         )
         if found is None:
             return
-        first = self.preflight is None and not self.project.options
-        self.preflight = found
-        if first:
-            self.param.update(batch=likely_batch(found), own_label=likely_label(found))
+        if self._columns_unset:
+            self._columns_unset = False
+            demo = library.demo_of(self.project.query)
+            batch, label = (demo.sample, demo.label) if demo else (likely_batch(found), likely_label(found))
+            self.param.update(preflight=found, batch=batch, own_label=label)
             self.save()
+        else:
+            self.preflight = found
 
     async def use_matrix(self, name: str) -> None:
         """Take another matrix of the file; empty lets the program choose."""

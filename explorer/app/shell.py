@@ -144,7 +144,7 @@ class Shell:
 def step_states(session: Session) -> dict[str, tuple[str, str]]:
     """State and a few words for each step; states are those of `components.steps.STATES`."""
     return {
-        "home": ("todo", ""),
+        "home": ("todo", "start here" if session.project is None else "projects"),
         "data": _data_state(session),
         "map": _map_state(session),
         "explore": _explore_state(session),

@@ -3,5 +3,6 @@
 from explorer.app.views.base import View
 from explorer.app.views.data import DataView
 from explorer.app.views.home import HomeView
+from explorer.app.views.map import MapView
 
-VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView}
+VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView, "map": MapView}

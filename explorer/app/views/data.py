@@ -13,7 +13,7 @@ from components.notice import Notice
 from explorer.app import look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
-from explorer.app.views.base import Standing, View
+from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.source import SourcePicker
 from explorer.flow import Coverage
 from explorer.query import ColumnFound, MatrixFound
@@ -21,7 +21,7 @@ from explorer.settings import settings
 from explorer.values import kind_in_words
 
 NONE = "none"
-AUTO = "let the program choose"
+AUTO = "chosen automatically"
 
 
 class DataView(View):
@@ -39,9 +39,7 @@ class DataView(View):
         self._build_choices()
         self._card = self._build_card()
         self._title = look.html(margin=(28, 0, 18, 0))
-        column = pn.Column(self._title, self._standing, self._picker, self._card, pn.Spacer(height=32), max_width=1120,
-                           sizing_mode="stretch_width", styles={"margin": "0 auto"})  # fmt: skip
-        self.panel = pn.Column(column, sizing_mode="stretch_both", styles=look.SCROLL, margin=0)
+        self.panel = sheet(self._title, self._standing, self._picker, self._card)
         self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs"])
         self._draw()
 
@@ -63,7 +61,7 @@ class DataView(View):
         self._other.on_click(self._leave)
 
     def _build_card(self) -> pn.viewable.Viewable:
-        card: dict[str, Any] = {"styles": look.CARD, "margin": 0, "sizing_mode": "stretch_both"}
+        card: dict[str, Any] = {"styles": {**look.CARD, "align-self": "stretch"}, "margin": 0, "sizing_mode": "stretch_width"}
         found = pn.Column(look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card)
         chosen = pn.Column(
             look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._batch, self._label,
@@ -121,7 +119,10 @@ class DataView(View):
         try:
             session = self.session
             self._matrix.param.update(
-                options={AUTO: AUTO, **{_matrix_words(m): m.name for m in found.inspection.matrices}},
+                options={
+                    f"{AUTO} ({found.inspection.chosen.name})": AUTO,
+                    **{_matrix_words(m): m.name for m in found.inspection.matrices},
+                },
                 value=session.matrix or AUTO,
             )
             self._fill_columns(self._batch, found.batch_columns(), session.batch)

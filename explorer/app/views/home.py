@@ -14,7 +14,7 @@ from components.choice_table import ChoiceTable
 from explorer.app import library, look
 from explorer.app.projects import Project
 from explorer.app.session import Session
-from explorer.app.views.base import Standing, View
+from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.source import SourcePicker
 from explorer.flow import Reference
 from explorer.jobs import JobState
@@ -76,9 +76,7 @@ class HomeView(View):
         title = look.html(
             "<h1>Map your cells onto a reference, and see how sure the answer is and why</h1>", margin=(28, 0, 18, 0)
         )
-        column = pn.Column(title, cards, pn.Spacer(height=16), projects, pn.Spacer(height=32), max_width=1120,
-                           sizing_mode="stretch_width", styles={"margin": "0 auto"})  # fmt: skip
-        return pn.Column(column, sizing_mode="stretch_both", styles=look.SCROLL, margin=0)
+        return sheet(title, cards, pn.Spacer(height=16), projects)
 
     def _reference_menu(self) -> pn.viewable.Viewable:
         options = {library.title_of(folder): str(folder) for folder in settings().references}

@@ -1,0 +1,169 @@
+"""Map: choose a model, start, and see how far it is; the page may be closed meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+
+from components.choice_table import ChoiceTable
+from components.job_status import JobStatus, duration
+from components.notice import Notice
+from explorer.app import library, look
+from explorer.app.library import Outcome
+from explorer.app.session import Session
+from explorer.app.views.base import Standing, View, sheet
+from explorer.flow import Reference
+from explorer.jobs import JobState
+from explorer.methods import METHODS
+
+
+class MapView(View):
+    """The third screen."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._lead = look.html(margin=(4, 0, 18, 0))
+        self._methods = ChoiceTable(sizing_mode="stretch_width", margin=(6, 0, 0, 0))
+        self._methods.param.watch(self._choose, "value")
+        self._start = pmui.Button(label="Start mapping", variant="contained", margin=(16, 8, 0, 0))
+        self._start.on_click(lambda _: self.session.start())
+        self._hint = look.html(margin=(22, 0, 0, 4))
+        self._job = JobStatus()
+        self._job.param.watch(lambda _: self.session.cancel(), "cancel")
+        self._job.param.watch(lambda _: self.session.retry(), "retry")
+        self._ahead = look.html(margin=(6, 0, 0, 0))
+        self._log = look.html(margin=(10, 0, 0, 0))
+        self._standing = Standing()
+        self._outcome = look.html(margin=(14, 0, 0, 0))
+        self._explore = pmui.Button(label="Explore the result", variant="contained", margin=(14, 8, 0, 0))
+        self._explore.on_click(lambda _: setattr(self.session, "step", "explore"))
+        self._missing = Notice("")
+        self._bring = pmui.Button(label="Choose cells", variant="contained", margin=(6, 0, 12, 0))
+        self._bring.on_click(lambda _: setattr(self.session, "step", "data"))
+        self.panel = self._layout()
+        self.watch(self._draw, ["project", "reference", "preflight", "method", "job", "outcome", "status", "orthologs",
+                                "matrix", "batch"])  # fmt: skip
+        self._draw()
+
+    def _layout(self) -> pn.viewable.Viewable:
+        card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
+        self._run = pn.Column(
+            look.html("<h2>Progress</h2>", margin=(0, 0, 10, 0)), self._job, self._ahead, self._standing, self._outcome,
+            self._explore, self._log, **card,
+        )  # fmt: skip
+        choose = pn.Column(
+            look.html("<h2>Models of this reference</h2>"), self._methods, pn.Row(self._start, self._hint, margin=0), **card
+        )
+        return sheet(look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, self._run, choose)
+
+    def _choose(self, event: Any) -> None:
+        if event.new and event.new != self.session.method:
+            self.session.method = event.new
+            self.session.save()
+
+    def _draw(self, *_: Any) -> None:
+        session = self.session
+        reference, found = session.reference, session.preflight
+        if reference is None:
+            return
+        cells = f"{found.inspection.n_cells:,} cells of {session.project.title} " if found and session.project else "Cells "
+        self._lead.object = f'<p class="soft">{look.text(cells)}onto {look.text(reference.title)} ({reference.n_cells:,} cells).</p>'
+        self._methods.param.update(columns=_COLUMNS, rows=method_rows(session, reference), value=session.method)
+        self._draw_start()
+        self._draw_job()
+
+    def _draw_start(self) -> None:
+        session = self.session
+        ready = session.spec is not None
+        self._start.disabled = not ready or session.is_mapping
+        self._start.label = "Map again" if session.job is not None and session.job.state.is_over else "Start mapping"
+        changed = session.job is not None and session.spec is not None and session.job.spec != session.spec
+        self._hint.object = '<span class="soft small">The choices have changed since the last run.</span>' if changed else ""
+        missing = ""
+        if session.project is None:
+            missing = "There are no cells to map yet. Drop a file, or take a demo file."
+        elif session.preflight is not None and not session.preflight.is_ready:
+            missing = session.preflight.problem
+        self._missing.param.update(text=missing, kind="info" if session.project is None else "error")
+        self._bring.param.update(visible=bool(missing), label="Choose cells" if session.project is None else "Back to Data")
+
+    def _draw_job(self) -> None:
+        session, job = self.session, self.session.job
+        self._run.visible = job is not None
+        if job is None:
+            return
+        self._job.param.update(
+            title=f"{_title(job.spec.method)} on {session.reference.title if session.reference else ''}",
+            state=str(job.state), stage=job.stage, fraction=job.fraction, left=job.left, error=job.error,
+        )  # fmt: skip
+        ahead = library.queue().ahead(job.id) if job.state is JobState.QUEUED else 0
+        words = [f"{ahead} job{'s' if ahead > 1 else ''} before this one."] if ahead else []
+        if not job.state.is_over:
+            words.append("You may close this page; the work goes on, and its address brings you back.")
+        self._ahead.object = f'<p class="soft small">{" ".join(words)}</p>' if words else ""
+        lines = "".join(f"{look.text(line)}\n" for line in job.log)
+        self._log.object = f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
+        self._standing.show(session.standing("result"))
+        self._outcome.object = outcome_facts(session.outcome) if session.outcome else ""
+        self._explore.visible = session.outcome is not None
+
+
+_COLUMNS = [
+    {"key": "title", "label": "Model", "width": "40%"},
+    {"key": "genes", "label": "Genes found", "align": "right"},
+    {"key": "accuracy", "label": "Accuracy, held out", "align": "right"},
+    {"key": "macro_f1", "label": "Macro-F1, held out", "align": "right"},
+    {"key": "calibration", "label": "Calibration error", "align": "right"},
+    {"key": "device", "label": "Runs on", "align": "right"},
+]
+
+
+def _title(method: str) -> str:
+    return METHODS[method].card.title if method in METHODS else method
+
+
+def method_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
+    """One row a method of the reference; scores speak of the level in view."""
+    rows = []
+    coverages = session.preflight.coverages if session.preflight else {}
+    for name in reference.methods:
+        card = METHODS[name].card if name in METHODS else None
+        told = reference.card["methods"][name]
+        scores = told.get("scores", {}).get(reference.levels[0], {})
+        covered = coverages.get(name)
+        rows.append({
+            "id": name,
+            "title": card.title if card else name,
+            "note": f"{card.summary} Gives {', '.join(card.gives)}." if card else "This program does not know this model.",
+            "disabled": "" if card else "Update Atlas Explorer to use this model.",
+            "genes": look.share(covered.found, covered.needed) if covered else f"of {told.get('genes', '?'):,}",
+            "accuracy": _score(scores.get("accuracy")),
+            "macro_f1": _score(scores.get("macro_f1")),
+            "calibration": _score(scores.get("calibration_error")),
+            "device": library.device(),
+        })  # fmt: skip
+    return rows
+
+
+def _score(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def outcome_facts(outcome: Outcome) -> str:
+    """The figures of a finished mapping, as HTML."""
+    result = outcome.result
+    first = result.labels.first
+    top = np.argsort(-np.bincount(first.codes[~first.unknown], minlength=len(first.classes)))[:3]
+    counts = np.bincount(first.codes[~first.unknown], minlength=len(first.classes))
+    rows = [
+        ("Cells", f"{result.n_cells:,}"),
+        ("Without a label", f"{int(first.unknown.sum()):,} ({look.share(first.unknown.sum(), result.n_cells)}), "
+                            "too novel or too uncertain"),
+        ("Median confidence", f"{np.median(first.confidence):.2f} at {first.level}"),
+        ("Most frequent", ", ".join(f"{first.classes[i]} {counts[i]:,}" for i in top if counts[i])),
+        ("Took", duration(sum(result.provenance.seconds.values()))),
+    ]  # fmt: skip
+    return look.facts(rows)
