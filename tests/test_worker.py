@@ -63,8 +63,8 @@ def wait(queue: Queue, job: Job, *, fraction: float = 2.0, seconds: float = 120.
     return now
 
 
-def spec(query: Path, **options: object) -> MapSpec:
-    return replace(MapSpec(str(query), str(SAMPLE_ATLAS), "concord"), **options)
+def spec(cells: Path, **options: object) -> MapSpec:
+    return replace(MapSpec(str(cells), str(SAMPLE_ATLAS), "concord"), **options)
 
 
 def test_a_mapping_job_writes_what_mapping_by_hand_gives(queue: Queue, supervisor: Supervisor) -> None:
