@@ -6,27 +6,27 @@ what leaves here is on a linear scale, so that a logarithm is taken once and onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 from scipy import sparse
 
-from explorer import h5ad, values
-from explorer.errors import FileProblem, OptionsProblem, ValuesProblem
-from explorer.flow import FloatArray, Query, Rows, ValueKind
+from explorer import values
+from explorer.contents import Contents, contents_of_data, contents_of_file
+from explorer.errors import OptionsProblem, ValuesProblem
+from explorer.flow import FloatArray, Query, ValueKind
+from explorer.rows import AnyRows, CscRows, Sample, close_spans, sample, spans
 
-_SAMPLE_RUNS = 16
-_SAMPLE_CELLS = 512
-_SAMPLE_VALUES = 2**23
-# A block holds at most this many stored values (about 270 MB), however many rows were asked for.
-_BLOCK_VALUES = 2**25
-_BIG_CSC = 2**28
-_COUNT_LAYERS = ("counts", "raw_counts", "raw", "count", "umi", "umis", "umi_counts")
 _USABLE = (ValueKind.COUNTS, ValueKind.LOG1P, ValueKind.LINEAR)
+_COUNT_LAYERS = ("counts", "raw_counts", "raw", "count", "umi", "umis", "umi_counts")
+# Parts of the counts: spliced is most of them, the others are too little to map by.
+_PARTS_OF_COUNTS = {"spliced": 4, "unspliced": 5, "ambiguous": 6}
+_BIG_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MatrixFound:
     kind, log_base
         What its values are; the base is 0 unless they are logarithms.
     n_genes
-        Its genes; .raw often has more than X.
+        Its genes; raw often has more than X.
     base_is_sure
         False where the base of the logarithm is a guess.
     """
@@ -76,10 +76,10 @@ class Inspection:
 
     Attributes
     ----------
-    path
-        `None` for data in memory.
+    n_genes
+        Genes of the chosen matrix.
     size_bytes
-        Size of the file; 0 for data in memory.
+        Size of the file.
     chosen
         The matrix that mapping would use.
     embeddings
@@ -89,7 +89,7 @@ class Inspection:
     """
 
     name: str
-    path: Path | None
+    path: Path
     n_cells: int
     n_genes: int
     size_bytes: int
@@ -99,56 +99,6 @@ class Inspection:
     obs_names_unique: bool
     embeddings: tuple[str, ...]
     notices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MemoryRows:
-    """Rows of a matrix in memory, handed out sparse.
-
-    Attributes
-    ----------
-    matrix
-        csr, dense or backed; anything that slices by rows.
-    source
-        The AnnData that it belongs to, which an export copies.
-    """
-
-    matrix: Rows
-    source: AnnData
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Cells, genes."""
-        return self.matrix.shape
-
-    @property
-    def stored(self) -> int:
-        """Number of stored values."""
-        return int(getattr(self.matrix, "nnz", self.shape[0] * self.shape[1]))
-
-    @property
-    def empty_rows(self) -> int:
-        """Number of cells without a stored value, where that is known without reading."""
-        return int((np.diff(self.matrix.indptr) == 0).sum()) if sparse.issparse(self.matrix) else 0
-
-    def __getitem__(self, rows: slice) -> sparse.csr_matrix:
-        block = self.matrix[rows]
-        return sparse.csr_matrix(block if sparse.issparse(block) else np.asarray(block))
-
-
-AnyRows = h5ad.StoredRows | MemoryRows
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """What a source holds before anything is chosen."""
-
-    name: str
-    path: Path | None
-    obs: pd.DataFrame
-    vars: Mapping[str, pd.DataFrame]
-    matrices: Mapping[str, AnyRows]
-    embeddings: tuple[str, ...]
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -161,11 +111,28 @@ def inspect_file(path: Path) -> Inspection:
     ValuesProblem
         If none of its matrices can be mapped.
     """
-    return _inspection(_contents_of_file(Path(path), None), Path(path).stat().st_size)
+    path = Path(path)
+    contents = contents_of_file(path, None)
+    found, chosen, notices = _chosen(contents, None)
+    return Inspection(
+        name=contents.name,
+        path=path,
+        n_cells=len(contents.obs),
+        n_genes=chosen.n_genes,
+        size_bytes=path.stat().st_size,
+        matrices=tuple(found),
+        chosen=chosen,
+        obs_columns=tuple(_column(contents.obs[name]) for name in contents.obs),
+        obs_names_unique=bool(contents.obs.index.is_unique),
+        embeddings=contents.embeddings,
+        notices=notices,
+    )
 
 
 def open_query(source: Path | AnnData, *, matrix: str | None = None, name: str | None = None) -> Query:
-    """Check a source of cells and choose its expression values; nothing is read but tables and a sample.
+    """Check a source of cells and choose its expression values; only tables and a sample are read.
+
+    There is nothing to close: files are opened for each read.
 
     Parameters
     ----------
@@ -185,22 +152,19 @@ def open_query(source: Path | AnnData, *, matrix: str | None = None, name: str |
     OptionsProblem
         If there is no such matrix.
     """
-    contents = _contents_of_data(source, name) if isinstance(source, AnnData) else _contents_of_file(Path(source), name)
-    found = [_found(key, rows) for key, rows in contents.matrices.items()]
-    chosen = _choose(found, contents) if matrix is None else _named(found, matrix, contents)
-    rows = contents.matrices[chosen.name]
-    var = contents.vars[chosen.name]
-    values.check_values(_sample(rows), chosen.kind, chosen.name, _sampled_names(rows, contents.obs), var.index)
+    in_memory = isinstance(source, AnnData)
+    contents = contents_of_data(source, name) if in_memory else contents_of_file(Path(source), name)
+    _, chosen, notices = _chosen(contents, matrix)
     return Query(
         name=contents.name,
         path=contents.path,
-        matrix=rows,
+        matrix=contents.matrices[chosen.name],
         matrix_name=chosen.name,
         kind=chosen.kind,
         log_base=chosen.log_base,
         obs=contents.obs,
-        var=var,
-        notices=(*_notices_of_choice(chosen, found, asked=matrix is not None), *_notices_of_mending(contents, rows)),
+        var=contents.vars[chosen.name],
+        notices=notices,
     )
 
 
@@ -222,14 +186,32 @@ def read_blocks(query: Query, rows: int = 8192) -> Iterator[tuple[sparse.csr_mat
     Raises
     ------
     ValuesProblem
-        If a block holds values that are missing, negative or of another kind than the sample told.
+        If a block holds values that are missing, negative, or of another kind than the sample told.
     """
-    step = _rows_a_block(query.matrix, rows)
-    for start in range(0, query.n_cells, step):
-        block = query.matrix[start : start + step]
-        cells = query.obs.index[start : start + step]
-        values.check_values(block, query.kind, query.matrix_name, cells, query.var.index)
-        yield values.to_linear(block, query.kind, query.log_base)
+    for span in spans(query.matrix, rows):
+        yield _read(query, span)
+
+
+def read_rows(query: Query, rows: NDArray[np.integer]) -> tuple[sparse.csr_matrix, FloatArray]:
+    """Some cells, on a linear scale, without reading the others.
+
+    Parameters
+    ----------
+    rows
+        Positions in ascending order.
+
+    Returns
+    -------
+    values, totals
+        As `read_blocks` yields them.
+    """
+    parts = []
+    for span, inside in close_spans(np.asarray(rows)):
+        block, totals = _read(query, span)
+        parts.append((block[inside], totals[inside]))
+    return sparse.csr_matrix(sparse.vstack([block for block, _ in parts])), np.concatenate(
+        [t for _, t in parts]
+    )
 
 
 def empty_cells_notice(totals: FloatArray) -> tuple[str, ...]:
@@ -240,185 +222,117 @@ def empty_cells_notice(totals: FloatArray) -> tuple[str, ...]:
     totals
         float32 (n,), as `read_blocks` yields them.
     """
-    n_empty = int((totals <= 0).sum())
-    if not n_empty:
-        return ()
-    return (f"{n_empty:,} of {len(totals):,} cells have no expression at all; they are kept, and their labels mean nothing.",)
+    return _about_empty(int((totals <= 0).sum()), len(totals))
 
 
-def _rows_a_block(matrix: Rows, rows: int) -> int:
-    n_cells, n_genes = matrix.shape
-    a_row = max(1, getattr(matrix, "stored", n_cells * n_genes) // n_cells)
-    return int(max(1, min(rows, _BLOCK_VALUES // a_row)))
+def _read(query: Query, span: slice) -> tuple[sparse.csr_matrix, FloatArray]:
+    block = query.matrix[span]
+    values.check_values(block, query.kind, query.matrix_name, query.obs.index[span], query.var.index)
+    return values.to_linear(block, query.kind, query.log_base)
 
 
-def _contents_of_file(path: Path, name: str | None) -> _Contents:
-    h5ad.check_file(path)
-    with h5ad.reading(path) as file:
-        matrices = h5ad.stored_matrices(file, path)
-        obs = h5ad.read_table(file, "obs")
-        tables = {key: h5ad.read_table(file, key) for key in {"var", *map(h5ad.var_key, matrices)}}
-        embeddings = tuple(file["obsm"]) if "obsm" in file and not hasattr(file["obsm"], "dtype") else ()
-    name_of = name or path.name.removesuffix(".h5ad")
-    variables = {key: tables[h5ad.var_key(key)] for key in matrices}
-    return _checked(_Contents(name_of, path, obs, variables, matrices, embeddings), len(tables["var"]))
-
-
-def _contents_of_data(data: AnnData, name: str | None) -> _Contents:
-    named = {"X": data.X, **{f"layers/{key}": layer for key, layer in data.layers.items()}}
-    if data.raw is not None:
-        named["raw/X"] = data.raw.X
-    matrices = {key: MemoryRows(_by_rows(matrix), data) for key, matrix in named.items() if matrix is not None}
-    variables = {key: data.raw.var if key == "raw/X" else data.var for key in matrices}
-    contents = _Contents(name or "query", None, data.obs, variables, matrices, tuple(data.obsm))
-    return _checked(contents, data.n_vars)
-
-
-def _by_rows(matrix: Rows) -> Rows:
-    """A matrix that slices by rows without turning round each time."""
-    return matrix.tocsr() if sparse.issparse(matrix) and matrix.format != "csr" else matrix
-
-
-def _checked(contents: _Contents, n_genes: int) -> _Contents:
-    name = contents.name
-    if not len(contents.obs) or not n_genes:
-        raise FileProblem(f"{name} holds {len(contents.obs):,} cells and {n_genes:,} genes; at least one of each is "
-                          "needed. Were all of them filtered out before saving?")  # fmt: skip
-    if not contents.matrices:
-        raise FileProblem(f"{name} holds no expression matrix (X, layers and raw are empty). Save it with counts in X.")
-    for key, rows in contents.matrices.items():
-        expected = (len(contents.obs), len(contents.vars[key]))
-        if tuple(rows.shape) != expected:
-            raise FileProblem(f"{name} is damaged: {key} is {rows.shape[0]:,} x {rows.shape[1]:,}, its tables speak of "
-                              f"{expected[0]:,} cells and {expected[1]:,} genes. Save it again from its source.")  # fmt: skip
-    return contents
-
-
-def _sample_starts(rows: AnyRows) -> list[slice]:
-    """Runs of cells spread over the whole matrix: neighbours in a file often come from one batch."""
-    n_cells = rows.shape[0]
-    n_sampled = int(np.clip(_SAMPLE_VALUES * n_cells // max(1, rows.stored), _SAMPLE_RUNS, _SAMPLE_CELLS))
-    if n_cells <= n_sampled:
-        return [slice(0, n_cells)]
-    length = n_sampled // _SAMPLE_RUNS
-    return [slice(start, start + length) for start in np.linspace(0, n_cells - length, _SAMPLE_RUNS).astype(int)]
-
-
-def _sample(rows: AnyRows) -> sparse.csr_matrix:
-    return sparse.vstack([rows[run] for run in _sample_starts(rows)], format="csr")
-
-
-def _sampled_names(rows: AnyRows, obs: pd.DataFrame) -> pd.Index:
-    return obs.index[np.concatenate([np.arange(run.start, run.stop) for run in _sample_starts(rows)])]
-
-
-def _found(name: str, rows: AnyRows) -> MatrixFound:
-    kind, base, sure = values.tell_kind(_sample(rows))
-    return MatrixFound(name, kind, base, rows.shape[1], sure)
-
-
-def _choose(found: list[MatrixFound], contents: _Contents) -> MatrixFound:
-    usable = [matrix for matrix in found if matrix.kind in _USABLE]
+def _chosen(contents: Contents, asked: str | None) -> tuple[list[MatrixFound], MatrixFound, tuple[str, ...]]:
+    """All matrices, the one to map, and the notices; a sample of the chosen one has been checked."""
+    samples = {name: sample(rows) for name, rows in contents.matrices.items()}
+    found = [_found(name, samples[name], contents.matrices[name].shape[1]) for name in samples]
+    offered = found if asked is None else [_named(found, asked, contents.name)]
+    usable = [matrix for matrix in offered if matrix.kind in _USABLE]
     if not usable:
-        raise ValuesProblem(_nothing_usable(found, contents))
-    return min(usable, key=_preference)
+        raise ValuesProblem(_nothing_usable(offered, samples, contents.name))
+    chosen = min(usable, key=_preference)
+    taken = samples[chosen.name]
+    cells, genes = contents.obs.index[taken.cells], contents.vars[chosen.name].index[taken.genes]
+    values.check_values(taken.values, chosen.kind, chosen.name, cells, genes)
+    notices = (
+        *_about_choice(chosen, found, asked),
+        *_about_mending(contents, contents.matrices[chosen.name]),
+    )
+    return found, chosen, notices
+
+
+def _found(name: str, taken: Sample, n_genes: int) -> MatrixFound:
+    kind, base, sure = values.tell_kind(taken.values, whole_cells=taken.whole_cells)
+    return MatrixFound(name, kind, base, n_genes, sure)
+
+
+def _named(found: Sequence[MatrixFound], asked: str, source: str) -> MatrixFound:
+    wanted = {asked, f"layers/{asked}", asked.replace("raw.X", "raw/X")}
+    for matrix in found:
+        if matrix.name in wanted:
+            return matrix
+    raise OptionsProblem(f"{source} has no matrix {asked!r}; it has {_listed(m.name for m in found)}.")
 
 
 def _preference(matrix: MatrixFound) -> tuple[int, int, int]:
-    """Counts before logarithms before the rest; then more genes; then the place where such values usually lie."""
-    layer = matrix.name.removeprefix("layers/").lower()
-    if matrix.name.startswith("layers/"):
-        if layer in _COUNT_LAYERS:
-            place = 0
-        else:
-            # Parts of the counts: spliced is most of them, the others are too little to map by.
-            place = {"spliced": 4, "unspliced": 6, "ambiguous": 7}.get(layer, 3)
-    else:
+    """Counts before logarithms before the rest; then more genes; then where such values usually lie."""
+    layer = matrix.name.removeprefix("layers/")
+    if layer == matrix.name:
         place = 1 if matrix.name == "X" else 2
+    else:
+        place = 0 if layer.lower() in _COUNT_LAYERS else _PARTS_OF_COUNTS.get(layer.lower(), 3)
     return _USABLE.index(matrix.kind), -matrix.n_genes, place
 
 
-def _named(found: list[MatrixFound], asked: str, contents: _Contents) -> MatrixFound:
-    name = {"raw": "raw/X", "raw.X": "raw/X"}.get(asked, asked)
-    for matrix in found:
-        if matrix.name in {name, f"layers/{name}"}:
-            if matrix.kind not in _USABLE:
-                raise ValuesProblem(_nothing_usable([matrix], contents))
-            return matrix
-    raise OptionsProblem(f"{contents.name} has no matrix {asked!r}; it has {_listed(m.name for m in found)}.")
-
-
-def _listed(names: Iterator[str] | list[str]) -> str:
-    return ", ".join(repr(name) for name in names)
-
-
-def _nothing_usable(found: list[MatrixFound], contents: _Contents) -> str:
-    what = "; ".join(f"{matrix.name} holds {_in_figures(_sample(contents.matrices[matrix.name]), matrix)}" for matrix in found)
+def _nothing_usable(offered: Sequence[MatrixFound], samples: Mapping[str, Sample], source: str) -> str:
+    what = "; ".join(
+        f"{matrix.name} holds {_in_figures(samples[matrix.name], matrix.kind)}" for matrix in offered
+    )
+    if all(matrix.kind is ValueKind.EMPTY for matrix in offered):
+        return f"{source} has no expression: {what}. Save it with counts in X."
     return (
-        f"Mapping needs counts or log-normalised expression, and {contents.name} has neither: {what}. "
-        "Keep the counts when you scale (adata.layers['counts'] = adata.X.copy(), or adata.raw = adata before it) "
-        "and save the file again."
+        f"Mapping needs counts or log-normalised expression, and {source} offers neither: {what}. Keep the "
+        "counts when you scale (adata.layers['counts'] = adata.X.copy(), or adata.raw = adata) and save the "
+        "file again."
     )
 
 
-def _in_figures(sample: sparse.csr_matrix, matrix: MatrixFound) -> str:
-    if matrix.kind is ValueKind.EMPTY:
+def _in_figures(taken: Sample, kind: ValueKind) -> str:
+    if kind is ValueKind.EMPTY:
         return "no value above zero"
-    data = sample.data[np.isfinite(sample.data)]
-    negative = (data < 0).sum() / max(1, np.prod(sample.shape))
-    return f"scaled values ({data.min():.1f} to {data.max():.1f}, {negative:.0%} of them negative)".replace("%", " %")
+    data = taken.values.data[np.isfinite(taken.values.data)]
+    negative = 100 * (data < 0).sum() / np.prod(taken.values.shape)
+    return f"scaled values ({data.min():.1f} to {data.max():.1f}, {negative:.0f} % of them negative)"
 
 
-def _notices_of_choice(chosen: MatrixFound, found: list[MatrixFound], *, asked: bool) -> list[str]:
-    notices = []
-    if not asked and len(found) > 1:
+def _about_choice(chosen: MatrixFound, found: Sequence[MatrixFound], asked: str | None) -> Iterator[str]:
+    if asked is None and len(found) > 1:
         others = ", ".join(f"{m.name}: {values.kind_in_words(m.kind)}" for m in found if m is not chosen)
-        notices.append(f"{chosen.name} is used: {values.kind_in_words(chosen.kind)} (beside it, {others}).")
-    elif chosen.kind is not ValueKind.COUNTS:
-        notices.append(f"{chosen.name} holds {values.kind_in_words(chosen.kind)}, not counts; they are brought back "
-                       "to a linear scale, and no logarithm is taken twice.")  # fmt: skip
+        yield f"{chosen.name} is used: {values.kind_in_words(chosen.kind)} (beside it, {others})."
+    if chosen.kind is not ValueKind.COUNTS:
+        yield (
+            f"{chosen.name} holds {values.kind_in_words(chosen.kind)}, not counts. They are brought back to "
+            "a linear scale first, so no logarithm is taken twice."
+        )
     if not chosen.base_is_sure:
-        notices.append("The base of the logarithm cannot be told from these genes; the natural one is taken.")
+        yield "The base of the logarithm cannot be told from these values; the natural one is taken."
     wider = [m for m in found if m.kind in _USABLE and m.n_genes > chosen.n_genes]
-    if wider and not asked:
-        notices.append(f"{wider[0].name} has more genes ({wider[0].n_genes:,} against {chosen.n_genes:,}), as "
-                       f"{values.kind_in_words(wider[0].kind)}; choose it if too few genes are found.")  # fmt: skip
-    return notices
+    if wider and asked is None:
+        yield (
+            f"{wider[0].name} has more genes ({wider[0].n_genes:,} against {chosen.n_genes:,}), as "
+            f"{values.kind_in_words(wider[0].kind)}; choose it if too few genes are found."
+        )
 
 
-def _notices_of_mending(contents: _Contents, rows: AnyRows) -> list[str]:
-    notices = []
+def _about_mending(contents: Contents, rows: AnyRows) -> Iterator[str]:
     repeated = int(contents.obs.index.duplicated().sum())
     if repeated:
-        notices.append(f"{repeated:,} cell names occur more than once; cells are kept in their order and told apart by it.")
-    if rows.empty_rows:
-        notices.append(f"{rows.empty_rows:,} of {len(contents.obs):,} cells have no expression at all; they are kept, "
-                       "and their labels mean nothing.")  # fmt: skip
-    if isinstance(rows, h5ad.CscRows):
-        size = f", which takes {rows.stored * 16 / 2**30:.0f} GB of memory" if rows.stored > _BIG_CSC else ""
-        notices.append(f"The matrix is stored by gene (CSC) and was turned round{size}. "
-                       "Saved by cell (CSR) it can be read part by part.")  # fmt: skip
-    return notices
+        yield f"{repeated:,} cell names occur more than once; such cells are told apart by their order."
+    yield from _about_empty(rows.n_empty, len(contents.obs))
+    if isinstance(rows, CscRows):
+        memory = rows.bytes_needed / 2**30
+        needs = f", which needs {memory:.0f} GB of memory" if rows.bytes_needed > _BIG_BYTES else ""
+        yield (
+            f"{rows.key} is stored by gene (CSC) and is turned round{needs}. Saved by cell (CSR) it can be "
+            "read part by part."
+        )
 
 
-def _inspection(contents: _Contents, size: int) -> Inspection:
-    found = tuple(_found(key, rows) for key, rows in contents.matrices.items())
-    chosen = _choose(list(found), contents)
-    rows = contents.matrices[chosen.name]
-    names = _sampled_names(rows, contents.obs)
-    values.check_values(_sample(rows), chosen.kind, chosen.name, names, contents.vars[chosen.name].index)
-    return Inspection(
-        name=contents.name,
-        path=contents.path,
-        n_cells=len(contents.obs),
-        n_genes=chosen.n_genes,
-        size_bytes=size,
-        matrices=found,
-        chosen=chosen,
-        obs_columns=tuple(_column(contents.obs[name]) for name in contents.obs),
-        obs_names_unique=bool(contents.obs.index.is_unique),
-        embeddings=contents.embeddings,
-        notices=(*_notices_of_choice(chosen, list(found), asked=False), *_notices_of_mending(contents, rows)),
+def _about_empty(n_empty: int, n_cells: int) -> tuple[str, ...]:
+    if not n_empty:
+        return ()
+    return (
+        f"{n_empty:,} of {n_cells:,} cells have no expression at all; they are kept, and their labels mean "
+        "nothing.",
     )
 
 
@@ -427,9 +341,11 @@ def _column(column: pd.Series) -> ColumnFound:
         kind = "category"
     elif pd.api.types.is_bool_dtype(column):
         kind = "bool"
-    elif pd.api.types.is_numeric_dtype(column):
-        kind = "number"
     else:
-        kind = "text"
+        kind = "number" if pd.api.types.is_numeric_dtype(column) else "text"
     unique = column.dropna().unique()
     return ColumnFound(str(column.name), len(unique), kind, tuple(str(value) for value in unique[:3]))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

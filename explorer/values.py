@@ -5,6 +5,8 @@ Knows values, not files. A kind is told from a sample of cells; each block of ce
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,10 +16,14 @@ from explorer.errors import ValuesProblem
 from explorer.flow import FloatArray, ValueKind
 
 CP10K = 1e4
-_BASES = (np.e, 2.0)
+_BASES = (float(np.e), 2.0, 10.0)
 # ln(1e6) = 13.8: a natural logarithm of counts per million cannot be larger, one of base 2 can (19.9).
 _LARGEST_NATURAL = float(np.log1p(1e6))
 _LARGEST_LOG = float(np.log2(1 + 1e6)) + 1
+# Beyond this the logarithm cannot be undone within float32's range.
+_ABSURD_LOG = 80.0
+# How far from a whole number a count may lie: what a detour through float32 leaves.
+_WHOLE = 1e-6
 
 _NAMES = {
     ValueKind.COUNTS: "counts",
@@ -33,13 +39,15 @@ def kind_in_words(kind: ValueKind) -> str:
     return _NAMES[kind]
 
 
-def tell_kind(sample: sparse.csr_matrix) -> tuple[ValueKind, float, bool]:
+def tell_kind(sample: sparse.csr_matrix, *, whole_cells: bool = True) -> tuple[ValueKind, float, bool]:
     """Tell what kind of values a sample of cells holds.
 
     Parameters
     ----------
     sample
-        Cells x all genes of the matrix, any number type.
+        Cells x genes, any number type.
+    whole_cells
+        Whether it holds all genes of its cells; without them the base of a logarithm can only be guessed.
 
     Returns
     -------
@@ -59,12 +67,9 @@ def tell_kind(sample: sparse.csr_matrix) -> tuple[ValueKind, float, bool]:
         return (ValueKind.COUNTS if values.max() > 0 else ValueKind.EMPTY), 0.0, True
     if values.min() < 0:
         return ValueKind.SCALED, 0.0, True
-    by_units = _by_units(sample)
-    if by_units is not None:
-        return (*by_units, True)
-    by_sums = _by_row_sums(sample)
-    if by_sums is not None:
-        return (*by_sums, True)
+    told = (_by_units(sample) or _by_row_sums(sample)) if whole_cells else None
+    if told is not None:
+        return (*told, True)
     if values.max() > _LARGEST_LOG:
         return ValueKind.LINEAR, 0.0, True
     base = 2.0 if values.max() > _LARGEST_NATURAL else float(np.e)
@@ -78,11 +83,11 @@ def _finite(sample: sparse.csr_matrix) -> sparse.csr_matrix:
     return kept
 
 
-def _integers(values: NDArray[np.floating]) -> bool:
-    return bool(np.all(np.abs(values - np.rint(values)) < 1e-6))
+def _integers(values: NDArray[Any]) -> bool:
+    return bool(np.all(np.abs(values - np.rint(values)) < _WHOLE))
 
 
-def _undone(values: NDArray[np.floating], base: float) -> NDArray[np.floating]:
+def _undone(values: NDArray[Any], base: float) -> NDArray[Any]:
     """Values before the logarithm; base 0 stands for no logarithm."""
     return values if base == 0 else np.expm1(values * np.log(base))
 
@@ -119,20 +124,29 @@ def _share_of_unit_cells(sample: sparse.csr_matrix, base: float) -> float:
 
 def _by_row_sums(sample: sparse.csr_matrix) -> tuple[ValueKind, float] | None:
     """Tell normalised values by their sum, which is the same in every cell if all genes are there."""
-    spread = {}
-    for base in (0.0, *_BASES):
-        with np.errstate(over="ignore"):
-            undone = sparse.csr_matrix((_undone(sample.data, base), sample.indices, sample.indptr), shape=sample.shape)
-        sums = np.asarray(undone.sum(axis=1)).ravel()
-        sums = sums[sums > 0]
-        spread[base] = float(sums.std() / sums.mean()) if len(sums) > 1 and np.isfinite(sums).all() else np.inf
+    spread = {base: _spread_of_sums(sample, base) for base in (0.0, *_BASES)}
     best = min(spread, key=lambda base: spread[base])
     if spread[best] > 0.05:
         return None
     return (ValueKind.LINEAR, 0.0) if best == 0 else (ValueKind.LOG1P, float(best))
 
 
-def check_values(block: sparse.csr_matrix, kind: ValueKind, where: str, cells: pd.Index, genes: pd.Index) -> None:
+def _spread_of_sums(sample: sparse.csr_matrix, base: float) -> float:
+    """Standard deviation of the cells' sums, relative to their mean; infinite where it means nothing."""
+    with np.errstate(over="ignore"):
+        data = _undone(sample.data, base)
+    sums = np.asarray(
+        sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape).sum(axis=1)
+    )
+    sums = sums[sums > 0]
+    if len(sums) < 2 or not np.isfinite(sums).all():
+        return float("inf")
+    return float(sums.std() / sums.mean())
+
+
+def check_values(
+    block: sparse.csr_matrix, kind: ValueKind, where: str, cells: pd.Index, genes: pd.Index
+) -> None:
     """Hold a block of cells to the kind that the sample told.
 
     Parameters
@@ -147,32 +161,38 @@ def check_values(block: sparse.csr_matrix, kind: ValueKind, where: str, cells: p
     Raises
     ------
     ValuesProblem
-        If values are missing, infinite, negative, or of another kind; it says how many and where the first is.
+        If values are missing, infinite, negative, or of another kind; it says how many, and where the first
+        is.
     """
     data = block.data
-    if data.dtype.kind == "f" and not np.isfinite(data).all():
-        _refuse(block, ~np.isfinite(data), where, cells, genes, "are no numbers (NaN or infinite)",
-                "Replace them, or drop these cells or genes, and save the file again.")  # fmt: skip
-    if data.dtype.kind in "if" and data.size and data.min() < 0:
-        _refuse(block, data < 0, where, cells, genes, "are negative, which expression cannot be",
-                "Choose another matrix of the file, or save the raw counts in layers['counts'].")  # fmt: skip
-    if kind is ValueKind.COUNTS and data.dtype.kind == "f" and not _integers(data):
-        _refuse(block, np.abs(data - np.rint(data)) >= 1e-6, where, cells, genes,
-                "are fractions, while the rest are counts", "Were samples of two kinds joined? Save counts "
-                "of all cells.")  # fmt: skip
-    if kind is ValueKind.LOG1P and data.size and data.max() > 4 * _LARGEST_LOG:
-        _refuse(block, data > 4 * _LARGEST_LOG, where, cells, genes, "are too large to be logarithms, as the rest are",
-                "Were samples of two kinds joined? Save counts of all cells.")  # fmt: skip
-
-
-def _refuse(block: sparse.csr_matrix, bad: NDArray[np.bool_], where: str, cells: pd.Index, genes: pd.Index,
-            fault: str, remedy: str) -> None:  # fmt: skip
+    fault = _fault_of(data, kind)
+    if fault is None:
+        return
+    bad, what, remedy = fault
     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))[bad]
-    gene = genes[block.indices[bad][0]]
+    number = f"{bad.sum():,} values" if bad.sum() > 1 else "1 value"
     raise ValuesProblem(
-        f"{bad.sum():,} value(s) of {where} in {len(np.unique(rows)):,} cell(s) {fault}; "
-        f"the first is in cell {cells[rows[0]]!r}, gene {gene!r}. {remedy}"
+        f"{number} of {where} {what}; the first is {data[bad][0]:g} in cell {cells[rows[0]]}, "
+        f"gene {genes[block.indices[bad][0]]}. {remedy}"
     )
+
+
+def _fault_of(data: NDArray[Any], kind: ValueKind) -> tuple[NDArray[np.bool_], str, str] | None:
+    """Which values cannot be, what they are, and the way out."""
+    if data.size == 0 or data.dtype.kind in "bu":
+        return None
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        remedy = "Set them to 0, or drop these cells or genes, and save the file again."
+        return ~np.isfinite(data), "are no numbers (NaN or infinite)", remedy
+    if data.min() < 0:
+        remedy = "Choose another matrix of the file, or save the raw counts in adata.layers['counts']."
+        return data < 0, "are negative, which expression cannot be", remedy
+    joined = "Were samples of two kinds joined? Save counts of all cells in adata.layers['counts']."
+    if kind is ValueKind.COUNTS and data.dtype.kind == "f" and not _integers(data):
+        return np.abs(data - np.rint(data)) >= _WHOLE, "are fractions among counts", joined
+    if kind is ValueKind.LOG1P and data.max() > _ABSURD_LOG:
+        return data > _ABSURD_LOG, "are too large to be logarithms, as the rest are", joined
+    return None
 
 
 def to_linear(block: sparse.csr_matrix, kind: ValueKind, base: float) -> tuple[sparse.csr_matrix, FloatArray]:

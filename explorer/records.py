@@ -1,0 +1,53 @@
+"""Provenance as a nested table of plain values, as AnnData keeps it in uns, and back.
+
+Knows which types every AnnData version reads; does not know files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from explorer.flow import Coverage, Provenance
+
+
+def provenance_record(provenance: Provenance) -> dict[str, Any]:
+    """A nested dict of text, numbers and arrays of one type; what is `None` is left out."""
+    return storable(_as_dict(provenance) | {"coverage": _as_dict(provenance.coverage)})
+
+
+def read_provenance(record: Mapping[str, Any]) -> Provenance:
+    """Provenance from what `provenance_record` stored and AnnData read back."""
+    plain = {field.name: _plain(record[field.name]) for field in fields(Provenance)}
+    plain["coverage"] = Coverage(**plain["coverage"] | {"missing": tuple(plain["coverage"]["missing"])})
+    plain["notices"] = tuple(plain["notices"])
+    return Provenance(**plain)
+
+
+def storable(value: Any) -> Any:
+    """A JSON-like value in types that every AnnData version writes and reads."""
+    if isinstance(value, Mapping):
+        return {str(key): storable(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        if all(isinstance(inner, str) for inner in value):
+            return np.array([str(inner) for inner in value], dtype=object)
+        if all(isinstance(inner, int | float) for inner in value):
+            return np.array(value)
+        return json.dumps(value)
+    # Subclasses such as members of a StrEnum have no writer of their own.
+    return str(value) if isinstance(value, str) else value
+
+
+def _as_dict(value: Provenance | Coverage) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars and arrays, as AnnData reads them, as Python values."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
