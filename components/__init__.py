@@ -6,15 +6,17 @@ Pure, no Panel:
 
     theme       CATEGORICAL, category_colors(names, known), value_colors(colormap), tokens_css(dark=)
     coloring    Categories(codes, names, colors, title), Categories.of(labels), Values(values, title, …)
-    raster      index_points(xy) -> Points (once per point set, shared), paint, nearest, inside_polygon
+    points      index_points(xy) -> Points (once per point set, shared by all tabs), nearest, inside_polygon
+    raster      paint(layers, view, width, height) -> one byte a pixel; warm() at start
 
 Parts, each a Panel viewer that is driven and read by its parameters:
 
     embedding_map   EmbeddingMap(background=, foreground=, background_coloring=, foreground_coloring=,
-                    show_background, show_foreground, hidden, radius, dark, describe=f(index, layer) -> text;
-                    reads: selected (bool mask), mode, hovered, tapped, view, in_view; select, link, destroy)
-    legend          Legend(names, colors, counts, title; hidden), .show(Categories)
-                    ColorBar(title, limits, colors, zeros_grey, note), .show(Values)
+                    show_background, show_foreground, show_names, hidden, point_size, dark,
+                    describe=f(index, layer) -> text; selected (bool mask), mode, hovered, tapped, view,
+                    in_view), .select(mask), .link(map), .destroy()
+    legend          Legend(names, colors, counts, title; hidden), .display(Categories)
+                    ColorBar(title, limits, colors, zeros_grey, note), .display(Values)
     file_drop       FileDrop(url, headers, accept, max_size, label, hint; state, fraction, file_name, size,
                     response, error, seconds; cancel), .reset()
     job_status      JobStatus(title, state, stage, fraction, left, error; cancel, retry as events)
@@ -22,5 +24,5 @@ Parts, each a Panel viewer that is driven and read by its parameters:
 
 The wiring of map and legend is one line each way:
 
-    legend.show(coloring); legend.link(emap, hidden="hidden")
+    legend.display(coloring); legend.link(emap, hidden="hidden")
 """

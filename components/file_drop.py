@@ -34,7 +34,7 @@ class FileDrop(JSComponent):
     label = param.String(default="Drop a file here")
     hint = param.String(default="")
 
-    state = param.Selector(default="idle", objects=list(STATES))
+    state: param.Selector[str] = param.Selector(default="idle", objects=list(STATES))
     file_name = param.String(default="")
     size = param.Integer(default=0, doc="Bytes of the chosen file.")
     fraction = param.Number(default=0.0, bounds=(0.0, 1.0), doc="Share sent, in steps of at least 0.01.")

@@ -34,13 +34,13 @@ def maps(dark: bool) -> pn.viewable.Viewable:
         describe=lambda index, layer: f"{layer} point {index}\n<b>stays text</b>",
     )  # fmt: skip
     legend = Legend(height=440, width=230)
-    legend.show(coloring)
+    legend.display(coloring)
     legend.param.watch(lambda event: by_label.param.update(hidden=event.new), "hidden")
     amount = np.clip(reference[:, 0] - 1, 0, None)
     values = Values(amount, "Some gene, log1p CP10k", zeros_grey=True)
     by_value = EmbeddingMap(background=reference, background_coloring=values, dark=dark)
     bar = ColorBar()
-    bar.show(values, "clipped at the 1st and 99th percentile")
+    bar.display(values, "clipped at the 1st and 99th percentile")
     return pn.Row(
         pn.Column(by_label, height=460, sizing_mode="stretch_width"), legend,
         pn.Column(by_value, height=460, sizing_mode="stretch_width"), pn.Column(bar, width=240),

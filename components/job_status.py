@@ -16,7 +16,7 @@ class JobStatus(pn.viewable.Viewer):
     """Title, stage, bar, percent and time left of one task. Watch `cancel` and `retry` for the buttons."""
 
     title = param.String(default="")
-    state = param.Selector(default="queued", objects=list(STATES))
+    state: param.Selector[str] = param.Selector(default="queued", objects=list(STATES))
     stage = param.String(default="", doc="What is being done, in the user's words.")
     fraction = param.Number(default=0.0, bounds=(0.0, 1.0))
     left = param.Number(default=None, allow_None=True, doc="Seconds until the end; `None` while not known.")
@@ -76,21 +76,21 @@ def duration(seconds: float) -> str:
 _CSS = """
 .job { font: 14px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
 .head { display: flex; justify-content: space-between; gap: 16px; margin-bottom: 5px; }
-.title { font-weight: 600; overflow-wrap: anywhere; }
-.line { color: var(--ax-soft, #5b6472); font-variant-numeric: tabular-nums; text-align: right; }
+.title { font-weight: 600; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.line { white-space: nowrap; color: var(--ax-soft, #5b6472); font-variant-numeric: tabular-nums; }
 .track { height: 8px; border-radius: 4px; background: var(--ax-line, #d9dee5); overflow: hidden; }
 .fill { height: 100%; border-radius: 4px; background: var(--ax-accent, #0b6bcb); transition: width .3s; }
 .done .fill { background: var(--ax-ok, #12703f); }
 .failed .fill { background: var(--ax-error, #b3261e); }
 .cancelled .fill { background: var(--ax-soft, #5b6472); }
-.failed .line { color: var(--ax-error, #b3261e); font-weight: 600; }
-.done .line { color: var(--ax-ok, #12703f); font-weight: 600; }
+.failed .line { white-space: nowrap; color: var(--ax-error, #b3261e); font-weight: 600; }
+.done .line { white-space: nowrap; color: var(--ax-ok, #12703f); font-weight: 600; }
 .error { margin-top: 5px; color: var(--ax-error, #b3261e); overflow-wrap: anywhere; white-space: pre-line; }
 @media (prefers-reduced-motion: reduce) { .fill { transition: none; } }
 """
 _BUTTON_CSS = """
-.bk-btn { font: 13px/1.2 system-ui, sans-serif !important; padding: 6px 12px !important;
-  border-radius: 6px !important; color: var(--ax-ink, #1c2330) !important; background: var(--ax-surface, #fff) !important;
-  border: 1px solid var(--ax-line, #d9dee5) !important; white-space: nowrap; }
+.bk-btn { font: 13px/1.2 system-ui, sans-serif !important; padding: 6px 12px !important; white-space: nowrap;
+  border: 1px solid var(--ax-line, #d9dee5) !important; border-radius: 6px !important;
+  color: var(--ax-ink, #1c2330) !important; background: var(--ax-surface, #fff) !important; }
 .bk-btn:hover { border-color: var(--ax-accent, #0b6bcb) !important; }
 """

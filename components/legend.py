@@ -34,7 +34,7 @@ class Legend(JSComponent):
     _esm = _HERE / "legend.js"
     _stylesheets = [(_HERE / "legend.css").read_text(encoding="utf-8")]  # noqa: RUF012  Panel's own form
 
-    def show(self, coloring: Categories) -> None:
+    def display(self, coloring: Categories) -> None:
         """List the categories of a colouring, all of them visible."""
         self.param.update(
             names=list(coloring.names), colors=list(coloring.colors), counts=coloring.counts.tolist(),
@@ -61,7 +61,7 @@ class ColorBar(pn.viewable.Viewer):
         self._pane = pn.pane.HTML(self._html(), stylesheets=[_BAR_CSS], sizing_mode="stretch_width", margin=0)
         self.param.watch(lambda *_: self._pane.param.update(object=self._html()), list(_BAR_PARAMETERS))
 
-    def show(self, coloring: Values, note: str = "") -> None:
+    def display(self, coloring: Values, note: str = "") -> None:
         """Show the scale of a colouring."""
         self.param.update(
             title=coloring.title, limits=coloring.scale, zeros_grey=coloring.zeros_grey, note=note,

@@ -18,7 +18,7 @@ class Notice(pn.viewable.Viewer):
 
     text = param.String(default="", doc="Plain text; an empty one hides the box. Newlines are kept.")
     title = param.String(default="", doc="A few bold words before the text.")
-    kind = param.Selector(default="info", objects=list(KINDS))
+    kind: param.Selector[str] = param.Selector(default="info", objects=list(KINDS))
 
     def __init__(self, text: str = "", **params: Any) -> None:
         super().__init__(text=text, **params)

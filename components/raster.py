@@ -1,8 +1,7 @@
 """Points to pictures of one byte a pixel, in milliseconds, whatever the number of points.
 
-Points are sorted into square tiles once. A view then touches a few contiguous slices of them, a compiled
-kernel paints those into a raster of codes, and a palette of 256 colours gives the codes their look: the
-browser holds the palette, so a new colour costs no new picture.
+A compiled kernel paints the slices of points that a view touches into a raster of codes, and a palette of
+256 colours gives the codes their look: the browser holds the palette, so a new colour costs no new picture.
 
 Knows points, codes and pixels; neither cells nor Panel. Rows of a raster run from low y to high y.
 
@@ -18,14 +17,14 @@ The code space of a raster:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import shapely
-from numba import njit
 from numpy.typing import NDArray
+
+from components.points import CHANCES, Extent, Points, compiled, index_points, nearest, slices
 
 EMPTY = 0
 FIRST_COLOR = 1
@@ -36,153 +35,26 @@ ZERO = 239
 FIRST_GREY = 240
 N_GREYS = 16
 
-GRID = 256
-SEED = 20250101
-_SELECTED_BIT = 1 << 15
-
-Extent = tuple[float, float, float, float]
-"""x0, x1, y0, y1 of a view, in the points' own units."""
+LARGEST = 9
+_MARGIN = 64.0     # pixels outside the picture within which a point may still reach into it
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile to machine code once and keep it on disk; the lock of the interpreter is let go."""
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(function)
-    return compiled
+def size_for(n_in_view: int, pixels: int) -> int:
+    """Pixels across that keep points readable: single ones when crowded, up to nine when sparse."""
+    return int(np.clip(round(0.6 * (pixels / max(n_in_view, 1)) ** 0.5), 1, LARGEST))
 
 
-@dataclass(frozen=True)
-class Points:
-    """Points in the plane, indexed by tile. Build it with `index_points`; share it freely.
-
-    Attributes
-    ----------
-    xy
-        float32 (n, 2), in tile order.
-    order
-        int32 (n,), the row of the caller's array that each indexed point came from.
-    starts
-        int64 (GRID * GRID + 1,), where each tile begins in `xy`, row by row from low y.
-    extent
-        x0, x1, y0, y1 of the finite points.
-    chance
-        uint16 (n,) below 2**15, a fixed random number a point: who lies on top when order is random.
-    """
-
-    xy: NDArray[np.float32]
-    order: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    extent: Extent
-    chance: NDArray[np.uint16]
-
-    @property
-    def n(self) -> int:
-        """How many points the caller handed in, those without a finite place included."""
-        return len(self.order)
-
-
-def index_points(xy: NDArray[Any]) -> Points:
-    """Sort points into tiles; 0.2 s for a million.
-
-    Parameters
-    ----------
-    xy
-        (n, 2). Points with NaN or infinity are never drawn, hit or selected.
-
-    Raises
-    ------
-    ValueError
-        If `xy` is not of shape (n, 2).
-    """
-    xy = np.asarray(xy, dtype=np.float32)
-    if xy.ndim != 2 or xy.shape[1] != 2:
-        raise ValueError(f"Points must be an array of shape (n, 2); found {xy.shape}.")
-    finite = np.isfinite(xy).all(axis=1)
-    extent = _extent(xy[finite])
-    tile = np.full(len(xy), GRID * GRID, dtype=np.int32)      # a last, never visited tile for lost points
-    tile[finite] = _tile_of(xy[finite], extent)
-    order = np.argsort(tile, kind="stable").astype(np.int32)
-    counts = np.bincount(tile, minlength=GRID * GRID + 1)[: GRID * GRID]
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    chance = np.random.default_rng(SEED).integers(0, _SELECTED_BIT, len(xy), dtype=np.uint16)
-    return Points(np.ascontiguousarray(xy[order]), order, starts, extent, chance)
-
-
-def _extent(xy: NDArray[np.float32]) -> Extent:
-    if not len(xy):
-        return (0.0, 1.0, 0.0, 1.0)
-    (x0, y0), (x1, y1) = xy.min(axis=0).tolist(), xy.max(axis=0).tolist()
-    # a single point, or points on a line, still need an area to lie in
-    grow_x, grow_y = (0.0 if x1 > x0 else 0.5), (0.0 if y1 > y0 else 0.5)
-    return (x0 - grow_x, x1 + grow_x, y0 - grow_y, y1 + grow_y)
-
-
-def _tile_of(xy: NDArray[np.float32], extent: Extent) -> NDArray[np.int32]:
-    x0, x1, y0, y1 = extent
-    column = np.clip((xy[:, 0] - x0) * (GRID / (x1 - x0)), 0, GRID - 1).astype(np.int32)
-    row = np.clip((xy[:, 1] - y0) * (GRID / (y1 - y0)), 0, GRID - 1).astype(np.int32)
-    return row * GRID + column
-
-
-def union(*extents: Extent) -> Extent:
-    """The smallest extent that holds all of them."""
-    x0, x1, y0, y1 = zip(*extents, strict=True)
-    return (min(x0), max(x1), min(y0), max(y1))
-
-
-def fit(extent: Extent, width: float, height: float, margin: float = 0.04) -> Extent:
-    """Widen an extent to the aspect of a frame, so that one unit is as long in x as in y."""
-    x0, x1, y0, y1 = extent
-    unit = max((x1 - x0) / width, (y1 - y0) / height) * (1 + 2 * margin)
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return (x - unit * width / 2, x + unit * width / 2, y - unit * height / 2, y + unit * height / 2)
-
-
-def _tile_window(points: Points, view: Extent) -> tuple[int, int, int, int] | None:
-    """First and last column and row of the tiles that meet a view; `None` if it misses all points."""
-    ax0, ax1, ay0, ay1 = points.extent
-    x0, x1, y0, y1 = view
-    if x1 < ax0 or x0 > ax1 or y1 < ay0 or y0 > ay1:
-        return None
-    per_x, per_y = GRID / (ax1 - ax0), GRID / (ay1 - ay0)
-    # one tile wider on each side: float32 rounding may put a point on the border into the next tile
-    left, right = int((max(x0, ax0) - ax0) * per_x) - 1, int((min(x1, ax1) - ax0) * per_x) + 1
-    low, high = int((max(y0, ay0) - ay0) * per_y) - 1, int((min(y1, ay1) - ay0) * per_y) + 1
-    return max(left, 0), min(right, GRID - 1), max(low, 0), min(high, GRID - 1)
-
-
-def slices(points: Points, view: Extent) -> NDArray[np.int64]:
-    """The contiguous slices of `points.xy` that hold every point of a view: int64 (rows of tiles, 2)."""
-    window = _tile_window(points, view)
-    if window is None:
-        return np.zeros((0, 2), dtype=np.int64)
-    left, right, low, high = window
-    rows = np.arange(low, high + 1) * GRID
-    return np.stack([points.starts[rows + left], points.starts[rows + right + 1]], axis=1)
-
-
-def count_in(points: Points, view: Extent) -> int:
-    """How many points lie in the tiles of a view; at most a tile's width more than lie in the view."""
-    spans = slices(points, view)
-    return int((spans[:, 1] - spans[:, 0]).sum())
-
-
-def radius_for(n_in_view: int, pixels: int) -> int:
-    """Radius in pixels that keeps a picture readable: single pixels when crowded, discs when sparse."""
-    for points_a_pixel, radius in ((0.35, 0), (0.03, 1), (0.004, 2), (0.0008, 3)):
-        if n_in_view > points_a_pixel * pixels:
-            return radius
-    return 4
-
-
-def disc(radius: float) -> NDArray[np.int64]:
-    """Pixel offsets (dx, dy) of a filled disc: int64 (pixels, 2)."""
-    reach = int(np.ceil(radius))
-    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    inside = dx**2 + dy**2 <= (radius + 0.35) ** 2        # 0.35 rounds off the spikes of small discs
+def disc(size: int) -> NDArray[np.int64]:
+    """Pixel offsets (dx, dy) of a filled disc, `size` pixels across: int64 (pixels, 2)."""
+    along = np.arange(size) - size // 2
+    dx, dy = np.meshgrid(along, along)
+    middle = along.mean()
+    reach = size / 2 if size > 2 else 2.0        # a disc of two pixels is a square
+    inside = (dx - middle) ** 2 + (dy - middle) ** 2 <= reach**2
     return np.stack([dx[inside], dy[inside]], axis=1).astype(np.int64)
 
 
-@_compiled
+@compiled
 def _paint(
     xy: Any, codes: Any, rank: Any, spans: Any, offsets: Any,
     x0: float, y0: float, per_x: float, per_y: float, out: Any, top: Any,
@@ -195,7 +67,7 @@ def _paint(
             if code == 0:
                 continue
             px, py = (xy[i, 0] - x0) * per_x, (xy[i, 1] - y0) * per_y
-            if px < -64 or py < -64 or px >= width + 64 or py >= height + 64:
+            if px < -_MARGIN or py < -_MARGIN or px >= width + _MARGIN or py >= height + _MARGIN:
                 continue
             column, row, mine = int(np.floor(px)), int(np.floor(py)), rank[i]
             for o in range(offsets.shape[0]):
@@ -205,7 +77,7 @@ def _paint(
                     top[r, c] = mine
 
 
-@_compiled
+@compiled
 def _count(
     xy: Any, spans: Any, offsets: Any, x0: float, y0: float, per_x: float, per_y: float, out: Any
 ) -> None:
@@ -214,7 +86,7 @@ def _count(
     for s in range(spans.shape[0]):
         for i in range(spans[s, 0], spans[s, 1]):
             px, py = (xy[i, 0] - x0) * per_x, (xy[i, 1] - y0) * per_y
-            if px < -64 or py < -64 or px >= width + 64 or py >= height + 64:
+            if px < -_MARGIN or py < -_MARGIN or px >= width + _MARGIN or py >= height + _MARGIN:
                 continue
             column, row = int(np.floor(px)), int(np.floor(py))
             for o in range(offsets.shape[0]):
@@ -241,14 +113,19 @@ class Layer:
         uint8 (n,) in tile order; 0 leaves a point out. `None` paints density in grey.
     rank
         uint16 (n,) in tile order; the highest in a pixel is seen. `None` with density.
-    radius
-        Pixels; `None` chooses by the number in view.
+    size
+        Pixels across, at most 128; `None` chooses by the number in view.
     """
 
     points: Points
     codes: NDArray[np.uint8] | None = None
     rank: NDArray[np.uint16] | None = None
-    radius: float | None = None
+    size: int | None = None
+
+
+def sized(layer: Layer, size: int | None) -> Layer:
+    """The same layer with points of another size."""
+    return replace(layer, size=size)
 
 
 def paint(layers: Sequence[Layer], view: Extent, width: int, height: int) -> NDArray[np.uint8]:
@@ -266,17 +143,18 @@ def paint(layers: Sequence[Layer], view: Extent, width: int, height: int) -> NDA
         if not len(spans):
             continue
         n_in_view = int((spans[:, 1] - spans[:, 0]).sum())
-        radius = radius_for(n_in_view, width * height) if layer.radius is None else layer.radius
+        size = size_for(n_in_view, width * height) if layer.size is None else layer.size
+        offsets = disc(size)
         # discs of points just outside reach into the picture
-        reach_x, reach_y = (radius + 1) / place[2], (radius + 1) / place[3]
+        reach_x, reach_y = size / place[2], size / place[3]
         spans = slices(layer.points, (x0 - reach_x, x1 + reach_x, y0 - reach_y, y1 + reach_y))
         if layer.codes is None or layer.rank is None:
             counts = np.zeros((height, width), dtype=np.uint16)
-            _count(layer.points.xy, spans, disc(radius), *place, counts)
+            _count(layer.points.xy, spans, offsets, *place, counts)
             painted = _GREY_OF_COUNT[counts]
         else:
             painted, top = np.zeros_like(picture), np.zeros((height, width), dtype=np.uint16)
-            _paint(layer.points.xy, layer.codes, layer.rank, spans, disc(radius), *place, painted, top)
+            _paint(layer.points.xy, layer.codes, layer.rank, spans, offsets, *place, painted, top)
         picture = np.where(painted != EMPTY, painted, picture)
     return picture
 
@@ -368,73 +246,8 @@ def raise_selected(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Mute what is not selected and lift what is above it. All arrays in tile order."""
     muted = np.where(selected | (codes == EMPTY), codes, np.uint8(MUTED))
-    lifted = np.where(selected, rank | np.uint16(_SELECTED_BIT), rank)
+    lifted = np.where(selected, rank | np.uint16(CHANCES), rank)
     return muted, lifted
-
-
-@_compiled
-def _nearest(xy: Any, codes: Any, spans: Any, x: float, y: float, reach: float) -> int:
-    best, found = reach * reach, -1
-    for s in range(spans.shape[0]):
-        for i in range(spans[s, 0], spans[s, 1]):
-            if codes[i] == 0:
-                continue
-            dx, dy = xy[i, 0] - x, xy[i, 1] - y
-            distance = dx * dx + dy * dy
-            if distance <= best:
-                best, found = distance, i
-    return found
-
-
-def nearest(points: Points, x: float, y: float, reach: float, codes: NDArray[np.uint8] | None = None) -> int:
-    """Row (of the caller's array) of the point nearest to (x, y) within `reach`; -1 if there is none.
-
-    Parameters
-    ----------
-    codes
-        uint8 (n,) in tile order; points of code 0 are not seen.
-    """
-    if codes is None:
-        codes = np.ones(points.n, dtype=np.uint8)
-    spans = slices(points, (x - reach, x + reach, y - reach, y + reach))
-    found = _nearest(points.xy, codes, spans, x, y, reach)
-    return int(points.order[found]) if found >= 0 else -1
-
-
-def _rows_where(
-    points: Points, view: Extent, test: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-) -> NDArray[np.bool_]:
-    """Mask over the caller's rows of the points of a view that pass a test."""
-    mask = np.zeros(points.n, dtype=np.bool_)
-    spans = slices(points, view)
-    if len(spans):
-        rows = np.concatenate([np.arange(start, stop) for start, stop in spans])
-        mask[points.order[rows[test(points.xy[rows])]]] = True
-    return mask
-
-
-def inside_box(points: Points, box: Extent) -> NDArray[np.bool_]:
-    """Which points lie in a box, its border included: bool (n,), in the caller's order."""
-    x0, x1, y0, y1 = box
-    return _rows_where(
-        points, box, lambda xy: (xy[:, 0] >= x0) & (xy[:, 0] <= x1) & (xy[:, 1] >= y0) & (xy[:, 1] <= y1)
-    )
-
-
-def inside_polygon(points: Points, x: Sequence[float], y: Sequence[float]) -> NDArray[np.bool_]:
-    """Which points lie inside a polygon: bool (n,), in the caller's order.
-
-    A line that crosses itself encloses what an even-odd fill of it would colour. Fewer than three corners
-    enclose nothing.
-    """
-    if len(x) < 3:
-        return np.zeros(points.n, dtype=np.bool_)
-    polygon = shapely.Polygon(np.column_stack([x, y]))
-    if not polygon.is_valid:
-        polygon = shapely.make_valid(polygon)
-    shapely.prepare(polygon)
-    view = (float(min(x)), float(max(x)), float(min(y)), float(max(y)))
-    return _rows_where(points, view, lambda xy: shapely.contains_xy(polygon, xy[:, 0], xy[:, 1]))
 
 
 def warm() -> None:

@@ -12,15 +12,16 @@ from types import MappingProxyType
 import matplotlib as mpl
 import numpy as np
 
-# Chosen one after the other, each as far as possible (OKLab) from white, from the greys of the background
-# and from all before it, for normal sight and for simulated protanopia, deuteranopia and tritanopia.
-# The first six are Okabe and Ito's.
+# Chosen one after the other, each as far as possible (OKLab) from white, from black, from the greys of the
+# background and from all before it, for normal sight and for simulated protanopia, deuteranopia and
+# tritanopia; of middle lightness, so that they stand out on a light and on a dark page. The first six are
+# Okabe and Ito's.
 CATEGORICAL: tuple[str, ...] = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#920049", "#0000f3",
-    "#866dff", "#61249e", "#92db86", "#924900", "#865579", "#ce18c2", "#31f318", "#ff556d",
-    "#ce0c49", "#494979", "#92ceff", "#6d92f3", "#4949ff", "#3d24c2", "#3d6d49", "#3dce61",
-    "#aa79ce", "#f386db", "#9e6d92", "#9e499e", "#928649", "#9e55db", "#ce8618", "#9ec292",
-    "#9e0079", "#863124", "#ffaadb", "#793161", "#6149aa", "#79db3d", "#b65518", "#f349ce",
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#610cff", "#8679ff",
+    "#9ee779", "#c20000", "#ce18c2", "#864986", "#6dc26d", "#e7ce0c", "#92ceff", "#f30cf3",
+    "#00e7aa", "#925549", "#f386db", "#3d9218", "#f36155", "#4979db", "#e7b6db", "#8600db",
+    "#9e86ce", "#79aa79", "#9e6d9e", "#b6249e", "#3ddb6d", "#ce2461", "#aa246d", "#c26155",
+    "#49c218", "#9ec292", "#e78692", "#6161ce", "#db92ff", "#3daa55", "#c2ce92", "#f300b6",
 )
 
 SEQUENTIAL = "viridis"
