@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from explorer.flow import FloatArray, IntArray
+from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.labels import (
     HEADS,
     LINEAR,
@@ -24,7 +25,8 @@ from explorer.labels import (
     tempered,
     vote,
 )
-from explorer.neighbors import Index, distance_to_label
+from explorer.neighbors import Index, LabelIndex
+from explorer.novelty import Expected, deviation, expected_shares, squared_residuals, strayed
 
 RELIABILITY_BINS = 10
 
@@ -39,37 +41,47 @@ class HeldOut:
         By head, float32 (h, classes), not yet calibrated.
     codes
         int32 (h,), their own labels.
+    rows
+        int64 (h,), which reference cells they are.
     distance
-        float32 (h,), to the reference cells of their own label.
+        float32 (h,), in the latent space, to the reference cells of their own label.
     """
 
     probabilities: dict[str, FloatArray]
     codes: IntArray
+    rows: NDArray[np.int64]
     distance: FloatArray
 
 
 def examine(
-    values: FloatArray, codes: IntArray, reference: FloatArray, reference_codes: IntArray, n_classes: int, k: int
+    values: FloatArray,
+    codes: IntArray,
+    rows: NDArray[np.int64],
+    reference: FloatArray,
+    reference_codes: IntArray,
+    n_classes: int,
+    k: int,
 ) -> HeldOut:
     """Map one left-out batch onto the rest with every head.
 
     Parameters
     ----------
-    values, codes
-        float32 (h, d) and int32 (h,) of the left-out cells; unlabelled ones are dropped.
+    values, codes, rows
+        float32 (h, d), int32 (h,) and int64 (h,) of the left-out cells; unlabelled ones are dropped.
     reference, reference_codes
         float32 (m, d) and int32 (m,) of the others.
     k
         Neighbours that vote.
     """
     labelled = codes >= 0
-    values, codes = values[labelled], codes[labelled]
+    values, codes, rows = values[labelled], codes[labelled], rows[labelled]
     neighbors = Index(reference).search(values, k)
     probabilities = {
         VOTE: vote(neighbors, reference_codes, n_classes),
         LINEAR: fit_linear(reference, reference_codes, n_classes).probabilities(values),
     }
-    return HeldOut(probabilities, codes, distance_to_label(values, codes, reference, reference_codes, NEAREST))
+    distance = LabelIndex(reference, reference_codes).distance(values, codes, NEAREST)
+    return HeldOut(probabilities, codes, rows, distance)
 
 
 def pooled(parts: Sequence[HeldOut]) -> HeldOut:
@@ -77,12 +89,51 @@ def pooled(parts: Sequence[HeldOut]) -> HeldOut:
     return HeldOut(
         {head: np.concatenate([part.probabilities[head] for part in parts]) for head in HEADS},
         np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.rows for part in parts]),
         np.concatenate([part.distance for part in parts]),
     )
 
 
+def expectations(
+    cells: AlignedCells, codes: IntArray, fold_of: IntArray, n_classes: int
+) -> tuple[Expected, FloatArray]:
+    """What counts of each label look like, and how far each reference cell deviates from what the *other* folds say.
+
+    Parameters
+    ----------
+    cells
+        m x g counts over the method's genes.
+    codes, fold_of
+        int32 (m,): labels, -1 for none, and the fold in which each cell is left out.
+
+    Returns
+    -------
+    expected
+        From all cells.
+    deviation
+        float32 (m,); 0 for unlabelled cells.
+    """
+    labelled = codes >= 0
+    left_out = [(fold_of == fold) & labelled for fold in range(int(fold_of.max()) + 1)]
+    shares = [expected_shares(cells.rows(~out), codes[~out], n_classes) for out in left_out]
+    squares = sum(
+        squared_residuals(cells.rows(out), codes[out], of_rest) for out, of_rest in zip(left_out, shares, strict=True)
+    )
+    spread = np.sqrt(np.maximum(squares / max(1, int(labelled.sum())), 1)).astype(np.float32)
+    strange = np.zeros(len(codes), np.float32)
+    for out, of_rest in zip(left_out, shares, strict=True):
+        strange[out] = deviation(cells.rows(out), codes[out], Expected(of_rest, spread))
+    return Expected(expected_shares(cells, codes, n_classes), spread), strange
+
+
 def level_head(
-    level: str, classes: tuple[str, ...], held_out: HeldOut, values: FloatArray, codes: IntArray
+    level: str,
+    classes: tuple[str, ...],
+    held_out: HeldOut,
+    embedding: FloatArray,
+    cells: AlignedCells,
+    codes: IntArray,
+    fold_of: IntArray,
 ) -> LevelHead:
     """Choose and calibrate the head of a level on held-out cells, and train it on all of them.
 
@@ -90,8 +141,8 @@ def level_head(
 
     Parameters
     ----------
-    values, codes
-        float32 (m, d) and int32 (m,): the whole reference.
+    embedding, cells, codes, fold_of
+        The whole reference: float32 (m, d), m x g, int32 (m,), int32 (m,).
     """
     scores: dict[str, dict[str, Any]] = {}
     for head in HEADS:
@@ -99,18 +150,22 @@ def level_head(
         temperature = fit_temperature(raw, held_out.codes)
         scores[head] = {"temperature": temperature, **quality(tempered(raw, temperature), held_out.codes)}
     winner = max(HEADS, key=lambda head: (scores[head]["macro_f1"], head == VOTE))
+    expected, strange = expectations(cells, codes, fold_of, len(classes))
     # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
     comparable = held_out.distance < 2
-    distances = tuple(
-        np.sort(held_out.distance[(held_out.codes == code) & comparable]) for code in range(len(classes))
-    )
     return LevelHead(
         level=level,
         classes=classes,
         head=winner,
         temperature=scores[winner]["temperature"],
-        linear=fit_linear(values, codes, len(classes)),
-        held_out=distances,
+        linear=fit_linear(embedding, codes, len(classes)),
+        expected=expected,
+        held_out=strayed(
+            held_out.codes[comparable],
+            held_out.distance[comparable],
+            strange[held_out.rows[comparable]],
+            len(classes),
+        ),
         scores=scores,
     )
 

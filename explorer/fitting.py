@@ -136,7 +136,7 @@ def build_reference(
     model, positions = _fit(annotated, np.arange(annotated.cells.n_cells), recipe,
                             progress.part("Training on all cells", 0.78, 0.93))
     embedding = model.embed(annotated.cells.genes(positions), progress=progress.part("Embedding", 0.93, 0.94)).values
-    heads = _heads(annotated, held_out, embedding)
+    heads = _heads(annotated, held_out, embedding, positions, seed)
 
     # 4. the picture that queries will be placed in
     progress.part("Drawing the picture", 0.94, 0.99)(0.0)
@@ -235,7 +235,9 @@ def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[s
         for level in annotated.levels:
             codes = annotated.codes(level)
             n_classes = len(annotated.classes(level))
-            parts[level].append(examine(values, codes[left_out], reference, codes[rest], n_classes, NEIGHBORS))
+            parts[level].append(
+                examine(values, codes[left_out], left_out, reference, codes[rest], n_classes, NEIGHBORS)
+            )
     return {level: pooled(of_level) for level, of_level in parts.items()}
 
 
@@ -254,9 +256,19 @@ def _fit(
     return recipe.method.fit(training, recipe.config, device=recipe.device, progress=progress), positions
 
 
-def _heads(annotated: Annotated, held_out: Mapping[str, HeldOut], embedding: FloatArray) -> tuple[LevelHead, ...]:
+def _heads(
+    annotated: Annotated,
+    held_out: Mapping[str, HeldOut],
+    embedding: FloatArray,
+    positions: NDArray[np.int64],
+    seed: int,
+) -> tuple[LevelHead, ...]:
+    cells = annotated.cells.genes(positions)
+    fold_of = folds(annotated.batches, seed)
     return tuple(
-        level_head(level, annotated.classes(level), held_out[level], embedding, annotated.codes(level))
+        level_head(
+            level, annotated.classes(level), held_out[level], embedding, cells, annotated.codes(level), fold_of
+        )
         for level in annotated.levels
     )
 

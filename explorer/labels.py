@@ -6,24 +6,24 @@ A *head* turns a cell's place into class probabilities. Two compete on the refer
   Nature Machine Intelligence 2022, equations 20 to 22);
 - the linear head: a regularised multinomial logistic regression on the normalised embedding.
 
-Probabilities are calibrated by one temperature; novelty is a conformal p-value of the distance to the label.
+Probabilities are calibrated by one temperature.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explorer.flow import FloatArray, IntArray, LevelLabels, Neighbors
-from explorer.neighbors import distance_to_label, normalised
+from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray, LevelLabels, Neighbors
+from explorer.neighbors import LabelIndex, normalised
+from explorer.novelty import Expected, Strayed, conformal, deviation
 
 VOTE, LINEAR = "vote", "linear"
 HEADS = (VOTE, LINEAR)
 NEAREST = 5            # cells of the label that a distance is averaged over
-UNKNOWN_QUANTILE = 0.99
 UNKNOWN_CONFIDENCE = 0.5
 MOST_TRAINING_CELLS = 50_000
 SCALE = np.float32(np.sqrt(10.0))  # of unit embeddings before the penalised fit
@@ -61,8 +61,10 @@ class LevelHead:
         Divides log probabilities; found on held-out batches.
     linear
         The linear head, trained on all reference cells.
+    expected
+        What counts of each label look like.
     held_out
-        For each class the sorted distances (float32) of the reference's held-out cells to their own label.
+        How far the reference's own held-out cells lay from their label.
     scores
         Held-out accuracy, macro-F1 and calibration error of each head.
     """
@@ -72,7 +74,8 @@ class LevelHead:
     head: str
     temperature: float
     linear: LinearHead
-    held_out: tuple[FloatArray, ...]
+    expected: Expected
+    held_out: Strayed
     scores: dict[str, dict[str, Any]]
 
 
@@ -168,44 +171,34 @@ def fit_temperature(probabilities: FloatArray, codes: IntArray) -> float:
     return float(np.exp(found.x))
 
 
-def novelty(distance: FloatArray, codes: IntArray, held_out: tuple[FloatArray, ...]) -> FloatArray:
-    """1 - conformal p-value of the distance to the label, float32 (n,) in [0, 1].
-
-    p = (1 + held-out cells of the label at least as far) / (1 + held-out cells of the label).
-    """
-    out = np.zeros(len(distance), np.float32)
-    for code in np.unique(codes):
-        ranked = held_out[code]
-        asked = codes == code
-        farther = len(ranked) - np.searchsorted(ranked, distance[asked], side="left")
-        out[asked] = 1 - (1 + farther) / (1 + len(ranked))
-    return out
-
-
-def too_far(distance: FloatArray, codes: IntArray, held_out: tuple[FloatArray, ...]) -> NDArray[np.bool_]:
-    """Whether a cell lies beyond the 99 % quantile of its label's held-out distances."""
-    limits = np.array([np.quantile(d, UNKNOWN_QUANTILE) if len(d) else np.inf for d in held_out])
-    return np.asarray(distance > limits[codes])
-
-
 def transfer_level(
-    head: LevelHead, values: FloatArray, neighbors: Neighbors, reference: FloatArray, reference_codes: IntArray
+    head: LevelHead,
+    cells: AlignedCells,
+    values: FloatArray,
+    neighbors: Neighbors,
+    members: LabelIndex,
+    found: BoolArray | None = None,
 ) -> LevelLabels:
     """Label cells at one level.
 
     Parameters
     ----------
+    cells
+        n x g, what was embedded; counts are compared with what the label leads one to expect.
     values, neighbors
-        float32 (n, d) and their nearest reference cells.
-    reference, reference_codes
-        float32 (m, d) and int32 (m,).
+        float32 (n, d) and the nearest reference cells.
+    members
+        The reference's labels and its cells by label.
+    found
+        bool (g,), genes that the query holds.
     """
-    votes = vote(neighbors, reference_codes, len(head.classes))
+    votes = vote(neighbors, members.codes, len(head.classes))
     raw = votes if head.head == VOTE else head.linear.probabilities(values)
     probabilities = tempered(raw, head.temperature)
-    codes = best_codes(probabilities, neighbors, reference_codes)
+    codes = best_codes(probabilities, neighbors, members.codes)
     confidence = probabilities[np.arange(len(codes)), codes]
-    distance = distance_to_label(values, codes, reference, reference_codes, NEAREST)
+    strangeness = deviation(cells, codes, head.expected, found) if cells.is_counts else None
+    novelty, beyond = conformal(codes, members.distance(values, codes, NEAREST), strangeness, head.held_out)
     return LevelLabels(
         level=head.level,
         classes=head.classes,
@@ -213,9 +206,15 @@ def transfer_level(
         probabilities=probabilities,
         confidence=confidence,
         disagreement=disagreement(votes),
-        novelty=novelty(distance, codes, head.held_out),
-        unknown=too_far(distance, codes, head.held_out) | (confidence < UNKNOWN_CONFIDENCE),
+        novelty=novelty,
+        unknown=beyond | (confidence < UNKNOWN_CONFIDENCE),
     )
+
+
+def joined_levels(parts: Sequence[LevelLabels]) -> LevelLabels:
+    """The labels of several blocks of cells at one level, one after the other."""
+    per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown")
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell})
 
 
 def _softmax(scores: FloatArray) -> FloatArray:

@@ -19,23 +19,24 @@ from explorer import keys
 from explorer.errors import ReferenceProblem
 from explorer.flow import (
     AlignedCells,
+    BoolArray,
     Coverage,
     FloatArray,
     GeneMatch,
-    IntArray,
     LabelTransfer,
     MappingResult,
+    Neighbors,
     Provenance,
     Query,
     Reference,
     Signature,
 )
 from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
-from explorer.labels import LevelHead, transfer_level
+from explorer.labels import LevelHead, joined_levels, transfer_level
 from explorer.layout import place
 from explorer.methods import METHODS
 from explorer.methods.base import Method, Toward, device_named
-from explorer.neighbors import Index, normalised
+from explorer.neighbors import Index, LabelIndex, normalised
 from explorer.progress import Progress
 from explorer.reference import label_codes, method_folder, open_reference, read_embedding, read_heads, read_layout
 from explorer.settings import settings
@@ -55,8 +56,8 @@ class TrainedMethod:
         int (g,), the method's genes among the reference's.
     embedding, layout
         float32 (m, d) and (m, 2).
-    heads, codes
-        One a label level: what transfer learned, and int32 (m,) labels of the reference cells.
+    heads, members
+        One a label level: what transfer learned, and the reference cells by label.
     """
 
     method: Method
@@ -65,7 +66,7 @@ class TrainedMethod:
     layout: FloatArray
     index: Index
     heads: tuple[LevelHead, ...]
-    codes: tuple[IntArray, ...]
+    members: tuple[LabelIndex, ...]
     device: str
 
 
@@ -100,7 +101,7 @@ def _load_method(folder: Path, checksum: str, name: str, device: str) -> Trained
         layout=read_layout(reference, name),
         index=Index(embedding),
         heads=heads,
-        codes=tuple(label_codes(reference, head.level, head.classes) for head in heads),
+        members=tuple(LabelIndex(embedding, label_codes(reference, head.level, head.classes)) for head in heads),
         device=device,
     )
 
@@ -151,25 +152,23 @@ def map_query(
         limits = settings()
         notices = require_coverage(found, floor=limits.min_gene_share, warn=limits.warn_gene_share, match=match)
 
-    # 3. read, align and embed, a block of cells at a time
-    with _timed(seconds, "read and embed"):
-        embedding = _embed(query, match, trained, progress.part("Embedding cells", 0.02, 0.70))
-
-    # 4. nearest reference cells
-    with _timed(seconds, "neighbors"):
-        neighbors = trained.index.search(embedding, NEIGHBORS, progress.part("Finding nearest cells", 0.70, 0.85))
-
-    # 5. labels and doubt, at every level
-    with _timed(seconds, "labels"):
-        labels = _labels(embedding, neighbors, trained, progress.part("Transferring labels", 0.85, 0.97))
-
-    # 6. a place in the reference's picture
-    with _timed(seconds, "layout"):
-        layout = place(neighbors, trained.layout)
+    # 3. a block of cells at a time, so that memory does not grow with the file
+    in_query = match.found[trained.positions]
+    mapped: list[_Block] = []
+    done = 0
+    blocks = aligned_blocks(query, match, trained.positions)
+    while (cells := _next(blocks, seconds)) is not None:
+        span = progress.part("Mapping cells", 0.02 + 0.97 * done / query.n_cells, 0.99)
+        mapped.append(_map_block(cells, trained, in_query, seconds, span))
+        done += cells.n_cells
+        progress.part("Mapping cells", 0.02, 0.99)(done / query.n_cells)
+    result = _joined(mapped)
 
     progress(1.0)
     provenance = _provenance(query, reference, trained, found, seconds, query.notices + match.notices + notices)
-    return MappingResult(query.obs, method, embedding, neighbors, labels, layout, provenance)
+    return MappingResult(
+        query.obs, method, result.embedding, result.neighbors, result.labels, result.layout, provenance
+    )
 
 
 def explain_cells(
@@ -210,31 +209,56 @@ def explain_cells(
 
 
 def _direction(trained: TrainedMethod, level: str, label: str) -> FloatArray:
-    for head, codes in zip(trained.heads, trained.codes, strict=True):
+    for head, members in zip(trained.heads, trained.members, strict=True):
         if head.level == level and label in head.classes:
-            members = trained.embedding[codes == head.classes.index(label)]
-            return np.asarray(normalised(members).mean(0), np.float32)
+            cells = trained.embedding[members.codes == head.classes.index(label)]
+            return np.asarray(normalised(cells).mean(0), np.float32)
     raise ReferenceProblem(f"The reference has no label {label!r} at the level {level!r}.")
 
 
-def _embed(query: Query, match: GeneMatch, trained: TrainedMethod, progress: Progress) -> FloatArray:
-    parts: list[FloatArray] = []
-    done = 0
-    for block in aligned_blocks(query, match, trained.positions):
-        span = progress.part(progress.stage, done / query.n_cells, (done + block.n_cells) / query.n_cells)
-        parts.append(trained.method.embed(block, progress=span).values)
-        done += block.n_cells
-    return np.concatenate(parts)
+@dataclass(frozen=True)
+class _Block:
+    """What is known of some cells of a query after mapping."""
+
+    embedding: FloatArray
+    neighbors: Neighbors
+    labels: LabelTransfer
+    layout: FloatArray
 
 
-def _labels(
-    embedding: FloatArray, neighbors: object, trained: TrainedMethod, progress: Progress
-) -> LabelTransfer:
-    levels = []
-    for i, (head, codes) in enumerate(zip(trained.heads, trained.codes, strict=True)):
-        levels.append(transfer_level(head, embedding, neighbors, trained.embedding, codes))
-        progress((i + 1) / len(trained.heads))
-    return LabelTransfer(tuple(levels))
+def _next(blocks: Iterator[AlignedCells], seconds: dict[str, float]) -> AlignedCells | None:
+    with _timed(seconds, "read and align"):
+        return next(blocks, None)
+
+
+def _map_block(
+    cells: AlignedCells, trained: TrainedMethod, found: BoolArray, seconds: dict[str, float], progress: Progress
+) -> _Block:
+    with _timed(seconds, "embed"):
+        embedding = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0)).values
+    with _timed(seconds, "neighbors"):
+        neighbors = trained.index.search(embedding, NEIGHBORS, progress.part(progress.stage, 0.0, 0.0))
+    with _timed(seconds, "labels"):
+        labels = tuple(
+            transfer_level(head, cells, embedding, neighbors, members, found)
+            for head, members in zip(trained.heads, trained.members, strict=True)
+        )
+    with _timed(seconds, "layout"):
+        layout = place(neighbors, trained.layout)
+    return _Block(embedding, neighbors, LabelTransfer(labels), layout)
+
+
+def _joined(blocks: list[_Block]) -> _Block:
+    levels = zip(*(block.labels.levels for block in blocks), strict=True)
+    return _Block(
+        embedding=np.concatenate([block.embedding for block in blocks]),
+        neighbors=Neighbors(
+            np.concatenate([block.neighbors.indices for block in blocks]),
+            np.concatenate([block.neighbors.similarity for block in blocks]),
+        ),
+        labels=LabelTransfer(tuple(joined_levels(parts) for parts in levels)),
+        layout=np.concatenate([block.layout for block in blocks]),
+    )
 
 
 def _read_rows(
@@ -297,4 +321,4 @@ def versions() -> dict[str, str]:
 def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     started = perf_counter()
     yield
-    seconds[step] = perf_counter() - started
+    seconds[step] = seconds.get(step, 0.0) + perf_counter() - started

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from explorer.flow import FloatArray, IntArray, Neighbors
 from explorer.progress import Progress
@@ -52,27 +51,36 @@ class Index:
         return Neighbors(indices, similarity)
 
 
-def distance_to_label(
-    values: FloatArray, codes: IntArray, reference: FloatArray, reference_codes: NDArray[np.integer], k: int = 5
-) -> FloatArray:
-    """Mean cosine distance of each cell to the k nearest reference cells that carry *its* label.
+class LabelIndex:
+    """Reference vectors by label: how far is a cell from the cells that carry *its* label?
 
     Parameters
     ----------
-    values, codes
-        float32 (n, d) and int (n,): cells and the label each was given.
-    reference, reference_codes
-        float32 (m, d) and int (m,): reference cells and their labels.
-
-    Returns
-    -------
-    float32 (n,) in [0, 2]; 2 where the reference has no cell of that label.
+    values
+        float32 (m, d).
+    codes
+        int32 (m,), -1 for unlabelled.
     """
-    out = np.full(len(values), 2.0, np.float32)
-    for code in np.unique(codes):
-        members = np.flatnonzero(reference_codes == code)
-        asked = np.flatnonzero(codes == code)
-        if len(members) and code >= 0:
-            found = Index(reference[members]).search(values[asked], k)
-            out[asked] = 1 - found.similarity.mean(1)
-    return out
+
+    def __init__(self, values: FloatArray, codes: IntArray) -> None:
+        self.codes = codes
+        self._of_label = {
+            int(code): Index(values[codes == code]) for code in np.unique(codes) if code >= 0
+        }
+
+    def distance(self, values: FloatArray, codes: IntArray, k: int) -> FloatArray:
+        """Mean cosine distance to the k nearest cells of the label, float32 (n,) in [0, 2].
+
+        2, the farthest there is, where the reference has no cell of that label.
+
+        Parameters
+        ----------
+        values, codes
+            float32 (n, d) and int (n,): cells and the label each was given.
+        """
+        out = np.full(len(values), 2.0, np.float32)
+        for code in np.unique(codes):
+            if int(code) in self._of_label:
+                asked = np.flatnonzero(codes == code)
+                out[asked] = 1 - self._of_label[int(code)].search(values[asked], k).similarity.mean(1)
+        return out

@@ -30,8 +30,10 @@ from explorer import keys
 from explorer.errors import ReferenceProblem
 from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
 from explorer.labels import LevelHead, LinearHead
+from explorer.novelty import Expected, Strayed
 
 SCHEMA = 1
+HEAD_ARRAYS = ("weight", "bias", "shares", "spread", "latent", "expression", "either")
 
 
 def open_reference(folder: Path) -> Reference:
@@ -161,20 +163,27 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     summary = []
     for head in heads:
-        arrays[f"{head.level}.weight"] = head.linear.weight
-        arrays[f"{head.level}.bias"] = head.linear.bias
-        arrays[f"{head.level}.held_out"] = np.concatenate(head.held_out).astype(np.float32)
+        of_level = {
+            "weight": head.linear.weight,
+            "bias": head.linear.bias,
+            "shares": head.expected.shares,
+            "spread": head.expected.spread,
+            "latent": np.concatenate(head.held_out.latent),
+            "expression": np.concatenate(head.held_out.expression),
+            "either": np.concatenate(head.held_out.either),
+        }
+        arrays |= {f"{head.level}.{name}": np.ascontiguousarray(array, np.float32) for name, array in of_level.items()}
         summary.append(
             {
                 "level": head.level,
                 "classes": list(head.classes),
                 "head": head.head,
                 "temperature": head.temperature,
-                "held_out_cells": [len(d) for d in head.held_out],
+                "held_out_cells": [len(d) for d in head.held_out.either],
                 "scores": head.scores,
             }
         )
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / keys.HEADS_FILE)
+    save_file(arrays, folder / keys.HEADS_FILE)
     (folder / keys.CALIBRATION_FILE).write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
@@ -195,15 +204,17 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
 
 
 def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LevelHead:
-    level = entry["level"]
+    of_level = {name: arrays[f"{entry['level']}.{name}"] for name in HEAD_ARRAYS}
     ends = np.cumsum(entry["held_out_cells"])[:-1]
+    latent, expression, either = (tuple(np.split(of_level[name], ends)) for name in ("latent", "expression", "either"))
     return LevelHead(
-        level=level,
+        level=entry["level"],
         classes=tuple(entry["classes"]),
         head=entry["head"],
         temperature=entry["temperature"],
-        linear=LinearHead(arrays[f"{level}.weight"], arrays[f"{level}.bias"]),
-        held_out=tuple(np.split(arrays[f"{level}.held_out"], ends)),
+        linear=LinearHead(of_level["weight"], of_level["bias"]),
+        expected=Expected(of_level["shares"], of_level["spread"]),
+        held_out=Strayed(latent, expression, either),
         scores=entry["scores"],
     )
 
