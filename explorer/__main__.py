@@ -1,0 +1,200 @@
+"""The command line: build, map, inspect, serve. Installed as `atlas-explorer`; the same as `python -m explorer`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# before torch is imported: two threads that spin while they wait make a busy machine several times slower
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from explorer.errors import AtlasError, OptionsProblem
+from explorer.progress import Progress, Report
+
+PROBLEM, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 2 with one sentence on standard error when it could not."""
+    options = _parser().parse_args(argv)
+    try:
+        options.run(options)
+    except AtlasError as problem:
+        print(f"\natlas-explorer: {problem}", file=sys.stderr)
+        return PROBLEM
+    except KeyboardInterrupt:
+        print("\natlas-explorer: stopped; nothing was left behind.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="atlas-explorer", description="Map single-cell data onto a reference atlas.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+
+    build = commands.add_parser("build", parents=[device], help="train a reference from annotated cells")
+    build.add_argument("source", type=Path, metavar="REF.h5ad")
+    build.add_argument("out", type=Path, metavar="OUT.atlas", help="a bundle over the same cells gets one method more")
+    build.add_argument("--method", default="concord")
+    build.add_argument("--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first")
+    build.add_argument("--batch", metavar="COLUMN", help="technical batch; left out in turn to measure quality")
+    build.add_argument("--sample", metavar="COLUMN", help="biological sample")
+    build.add_argument("--preset", choices=("balanced", "paper"), default="balanced")
+    build.add_argument("--seed", type=int, default=0)
+    for text in ("title", "organism", "description", "origin", "licence"):
+        build.add_argument(f"--{text}", metavar="TEXT", help="kept in the card")
+    build.set_defaults(run=_build)
+
+    mapping = commands.add_parser("map", parents=[device], help="label the cells of a query")
+    mapping.add_argument("query", type=Path, metavar="QUERY.h5ad")
+    mapping.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    mapping.add_argument("--method", default="concord")
+    mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches, summed up apart at the end")
+    mapping.add_argument("--orthologs", action="store_true", help="translate mouse genes to human one-to-one orthologues")
+    mapping.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
+    mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
+    mapping.set_defaults(run=_map)
+
+    inspect = commands.add_parser("inspect", help="what a file or a reference holds")
+    inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
+    inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
+    inspect.set_defaults(run=_inspect)
+
+    serve = commands.add_parser("serve", help="open the app in a browser")
+    serve.add_argument("--reference", type=Path, action="append", default=[], metavar="PATH", help="repeat for several")
+    serve.add_argument("--port", type=int, default=5006)
+    serve.add_argument("--open", action="store_true", help="open a browser tab")
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _build(options: argparse.Namespace) -> None:
+    from explorer.fitting import build_reference
+
+    texts = ("title", "organism", "description", "origin", "licence")
+    with _Bar() as progress:
+        reference = build_reference(
+            options.source,
+            options.out,
+            labels=tuple(options.labels),
+            batch=options.batch,
+            sample=options.sample,
+            method=options.method,
+            preset=options.preset,
+            seed=options.seed,
+            device=options.device,
+            about={text: getattr(options, text) for text in texts if getattr(options, text) is not None},
+            progress=progress,
+        )
+    from explorer.report import describe_reference
+
+    print(describe_reference(reference))
+
+
+def _map(options: argparse.Namespace) -> None:
+    from explorer.export import write_csv, write_h5ad
+    from explorer.mapping import map_query
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+    from explorer.report import describe_result
+
+    _require_safe(options.output, options)
+    query = open_query(options.query, matrix=options.matrix)
+    if options.batch is not None and options.batch not in query.obs.columns:
+        columns = ", ".join(map(str, query.obs.columns)) or "none"
+        raise OptionsProblem(f"{query.name} has no obs column {options.batch!r}. It has: {columns}.")
+    reference = open_reference(options.reference)
+    with _Bar() as progress:
+        result = map_query(
+            query,
+            reference,
+            options.method,
+            orthologs=options.orthologs,
+            device=options.device,
+            progress=progress.part("", 0.0, 0.95),
+        )
+        progress.part("Writing", 0.95, 1.0)(0.0)
+        write_h5ad(result, query, options.output)
+        if options.csv is not None:
+            write_csv(result, options.csv)
+        progress(1.0)
+    print(describe_result(result, options.batch))
+
+
+def _require_safe(output: Path, options: argparse.Namespace) -> None:
+    if output.resolve() == options.query.resolve():
+        raise OptionsProblem(f"--output names the query itself ({output}). Name another file; yours is never changed.")
+    if options.reference.resolve() in output.resolve().parents:
+        raise OptionsProblem(f"--output lies inside the reference {options.reference}. Name a file elsewhere.")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from explorer.query import inspect_file, open_query
+    from explorer.reference import open_reference
+    from explorer.report import describe_file, describe_fit, describe_reference
+    from explorer.settings import settings
+
+    if options.path.is_dir():
+        print(describe_reference(open_reference(options.path)))
+        return
+    print(describe_file(inspect_file(options.path)))
+    for folder in (options.reference,) if options.reference else settings().references:
+        print(describe_fit(open_query(options.path), open_reference(folder)))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    for folder in options.reference:
+        if not (folder / "card.json").is_file():
+            raise OptionsProblem(f"{folder} is no reference: it holds no card.json.")
+    if options.reference:  # the app and its workers read this when they start
+        os.environ["ATLAS_EXPLORER_REFERENCES"] = os.pathsep.join(str(path.resolve()) for path in options.reference)
+    _require_port(options.port)
+    from panel.command import main as panel
+
+    app = Path(__file__).resolve().parent
+    address = f"http://localhost:{options.port}/{app.name}"
+    print(f"Atlas Explorer: open {address} in a browser. Ctrl-C stops it.", flush=True)
+    arguments = ["serve", str(app), "--port", str(options.port), "--index", app.name]
+    panel([*arguments, "--show"] if options.open else arguments)
+
+
+def _require_port(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise OptionsProblem(
+                f"Port {port} cannot be used ({error.strerror}). Is Atlas Explorer running already? "
+                f"Open http://localhost:{port}/explorer, or choose another: --port {port + 1}"
+            ) from error
+
+
+class _Bar:
+    """A progress bar on standard error: stage, percent, time left."""
+
+    def __enter__(self) -> Progress:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=1000, bar_format="{desc:<42} {percentage:3.0f}%|{bar:30}| {postfix}", file=sys.stderr)
+        return Progress.to(self._show)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _show(self, report: Report) -> None:
+        left = "" if report.left is None or report.fraction >= 1 else f"{report.left:.0f} s left"
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.set_description_str(report.stage, refresh=False)
+        self._bar.update(int(report.fraction * 1000) - self._bar.n)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

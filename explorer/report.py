@@ -1,0 +1,88 @@
+"""Files, references and results in a few lines of plain text, for a shell or a log."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from explorer.errors import GenesProblem
+from explorer.flow import MappingResult, Query, Reference
+from explorer.genes import coverage, match_genes, require_coverage
+from explorer.mapping import load_method
+from explorer.query import Inspection
+from explorer.settings import settings
+from explorer.values import kind_in_words
+
+
+def describe_reference(reference: Reference) -> str:
+    """What a bundle holds, and how well its methods did on left-out batches."""
+    card = reference.card
+    lines = [
+        f"{reference.title}: {reference.n_cells:,} {card['organism']} cells, {len(reference.genes):,} genes",
+        f"  labels   {', '.join(f'{level} ({reference.obs[level].nunique()})' for level in reference.levels)}",
+        f"  batch    {card['batch'] or 'none'}",
+        f"  checksum {reference.checksum[:12]} (all files verified)",
+    ]
+    for name, summary in card["methods"].items():
+        lines.append(f"  {name} ({summary['preset']}, {summary['genes']:,} genes), on left-out batches:")
+        lines += [
+            f"    {level:<16} accuracy {scores['accuracy']:.3f}  macro-F1 {scores['macro_f1']:.3f}  "
+            f"calibration error {scores['calibration_error']:.3f}  ({scores['head']} head)"
+            for level, scores in summary["scores"].items()
+        ]
+    return "\n".join(lines)
+
+
+def describe_file(found: Inspection) -> str:
+    """What an h5ad file holds, from its tables and a sample of its values."""
+    matrices = ", ".join(f"{matrix.name} ({kind_in_words(matrix.kind)})" for matrix in found.matrices)
+    columns = ", ".join(f"{column.name} ({column.n_unique})" for column in found.obs_columns)
+    lines = [
+        f"{found.name}: {found.n_cells:,} cells, {found.n_genes:,} genes, {found.size_bytes / 1e6:.1f} MB",
+        f"  matrices {matrices}; {found.chosen.name} would be used",
+        f"  obs      {columns or 'no columns'}",
+    ]
+    return "\n".join([*lines, *(f"  note     {notice}" for notice in found.notices)])
+
+
+def describe_fit(query: Query, reference: Reference) -> str:
+    """Whether a query could be mapped onto a reference, method by method."""
+    lines = []
+    limits = settings()
+    for name in reference.methods:
+        try:
+            match = match_genes(query.var, reference.genes)
+            found = coverage(match, reference.genes, load_method(reference, name, "cpu").positions)
+            require_coverage(found, floor=limits.min_gene_share, warn=limits.warn_gene_share, match=match)
+            verdict = (
+                f"can be mapped: {found.found:,} of {found.needed:,} genes ({found.share:.0%}; "
+                f"{found.weighted_share:.0%} by expression), {match.ids}, {match.species}"
+            )
+        except GenesProblem as problem:
+            verdict = f"cannot be mapped: {problem}"
+        lines.append(f"  {reference.title} / {name}: {verdict}")
+    return "\n".join(lines)
+
+
+def describe_result(result: MappingResult, batch: str | None = None) -> str:
+    """Cells of each label, how sure, how novel; by batch where one is named."""
+    labels = result.labels.first
+    table = pd.DataFrame(
+        {"label": labels.labels, "confidence": labels.confidence, "novelty": labels.novelty, "unknown": labels.unknown}
+    )
+    summary = table.groupby("label").agg(
+        cells=("label", "size"),
+        confidence=("confidence", "median"),
+        novelty=("novelty", "median"),
+        unknown=("unknown", "sum"),
+    )
+    found = result.provenance.coverage
+    lines = [
+        f"{result.provenance.query} on {result.provenance.reference} by {result.method}: {result.n_cells:,} cells in "
+        f"{sum(result.provenance.seconds.values()):.1f} s, {found.found:,} of {found.needed:,} genes found; "
+        f"{int(labels.unknown.sum()):,} cells unknown",
+        summary.sort_values("cells", ascending=False).round(3).to_string(),
+    ]
+    if batch is not None:
+        by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
+        lines += [f"cells by {batch}:", by_batch.to_string()]
+    return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
