@@ -19,6 +19,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,8 +134,10 @@ class UploadHandler(RequestHandler):
 
     async def prepare(self) -> None:
         """Decide whether this request may happen, before a byte of its body is read."""
-        self.request.connection.set_max_body_size(settings().max_upload + 1)  # type: ignore[union-attr]
         self.set_header("Cache-Control", "no-store")
+        if self.request.method == "PUT":
+            # Tornado would end a body that is too large without a word; `_begin` refuses it with one.
+            self.request.connection.set_max_body_size(sys.maxsize)  # type: ignore[union-attr]
         with self._refusing():
             await self._check_sender()
             self._id = self.get_query_argument("id", "")
@@ -200,7 +203,10 @@ class UploadHandler(RequestHandler):
             # file come to its end, and give up only on a long one.
             self._discarded += len(chunk)
             if self._discarded > LINGER_BYTES and not self._finished:
+                self.set_header("Connection", "close")
                 self._answer_refusal(self._refused)
+            return
+        if self.request.method != "PUT":
             return
         self._block += chunk
         if len(self._block) >= BLOCK_BYTES:
@@ -211,8 +217,9 @@ class UploadHandler(RequestHandler):
         block, self._block = self._block, bytearray()
         if self._final.exists() or not block:
             return
-        if self._at == 0:
-            _check_magic(block, self._name)
+        if self._at == 0 and not block.startswith(HDF5_MAGIC):
+            self._part.unlink()
+            raise _not_hdf5(block, self._name)
         if self._at - self._checked_at >= CHECK_BYTES:
             self._checked_at = self._at
             _check_room(self._size - self._at)
@@ -327,18 +334,13 @@ def _check_room(coming: int) -> None:
         )
 
 
-def _check_magic(start: bytes | bytearray, name: str) -> None:
-    """Refuse a file by its first bytes."""
-    if start.startswith(HDF5_MAGIC):
-        return
-    advice = (
-        "it is compressed with gzip: unpack it first"
-        if start.startswith(b"\x1f\x8b")
-        else "it is a zip archive: unpack it first"
-        if start.startswith(b"PK\x03\x04")
-        else "it was damaged or only renamed: save it again with adata.write_h5ad"
-    )
-    raise UploadError(
+def _not_hdf5(start: bytes | bytearray, name: str) -> UploadError:
+    advice = "it was damaged or only renamed: save it again with adata.write_h5ad"
+    if start.startswith(b"\x1f\x8b"):
+        advice = "it is compressed with gzip: unpack it first"
+    elif start.startswith(b"PK\x03\x04"):
+        advice = "it is a zip archive: unpack it first"
+    return UploadError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"{name} ends in {SUFFIX}, but its first bytes are not those of an HDF5 file; {advice}, then drop "
         "it.",
