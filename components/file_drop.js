@@ -78,16 +78,18 @@ class Transfer {
       return
     }
     this.told.waiting()
-    this.timer = setTimeout(() => this.resume(), 500 * 2 ** this.tries)
+    this.timer = setTimeout(() => this.ask(), 500 * 2 ** this.tries)
   }
 
-  resume() {
+  // Before the first byte and after every break: how much is there, and would the rest be taken? A refusal
+  // in the middle of a transfer can get lost on its way back, one before it cannot.
+  ask() {
     const request = this.request = new XMLHttpRequest()
-    request.open("GET", address(this.model.url, {id: this.id}))
+    request.open("GET", address(this.model.url, {id: this.id, name: this.file.name, size: this.file.size}))
     this.headers(request)
     request.addEventListener("load", () => {
-      const body = answer(request)
-      const received = request.status === 200 && body !== null ? Number(body.received) : 0
+      if (request.status !== 200) return answer(request)?.error ? this.finished(request) : this.broken()
+      const received = Number(answer(request)?.received ?? 0)
       this.mark = {time: performance.now(), sent: received}
       this.send(received > 0 && received <= this.file.size ? received : 0)
     })
@@ -186,7 +188,7 @@ export function render({model}) {
     model.state = "uploading"
     transfer = new Transfer(model, file, told)
     told.progress(0, null)
-    transfer.send(0)
+    transfer.ask()
   }
   const stop = () => {
     if (transfer === null) return

@@ -4,7 +4,8 @@ The browser sends the file with one PUT to `url`, as the file's raw bytes:
 
     PUT    <url>?name=<file name>&id=<32 hex digits>&offset=<n>    header X-Atlas-Upload: 1
            200 {"id": …, "name": …, "size": …, …}      or 4xx, 5xx {"error": "one sentence"}
-    GET    <url>?id=                                   200 {"received": n}, asked after a break
+    GET    <url>?id=&name=&size=                       200 {"received": n}, or an error; asked before the
+                                                       first byte and after a break
     DELETE <url>?id=                                   drops what has arrived, sent on cancel
 
 Knows bytes and progress; what the file holds is the server's business.
