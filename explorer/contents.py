@@ -55,9 +55,7 @@ def contents_of_file(path: Path, name: str | None = None) -> Contents:
     with h5ad.reading(path) as file:
         places = h5ad.matrix_keys(file)
         matrices = {key: stored_rows(file, path, place) for key, (place, _) in places.items()}
-        tables = {
-            key: h5ad.read_table(file, key) for key in {"var", *(table for _, table in places.values())}
-        }
+        tables = {key: h5ad.read_table(file, key) for key in {"var", *(table for _, table in places.values())}}
         contents = Contents(
             name=name or path.name.removesuffix(".h5ad"),
             path=path,

@@ -6,6 +6,7 @@ the name *.part and moved there when it is whole, so a reader never sees half of
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,10 +30,11 @@ from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
 from explorer.records import provenance_record, read_provenance, storable
-from explorer.rows import MemoryRows
+from explorer.rows import MemoryRows, expected_values
 
-# Room that a file system needs beyond the bytes of a file.
+# Room for what HDF5 adds to the bare values.
 _SPARE_BYTES = 16 * 2**20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _EXPRESSION_ROWS = 16384
 # float16 value and uint16 row within its block.
 _EXPRESSION_BYTES = 4
@@ -56,12 +58,12 @@ def write_h5ad(result: MappingResult, query: Query, path: Path) -> None:
     """
     if query.path is not None and path.exists() and path.samefile(query.path):
         raise OptionsProblem(f"{path.name} is the query itself, which is never changed. Choose another name.")
-    own_bytes = query.path.stat().st_size if query.path is not None else 0
-    with _finished_file(path, own_bytes + _bytes_of(result)) as part:
+    with _finished_file(path) as part:
         if query.path is not None:
             shutil.copyfile(query.path, part)
         elif isinstance(query.matrix, MemoryRows):
             query.matrix.source.write_h5ad(part, convert_strings_to_categoricals=False)
+        _reserve(part, part.stat().st_size + _bytes_of(result))
         with h5py.File(part, "r+") as file:
             _append(file, result)
 
@@ -100,7 +102,7 @@ def write_csv(result: MappingResult, path: Path) -> None:
     first = result.labels.first
     columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown)
     table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
-    with _finished_file(path, 64 * len(table)) as part:
+    with _finished_file(path) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
@@ -119,22 +121,28 @@ def write_expression(query: Query, path: Path, progress: Progress | None = None)
     names, place = np.unique(display_names(query.var).astype(str), return_inverse=True)
     ones = np.ones(len(place), dtype=np.float32)
     by_name = sparse.csr_matrix((ones, (np.arange(len(place)), place)), shape=(len(place), len(names)))
-    stored = getattr(query.matrix, "stored", int(np.prod(query.matrix.shape)))
-    with _finished_file(path, stored * _EXPRESSION_BYTES) as part, h5py.File(part, "w") as file:
-        file["genes"] = np.char.encode(names, "utf-8")
-        file.attrs["n_cells"] = query.n_cells
-        values = file.create_dataset("values", (0,), np.float16, maxshape=(None,), chunks=(_CHUNK,))
-        cells = file.create_dataset("cells", (0,), np.uint16, maxshape=(None,), chunks=(_CHUNK,))
-        firsts, starts = [0], []
-        for block, totals in read_blocks(query, _EXPRESSION_ROWS):
-            logged = AlignedCells(select_genes(block, by_name), totals, is_counts=False).log1p().tocsc()
-            starts.append(len(values) + logged.indptr.astype(np.int64))
-            _extend(values, logged.data)
-            _extend(cells, logged.indices)
-            firsts.append(firsts[-1] + block.shape[0])
-            progress(firsts[-1] / query.n_cells)
-        file["starts"] = np.stack(starts)
-        file["firsts"] = np.array(firsts[:-1], dtype=np.int64)
+    with _finished_file(path) as part:
+        h5py.File(part, "w").close()
+        _reserve(part, expected_values(query.matrix) * _EXPRESSION_BYTES)
+        with h5py.File(part, "r+") as file:
+            file["genes"] = np.char.encode(names, "utf-8")
+            file.attrs["n_cells"] = query.n_cells
+            _write_by_gene(file, query, by_name, progress)
+
+
+def _write_by_gene(file: h5py.File, query: Query, by_name: sparse.csr_matrix, progress: Progress) -> None:
+    values = file.create_dataset("values", (0,), np.float16, maxshape=(None,), chunks=(_CHUNK,))
+    cells = file.create_dataset("cells", (0,), np.uint16, maxshape=(None,), chunks=(_CHUNK,))
+    firsts, starts = [0], []
+    for block, totals in read_blocks(query, _EXPRESSION_ROWS):
+        logged = AlignedCells(select_genes(block, by_name), totals, is_counts=False).log1p().tocsc()
+        starts.append(len(values) + logged.indptr.astype(np.int64))
+        _extend(values, logged.data)
+        _extend(cells, logged.indices)
+        firsts.append(firsts[-1] + block.shape[0])
+        progress(firsts[-1] / query.n_cells)
+    file["starts"] = np.stack(starts)
+    file["firsts"] = np.array(firsts[:-1], dtype=np.int64)
 
 
 def gene_names(path: Path) -> list[str]:
@@ -201,23 +209,43 @@ def _extend(dataset: h5py.Dataset, more: NDArray[Any]) -> None:
 
 
 @contextmanager
-def _finished_file(path: Path, needed: int) -> Iterator[Path]:
-    """A place for `needed` bytes; what is written there is named `path` when it is whole, or vanishes."""
+def _finished_file(path: Path) -> Iterator[Path]:
+    """A place to write to; what is written there is named `path` when it is whole, or vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(path.parent).free
-    if free < needed + _SPARE_BYTES:
-        raise ResourceProblem(
-            f"{path.name} needs {needed / 2**30:.1f} GB, and {path.parent} has {free / 2**30:.1f} GB left. "
-            "Make room there, or choose another disk."
-        )
     part = path.with_name(path.name + ".part")
     try:
         yield part
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
         part.replace(path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        part.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free / 2**30
+        raise ResourceProblem(
+            f"There is not enough room for {path.name} in {path.parent}, where {free:.2f} GB are free. Make room "
+            "there, or choose another disk."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reserve(part: Path, size: int) -> None:
+    """Claim disk space for a file before HDF5 writes to it: where HDF5 finds a disk full, it crashes.
+
+    HDF5 gives back what it did not need when it closes the file.
+
+    Raises
+    ------
+    OSError
+        If there is not so much.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with part.open("ab") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size + _SPARE_BYTES)
+    elif shutil.disk_usage(part.parent).free < size + _SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
 
 
 def _bytes_of(result: MappingResult) -> int:

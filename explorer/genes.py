@@ -157,9 +157,7 @@ def aligned_rows(
         Positions among the reference genes, in the order wanted; all by default.
     """
     values, totals = read_rows(query, rows)
-    return AlignedCells(
-        select_genes(values, _chosen_genes(match, which)), totals, query.kind is ValueKind.COUNTS
-    )
+    return AlignedCells(select_genes(values, _chosen_genes(match, which)), totals, query.kind is ValueKind.COUNTS)
 
 
 def select_genes(values: sparse.csr_matrix, selector: sparse.csr_matrix) -> sparse.csr_matrix:

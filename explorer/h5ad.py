@@ -79,9 +79,7 @@ def _check_layout(file: h5py.File, name: str) -> None:
     if "matrix" in found and "obs" not in found:
         raise FileProblem(f"{name} is a 10x file. Read it with scanpy.read_10x_h5(file), then {_SAVE}.")
     if "assays" in found:
-        raise FileProblem(
-            f"{name} is a Seurat file. Convert it in R: SeuratDisk::Convert('{name}', dest = 'h5ad')."
-        )
+        raise FileProblem(f"{name} is a Seurat file. Convert it in R: SeuratDisk::Convert('{name}', dest = 'h5ad').")
     if "mod" in found and isinstance(file["mod"], h5py.Group):
         raise FileProblem(
             f"{name} holds several modalities ({', '.join(file['mod'])}). Save the RNA alone: "

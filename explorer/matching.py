@@ -116,9 +116,7 @@ def match_names(names: Names, known: KnownGenes, *, shown: Names) -> NameMatch:
     present = set(names)
     by_case = np.zeros(len(names), dtype=bool)
     if known.species != "mouse":
-        _claim(
-            target, names, lambda name: known.symbols.get(_symbol_of_ensembl().get(unversioned(name), ""), -1)
-        )
+        _claim(target, names, lambda name: known.symbols.get(_symbol_of_ensembl().get(unversioned(name), ""), -1))
     by_case |= _claim(target, names, lambda name: known.folded.get(name.upper(), -1))
     for row in np.flatnonzero(target < 0):
         suffixed = _MADE_UNIQUE.match(names[row])
@@ -180,8 +178,7 @@ def species_of(columns: Sequence[Names]) -> str:
     """ "human", "mouse" or "unknown": whose names most of a column are, exactly as written."""
     votes = {
         species: max(
-            sum(name in symbols or name.startswith(_ENSEMBL_PREFIX[species]) for name in names)
-            for names in columns
+            sum(name in symbols or name.startswith(_ENSEMBL_PREFIX[species]) for name in names) for names in columns
         )
         for species, symbols in _own_symbols().items()
     }

@@ -209,9 +209,7 @@ def read_rows(query: Query, rows: NDArray[np.integer]) -> tuple[sparse.csr_matri
     for span, inside in close_spans(np.asarray(rows)):
         block, totals = _read(query, span)
         parts.append((block[inside], totals[inside]))
-    return sparse.csr_matrix(sparse.vstack([block for block, _ in parts])), np.concatenate(
-        [t for _, t in parts]
-    )
+    return sparse.csr_matrix(sparse.vstack([block for block, _ in parts])), np.concatenate([t for _, t in parts])
 
 
 def empty_cells_notice(totals: FloatArray) -> tuple[str, ...]:
@@ -274,9 +272,7 @@ def _preference(matrix: MatrixFound) -> tuple[int, int, int]:
 
 
 def _nothing_usable(offered: Sequence[MatrixFound], samples: Mapping[str, Sample], source: str) -> str:
-    what = "; ".join(
-        f"{matrix.name} holds {_in_figures(samples[matrix.name], matrix.kind)}" for matrix in offered
-    )
+    what = "; ".join(f"{matrix.name} holds {_in_figures(samples[matrix.name], matrix.kind)}" for matrix in offered)
     if all(matrix.kind is ValueKind.EMPTY for matrix in offered):
         return f"{source} has no expression: {what}. Save it with counts in X."
     return (
@@ -331,8 +327,7 @@ def _about_empty(n_empty: int, n_cells: int) -> tuple[str, ...]:
     if not n_empty:
         return ()
     return (
-        f"{n_empty:,} of {n_cells:,} cells have no expression at all; they are kept, and their labels mean "
-        "nothing.",
+        f"{n_empty:,} of {n_cells:,} cells have no expression at all; they are kept, and their labels mean nothing.",
     )
 
 

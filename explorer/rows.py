@@ -74,8 +74,8 @@ class CsrRows:
             indices = group["indices"][indptr[0] : indptr[-1]]
         if len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1]:
             raise FileProblem(
-                f"{self.path.name} is damaged: {self.key} points to gene {indices.max() + 1:,} of "
-                f"{self.shape[1]:,}. Save the file again from its source."
+                f"{self.path.name} is damaged: {self.key} speaks of genes beyond its {self.shape[1]:,}. Save "
+                "the file again from its source."
             )
         parts = (data, indices.astype(np.int32, copy=False), indptr - indptr[0])
         return sparse.csr_matrix(parts, shape=(stop - start, self.shape[1]))
@@ -119,9 +119,7 @@ class CscRows:
         ResourceProblem
             If this machine has not that much memory.
         """
-        memory = (
-            os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else np.inf
-        )
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else np.inf
         if self.bytes_needed > memory:
             raise ResourceProblem(
                 f"{self.path.name} is stored by gene (CSC), and turning it round needs "
@@ -293,6 +291,14 @@ def _runs(length: int, wanted: int) -> list[slice]:
         return [slice(0, length)]
     each = wanted // _SAMPLE_RUNS
     return [slice(int(at), int(at) + each) for at in np.linspace(0, length - each, _SAMPLE_RUNS)]
+
+
+def expected_values(rows: Rows) -> int:
+    """About how many values above zero a matrix holds; exact where it is stored sparse."""
+    if isinstance(rows, DenseRows):
+        taken = sample(rows)
+        return int(taken.values.nnz * rows.shape[0] / len(taken.cells))
+    return getattr(rows, "stored", int(np.prod(rows.shape)))
 
 
 def spans(rows: Rows, most: int) -> Iterator[slice]:

@@ -78,7 +78,8 @@ def tell_kind(sample: sparse.csr_matrix, *, whole_cells: bool = True) -> tuple[V
 
 def _finite(sample: sparse.csr_matrix) -> sparse.csr_matrix:
     data = np.where(np.isfinite(sample.data), sample.data, 0).astype(np.float64)
-    kept = sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape)
+    # A copy, because zeros are eliminated in place and the sample is still wanted.
+    kept = sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape, copy=True)
     kept.eliminate_zeros()
     return kept
 
@@ -135,18 +136,14 @@ def _spread_of_sums(sample: sparse.csr_matrix, base: float) -> float:
     """Standard deviation of the cells' sums, relative to their mean; infinite where it means nothing."""
     with np.errstate(over="ignore"):
         data = _undone(sample.data, base)
-    sums = np.asarray(
-        sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape).sum(axis=1)
-    )
+    sums = np.asarray(sparse.csr_matrix((data, sample.indices, sample.indptr), shape=sample.shape).sum(axis=1))
     sums = sums[sums > 0]
     if len(sums) < 2 or not np.isfinite(sums).all():
         return float("inf")
     return float(sums.std() / sums.mean())
 
 
-def check_values(
-    block: sparse.csr_matrix, kind: ValueKind, where: str, cells: pd.Index, genes: pd.Index
-) -> None:
+def check_values(block: sparse.csr_matrix, kind: ValueKind, where: str, cells: pd.Index, genes: pd.Index) -> None:
     """Hold a block of cells to the kind that the sample told.
 
     Parameters
@@ -170,11 +167,8 @@ def check_values(
         return
     bad, what, remedy = fault
     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))[bad]
-    number = f"{bad.sum():,} values" if bad.sum() > 1 else "1 value"
-    raise ValuesProblem(
-        f"{number} of {where} {what}; the first is {data[bad][0]:g} in cell {cells[rows[0]]}, "
-        f"gene {genes[block.indices[bad][0]]}. {remedy}"
-    )
+    first = f"the first ({data[bad][0]:g}) in cell {cells[rows[0]]}, gene {genes[block.indices[bad][0]]}"
+    raise ValuesProblem(f"{where} holds {what}: {bad.sum():,} in these cells, {first}. {remedy}")
 
 
 def _fault_of(data: NDArray[Any], kind: ValueKind) -> tuple[NDArray[np.bool_], str, str] | None:
@@ -183,15 +177,15 @@ def _fault_of(data: NDArray[Any], kind: ValueKind) -> tuple[NDArray[np.bool_], s
         return None
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         remedy = "Set them to 0, or drop these cells or genes, and save the file again."
-        return ~np.isfinite(data), "are no numbers (NaN or infinite)", remedy
+        return ~np.isfinite(data), "values that are no numbers (NaN or infinite)", remedy
     if data.min() < 0:
         remedy = "Choose another matrix of the file, or save the raw counts in adata.layers['counts']."
-        return data < 0, "are negative, which expression cannot be", remedy
+        return data < 0, "negative values, which expression cannot have", remedy
     joined = "Were samples of two kinds joined? Save counts of all cells in adata.layers['counts']."
     if kind is ValueKind.COUNTS and data.dtype.kind == "f" and not _integers(data):
-        return np.abs(data - np.rint(data)) >= _WHOLE, "are fractions among counts", joined
+        return np.abs(data - np.rint(data)) >= _WHOLE, "fractions among counts", joined
     if kind is ValueKind.LOG1P and data.max() > _ABSURD_LOG:
-        return data > _ABSURD_LOG, "are too large to be logarithms, as the rest are", joined
+        return data > _ABSURD_LOG, "values too large to be logarithms, as the rest are", joined
     return None
 
 
@@ -212,11 +206,12 @@ def to_linear(block: sparse.csr_matrix, kind: ValueKind, base: float) -> tuple[s
     totals
         float32 (cells,): sum over all genes; 0 for an empty cell.
     """
-    data = block.data.astype(np.float64 if kind is ValueKind.LOG1P else np.float32)
-    values = sparse.csr_matrix((_undone(data, base), block.indices, block.indptr), shape=block.shape)
+    # float64 because the exponential of a float32 logarithm would lose the whole numbers behind it.
+    data = _undone(block.data.astype(np.float64), base) if kind is ValueKind.LOG1P else block.data
+    values = sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
     totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
     if kind is not ValueKind.COUNTS:
         scale = CP10K / np.where(totals > 0, totals, CP10K)
         values.data = values.data * np.repeat(scale, np.diff(values.indptr))
         totals = np.where(totals > 0, CP10K, 0.0)
-    return values.astype(np.float32), totals.astype(np.float32)
+    return values.astype(np.float32, copy=False), totals.astype(np.float32)
