@@ -1,0 +1,36 @@
+"""Atlas Explorer: map single-cell data onto a reference atlas, see how sure the answer is and why.
+
+From a notebook or a script:
+
+    import explorer
+    query = explorer.open_query("mine.h5ad")
+    reference = explorer.open_reference("pbmc.atlas")
+    result = explorer.map_query(query, reference)
+    explorer.write_h5ad(result, query, "mine_mapped.h5ad")
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "build_reference": "explorer.fitting",
+    "explain_cells": "explorer.mapping",
+    "map_query": "explorer.mapping",
+    "open_query": "explorer.query",
+    "open_reference": "explorer.reference",
+    "read_result": "explorer.export",
+    "write_csv": "explorer.export",
+    "write_h5ad": "explorer.export",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    # a server runs this file for every app it starts: torch and its kin are imported when a name is first used
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'explorer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
