@@ -15,7 +15,7 @@ from components.coloring import Categories, Coloring, Values
 from components.theme import MISSING_COLOR, category_colors
 from explorer import keys
 from explorer.app.library import Outcome
-from explorer.errors import OptionsProblem
+from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import read_gene_values
 from explorer.flow import Reference
 from explorer.reference import read_gene
@@ -46,6 +46,31 @@ def label_colors(reference: Reference, level: str) -> dict[str, str]:
     known = reference.card.get("colors", {}).get(level, {})
     names = tuple(known) or tuple(sorted(set(reference.obs[level].dropna().astype(str))))
     return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
+
+
+def color_both(
+    outcome: Outcome | None, reference: Reference, by: ColorBy, level: str
+) -> tuple[Coloring | None, Coloring | None]:
+    """Colour the query, where there is one, and the reference beside it.
+
+    Returns
+    -------
+    query, reference
+        `None` for a query that is not there yet, and for a reference that has nothing of that kind.
+
+    Raises
+    ------
+    AtlasError
+        If the cells in front do not have what was chosen.
+    """
+    known = label_colors(reference, level)
+    if outcome is None:
+        return None, color_reference(reference, by, level, known)
+    query = color_query(outcome, by, level, known)
+    try:
+        return query, color_reference(reference, by, level, known)
+    except (OptionsProblem, ReferenceProblem):
+        return query, None
 
 
 def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -80,15 +105,17 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
 
 
 def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
-    """Colour the cells of a reference by a column of its own, a gene, or else its labels.
+    """Colour the cells of a reference by its own labels, a column of its own, or a gene.
 
     Raises
     ------
     OptionsProblem, ReferenceProblem
-        If it has no such column or gene.
+        If it has no such column or gene, or has not been mapped and so has no confidence.
     """
     if by.kind == "gene":
         return _gene(by.name, read_gene(reference, by.name))
+    if by.kind in ("confidence", "novelty"):
+        raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
     return _column(reference.obs, by.name if by.kind == "column" else level, known)
 
 

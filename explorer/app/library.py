@@ -15,13 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from components.points import Points, index_points
 from explorer import keys
 from explorer.app.projects import Projects
 from explorer.export import gene_names, read_result
 from explorer.flow import MappingResult, Reference
 from explorer.jobs import Queue
 from explorer.methods.base import device_named
-from explorer.reference import open_reference
+from explorer.reference import open_reference, read_layout
 from explorer.settings import SAMPLE_DATA, settings
 
 Key = TypeVar("Key", bound=Hashable)
@@ -86,6 +87,8 @@ class Outcome:
         Its result folder.
     result
         The mapping, read back from the result file.
+    points
+        Its cells' places in the reference's picture, indexed for drawing.
     genes
         Names of the genes whose expression can be shown, in the file's order; empty if it keeps none.
     """
@@ -93,6 +96,7 @@ class Outcome:
     job: str
     folder: Path
     result: MappingResult
+    points: Points
     genes: tuple[str, ...]
 
 
@@ -100,9 +104,16 @@ def _read_outcome(job: str) -> Outcome:
     folder = queue().result_folder(job)
     result = read_result(folder / keys.RESULT_FILE)
     expression = folder / keys.EXPRESSION_FILE
-    return Outcome(job, folder, result, tuple(gene_names(expression)) if expression.exists() else ())
+    genes = tuple(gene_names(expression)) if expression.exists() else ()
+    return Outcome(job, folder, result, index_points(result.layout), genes)
 
 
+def _read_points(of: tuple[Path, str]) -> Points:
+    folder, method = of
+    return index_points(read_layout(reference(folder), method))
+
+
+_points: Shelf[tuple[Path, str], Points] = Shelf(_read_points, size=8)
 _references: Shelf[Path, Reference] = Shelf(open_reference, size=8)
 _outcomes: Shelf[str, Outcome] = Shelf(_read_outcome, size=6)
 
@@ -116,6 +127,11 @@ def reference(folder: Path) -> Reference:
         If it is missing, damaged or newer than this program.
     """
     return _references.get(folder)
+
+
+def reference_points(folder: Path, method: str) -> Points:
+    """The places of a reference's cells in a method's picture, indexed for drawing."""
+    return _points.get((folder, method))
 
 
 def outcome(job: str) -> Outcome:

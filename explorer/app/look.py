@@ -20,6 +20,8 @@ FONT = "Roboto, system-ui, sans-serif"
 CARD = {
     "border": "1px solid var(--ax-line)", "border-radius": "10px", "padding": "18px 20px", "background": "var(--ax-surface)",
 }  # fmt: skip
+SIDE = {"overflow-y": "auto", "padding": "14px 14px 20px", "height": "100%", "box-sizing": "border-box",
+        "border-right": "1px solid var(--ax-line)"}  # fmt: skip
 SCROLL = {"overflow-y": "auto", "background": "var(--ax-raised)", "height": "calc(100vh - 49px)", "padding": "0 24px",
           "box-sizing": "border-box"}  # fmt: skip
 

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import param
 
+from components.coloring import Categories, Coloring, Values
 from explorer.app import library
-from explorer.app.coloring import KINDS, ColorBy
+from explorer.app.coloring import KINDS, ColorBy, color_both
+from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
@@ -26,6 +29,9 @@ from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs import Job, JobState, MapSpec
 from explorer.settings import settings
+
+SHOWS = ("query", "both", "reference")
+"""The query on the grey reference, the two side by side, or the reference alone."""
 
 STEPS = ("home", "data", "map", "explore", "export")
 log = logging.getLogger(__name__)
@@ -52,8 +58,15 @@ class Session(param.Parameterized):
     method = param.String(default="", doc="Name of the chosen method of the reference.")
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
-    level = param.String(default="", doc="Label level in view; empty for the reference's first.")
-    selection = param.Array(default=None, allow_None=True, doc="Selected rows of the query, ascending.")
+    level = param.String(default="", doc="Label level in view.")
+    show = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
+    show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
+    dark = param.Boolean(default=False, doc="Whether the page is dark.")
+    hidden = param.List(default=[], item_type=int, doc="Categories of the colouring in front that are not drawn.")
+    selection = param.Array(default=None, allow_None=True, doc="Selected rows of the cells in front, ascending.")
+    query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
+    reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
+    explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
 
     status: dict[str, Status] = param.Dict(default={}, doc="Where each topic stands.")
 
@@ -116,6 +129,51 @@ class Session(param.Parameterized):
             method = self.method if self.method in reference.methods else reference.methods[0]
             level = self.level if self.level in reference.levels else reference.levels[0]
             self.param.update(reference=reference, method=method, level=level)
+            await self.recolor()
+
+    # colour and selection
+
+    @property
+    def front(self) -> str:
+        """Whose cells are in front, "query" or "reference": what legend, selection and figure speak of."""
+        return "query" if self.outcome is not None and self.show != "reference" else "reference"
+
+    @property
+    def coloring(self) -> Coloring | None:
+        """The colouring of the cells in front."""
+        return self.query_coloring if self.front == "query" else self.reference_coloring
+
+    async def choose_color(self, by: ColorBy, level: str | None = None) -> None:
+        """Colour by something else, at this or another label level."""
+        self.param.update(color=by, level=level or self.level)
+        await self.recolor()
+        self.save()
+
+    async def recolor(self) -> None:
+        """Work the colourings out anew, for the choices and the cells as they are now."""
+        reference, outcome, by, level = self.reference, self.outcome, self.color, self.level
+        if reference is None:
+            return
+        found = await self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level))
+        if found is not None:
+            self.param.update(hidden=[], query_coloring=found[0], reference_coloring=found[1])
+
+    async def explain(self, toward: str) -> None:
+        """Find the genes by which the selected cells, or all of them, point toward a label."""
+        outcome, reference, job, level = self.outcome, self.reference, self.job, self.level
+        if outcome is None or reference is None or job is None:
+            return
+        rows = self.selection if self.selection is not None else np.arange(outcome.result.n_cells)
+        found = await self.attempt(
+            "explain", "Finding the genes", lambda: explain(job.spec, outcome, reference, rows, toward, level)
+        )
+        if found is not None:
+            self.explanation = found
+
+    def select(self, rows: np.ndarray | None) -> None:
+        """Select some of the cells in front, or none."""
+        self.forget("explain")
+        self.param.update(selection=rows, explanation=None)
 
     # project
 
@@ -177,10 +235,10 @@ class Session(param.Parameterized):
 
     def _clear(self) -> None:
         """Forget what belongs to one query."""
-        self.forget("file", "result", "explain", "project")
+        self.forget("file", "result", "explain", "project", "color")
         self.param.update(
-            preflight=None, job=None, outcome=None, selection=None, matrix="", batch="", own_label="",
-            orthologs=False, color=ColorBy("label"),
+            preflight=None, job=None, outcome=None, selection=None, explanation=None, query_coloring=None,
+            matrix="", batch="", own_label="", orthologs=False, color=ColorBy("label"), show="query", hidden=[],
         )
 
     # file
@@ -245,8 +303,7 @@ class Session(param.Parameterized):
         spec = self.spec
         if spec is None or self.is_mapping:
             return
-        self.forget("result", "explain")
-        self.param.update(job=library.queue().submit(spec), outcome=None, selection=None)
+        self._drop_result(library.queue().submit(spec))
         self.save()
 
     def cancel(self) -> None:
@@ -257,9 +314,13 @@ class Session(param.Parameterized):
     def retry(self) -> None:
         """Do the project's job once more."""
         if self.job is not None and self.job.state.is_over:
-            self.forget("result")
-            self.param.update(job=library.queue().retry(self.job.id), outcome=None, selection=None)
+            self._drop_result(library.queue().retry(self.job.id))
             self.save()
+
+    def _drop_result(self, job: Job) -> None:
+        """Make room for the result of a new job."""
+        self.forget("result", "explain")
+        self.param.update(job=job, outcome=None, query_coloring=None, selection=None, explanation=None)
 
     async def poll(self) -> None:
         """Read the job's record, and open its result when it is done."""
@@ -274,7 +335,8 @@ class Session(param.Parameterized):
         if job.state is JobState.DONE and self._lacks(job):
             found = await self.attempt("result", "Opening the result", lambda: library.outcome(job.id))
             if found is not None and self.job is not None and self.job.id == found.job:
-                self.outcome = found
+                self.param.update(outcome=found, show="query", selection=None, explanation=None)
+                await self.recolor()
 
     def _lacks(self, job: Job) -> bool:
         opened = self.outcome is not None and self.outcome.job == job.id

@@ -54,6 +54,7 @@ class Shell:
         self.page.jscallback(
             dark_theme="document.documentElement.dataset.theme = cb_obj.data.dark_theme ? 'dark' : 'light'"
         )
+        self.page.param.watch(lambda event: self.session.param.update(dark=event.new), "dark_theme")
         self._steps.param.watch(self._go, "active")
         self.session.param.watch(self._show, "step")
         self.session.param.watch(self._tell, ["step", "status", "project", "preflight", "job", "outcome", "reference"])

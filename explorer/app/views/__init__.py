@@ -2,7 +2,8 @@
 
 from explorer.app.views.base import View
 from explorer.app.views.data import DataView
+from explorer.app.views.explore import ExploreView
 from explorer.app.views.home import HomeView
 from explorer.app.views.map import MapView
 
-VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView, "map": MapView}
+VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView, "map": MapView, "explore": ExploreView}

@@ -29,7 +29,6 @@ class DataView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._filling = False
         self._standing = Standing()
         self._picker = pn.Column(SourcePicker(session), sizing_mode="stretch_width", styles=look.CARD, margin=0)
         self._facts = look.html()
@@ -78,17 +77,21 @@ class DataView(View):
 
     # choices
 
+    # Filling a widget in raises the same event as a person's choice: so each asks whether it is news.
+
     def _choose(self, name: str, event: param.parameterized.Event) -> None:
-        if not self._filling:
-            setattr(self.session, name, "" if event.new == NONE else event.new)
+        chosen = "" if event.new == NONE else event.new
+        if chosen != getattr(self.session, name):
+            setattr(self.session, name, chosen)
             self.session.save()
 
     async def _choose_matrix(self, event: param.parameterized.Event) -> None:
-        if not self._filling:
-            await self.session.use_matrix("" if event.new == AUTO else event.new)
+        chosen = "" if event.new == AUTO else event.new
+        if chosen != self.session.matrix:
+            await self.session.use_matrix(chosen)
 
     async def _choose_orthologs(self, event: param.parameterized.Event) -> None:
-        if not self._filling:
+        if event.new != self.session.orthologs:
             await self.session.use_orthologs(event.new)
 
     def _leave(self, _: Any) -> None:
@@ -114,24 +117,18 @@ class DataView(View):
         self._fill(found)
 
     def _fill(self, found: Preflight) -> None:
-        """Show the session's choices in the widgets, without taking that for a choice."""
-        self._filling = True
-        try:
-            session = self.session
-            self._matrix.param.update(
-                options={
-                    f"{AUTO} ({found.inspection.chosen.name})": AUTO,
-                    **{_matrix_words(m): m.name for m in found.inspection.matrices},
-                },
-                value=session.matrix or AUTO,
-            )
-            self._fill_columns(self._batch, found.batch_columns(), session.batch)
-            self._fill_columns(self._label, found.label_columns(), session.own_label)
-            self._orthologs.value = session.orthologs
-            species = found.match.species if found.match else "unknown"
-            self._orthologs.visible = session.orthologs or found.needs_orthologs or species == "mouse"
-        finally:
-            self._filling = False
+        """Show the session's choices in the widgets."""
+        session, inspection = self.session, found.inspection
+        auto = f"{AUTO} ({inspection.chosen.name})"
+        self._matrix.param.update(
+            options={auto: AUTO, **{_matrix_words(matrix): matrix.name for matrix in inspection.matrices}},
+            value=session.matrix or AUTO,
+        )
+        self._fill_columns(self._batch, found.batch_columns(), session.batch)
+        self._fill_columns(self._label, found.label_columns(), session.own_label)
+        self._orthologs.value = session.orthologs
+        species = found.match.species if found.match else "unknown"
+        self._orthologs.visible = session.orthologs or found.needs_orthologs or species == "mouse"
 
     def _fill_columns(self, menu: pmui.Select, columns: list[ColumnFound], chosen: str) -> None:
         options = {NONE: NONE, **{f"{column.name} ({column.n_unique})": column.name for column in columns}}

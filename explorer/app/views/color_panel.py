@@ -1,0 +1,155 @@
+"""Left of the map: what colours the cells, and what the colours mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from components.coloring import Categories, Values
+from components.legend import ColorBar, Legend
+from explorer import keys
+from explorer.app import look
+from explorer.app.coloring import ColorBy, usable_columns
+from explorer.app.session import Session
+from explorer.app.views.base import Standing, View
+
+_LABEL = {"query": "Predicted label", "reference": "Label"}
+_OTHERS = {"confidence": "Confidence", "novelty": "Novelty", "column": "Column", "gene": "Gene"}
+
+
+class ColorPanel(View):
+    """Colour choice and legend."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
+        self._kind = pmui.RadioBoxGroup(options={}, inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
+                                        sizing_mode="stretch_width")  # fmt: skip
+        self._level = pmui.Select(label="Label level", options=[], **wide)
+        self._column = pmui.Select(label="Column", options=[], **wide)
+        self._gene = pmui.AutocompleteInput(
+            label="Gene", options=[], case_sensitive=False, min_characters=1, restrict=True,
+            search_strategy="includes", placeholder="type a symbol", **wide,
+        )  # fmt: skip
+        self._kind.param.watch(self._choose_kind, "value")
+        self._level.param.watch(self._choose_level, "value")
+        self._column.param.watch(self._choose_column, "value")
+        self._gene.param.watch(self._choose_gene, "value")
+        self._standing = Standing()
+        self._legend = Legend(sizing_mode="stretch_width", margin=0)
+        self._legend.param.watch(self._hide, "hidden")
+        self._bar = ColorBar()
+        self._below = look.html(margin=(8, 0, 0, 0))
+        self._legend_box = pn.Column(self._legend, sizing_mode="stretch_width", margin=0)
+        self._bar_box = pn.Column(self._bar, sizing_mode="stretch_width", margin=0)
+        self.panel = pn.Column(
+            look.html("<h3>Colour by</h3>", margin=(0, 0, 2, 0)), self._kind, self._level, self._column, self._gene,
+            self._standing, look.html('<div class="rule"></div>', margin=(12, 0, 10, 0)), self._legend_box, self._bar_box,
+            self._below, width=264, sizing_mode="fixed", styles=look.SIDE, margin=0,
+        )  # fmt: skip
+        self.watch(self._fill, ["outcome", "reference", "show", "color", "level"])
+        self.watch(self._draw, ["query_coloring", "reference_coloring", "show", "outcome", "hidden"])
+        self.watch(lambda *_: self._standing.show(session.standing("color")), ["status"])
+        self._fill()
+        self._draw()
+
+    # choices
+
+    # Filling a widget in from the session raises the same event as a person's choice, and asynchronous
+    # reactions come late: so each asks whether the session is of that mind already.
+
+    async def _choose_kind(self, event: param.parameterized.Event) -> None:
+        if event.new is None or event.new == self.session.color.kind:
+            return
+        name = {"column": self._column.value, "gene": self._gene.value}.get(event.new, "")
+        if event.new in ("column", "gene") and not name:
+            self._uncover(event.new)              # nothing to colour by yet: first let her choose
+            return
+        await self._choose(ColorBy(event.new, name or ""))
+
+    async def _choose_level(self, event: param.parameterized.Event) -> None:
+        if event.new and event.new != self.session.level:
+            await self.session.choose_color(self.session.color, event.new)
+
+    async def _choose_column(self, event: param.parameterized.Event) -> None:
+        if event.new and self._kind.value == "column":
+            await self._choose(ColorBy("column", event.new))
+
+    async def _choose_gene(self, event: param.parameterized.Event) -> None:
+        if event.new and self._kind.value == "gene":
+            await self._choose(ColorBy("gene", event.new))
+
+    async def _choose(self, by: ColorBy) -> None:
+        if by != self.session.color:
+            await self.session.choose_color(by)
+
+    def _hide(self, event: param.parameterized.Event) -> None:
+        self.session.hidden = list(event.new)
+
+    # drawing
+
+    def _fill(self, *_: Any) -> None:
+        session = self.session
+        if session.reference is None:
+            return
+        front, kind = session.front, session.color.kind
+        obs = session.outcome.result.obs if front == "query" and session.outcome else session.reference.obs
+        kinds = {_LABEL[front]: "label", **{words: other for other, words in _OTHERS.items()
+                                            if front == "query" or other in ("column", "gene")}}  # fmt: skip
+        self._fill_column(usable_columns(obs))
+        self._fill_genes(front)
+        self._level.param.update(options=list(session.reference.levels), value=session.level)
+        self._kind.param.update(options=kinds, value=kind if kind in kinds.values() else None)
+        self._uncover(kind)
+
+    def _fill_column(self, columns: list[str]) -> None:
+        by = self.session.color
+        chosen = by.name if by.kind == "column" and by.name in columns else None
+        self._column.param.update(options=columns, value=chosen)
+
+    def _fill_genes(self, front: str) -> None:
+        session = self.session
+        if front == "query" and session.outcome is not None:
+            genes = list(session.outcome.genes)
+        else:
+            genes = session.reference.genes[keys.SYMBOL].tolist() if session.reference is not None else []
+        if genes != self._gene.options:
+            self._gene.options = genes
+        if session.color.kind == "gene" and session.color.name in genes:
+            self._gene.value = session.color.name
+
+    def _uncover(self, kind: str) -> None:
+        self._level.visible = kind in ("label", "confidence", "novelty")
+        self._column.visible = kind == "column"
+        self._gene.visible = kind == "gene"
+
+    def _draw(self, *_: Any) -> None:
+        coloring = self.session.coloring
+        is_categories = isinstance(coloring, Categories)
+        self._legend_box.visible = is_categories
+        self._bar_box.visible = isinstance(coloring, Values)
+        if isinstance(coloring, Categories):
+            if _differs(self._legend, coloring):
+                self._legend.display(coloring)
+            if self._legend.hidden != self.session.hidden:
+                self._legend.hidden = list(self.session.hidden)
+        elif isinstance(coloring, Values):
+            self._bar.display(coloring, "" if coloring.limits else "from the 1st to the 99th percentile")
+        self._below.object = ""
+        if coloring is None and self.session.reference is not None:
+            self._below.object = '<p class="soft small">The reference has nothing of this kind; it is drawn in grey.</p>'
+
+
+def _differs(legend: Legend, coloring: Categories) -> bool:
+    shown = (legend.title, legend.names, legend.colors, legend.counts)
+    return shown != (coloring.title, list(coloring.names), list(coloring.colors), coloring.counts.tolist())
+
+
+_DENSE = {
+    "& .MuiFormControlLabel-root": {"marginRight": "0", "minHeight": "26px"},
+    "& .MuiRadio-root": {"padding": "3px 8px 3px 2px"},
+    "& .MuiFormControlLabel-label": {"fontSize": "14px"},
+}

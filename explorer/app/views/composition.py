@@ -1,0 +1,116 @@
+"""Below the map: how many cells of each label every sample has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from components.coloring import Categories
+from explorer.app import library, look
+from explorer.app.session import Session
+from explorer.app.views.base import View
+from explorer.app.views.selection_panel import label_categories
+
+MOST_SAMPLES = 40
+
+
+class CompositionPanel(View):
+    """Labels by sample, as counts and shares; follows the selection."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._open = pmui.Button(label="Composition", icon="expand_more", variant="text", margin=(3, 8, 0, 0))
+        self._open.on_click(self._toggle)
+        self._column = pmui.Select(label="By", options=[], size="small", width=190, margin=(6, 12, 4, 0), sizing_mode="fixed")
+        self._column.param.watch(self._draw, "value")
+        self._about = look.html(margin=(11, 0, 0, 0))
+        self._table = look.html(margin=(0, 0, 6, 0))
+        self._body = pn.Column(self._table, sizing_mode="stretch_width", margin=0, height=170, styles={"overflow": "auto"})
+        self.panel = pn.Column(
+            pn.Row(self._open, self._column, self._about, sizing_mode="stretch_width", margin=0), self._body,
+            sizing_mode="stretch_width", styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"}, margin=0,
+        )  # fmt: skip
+        self.watch(self._fill, ["outcome", "reference", "show", "batch"])
+        self.watch(self._draw, ["selection", "level", "outcome", "show", "reference", "batch"])
+        self._fill()
+        self._draw()
+
+    def _toggle(self, _: Any) -> None:
+        self._body.visible = not self._body.visible
+        self._column.visible = self._about.visible = self._body.visible
+        self._open.icon = "expand_more" if self._body.visible else "expand_less"
+
+    def _fill(self, *_: Any) -> None:
+        obs = self._obs()
+        if obs is None:
+            return
+        columns = sample_columns(obs)
+        card = self.session.reference.card if self.session.reference is not None else {}
+        wanted = self.session.batch if self.session.front == "query" else card.get("sample") or card.get("batch")
+        self._column.param.update(options=columns, value=wanted if wanted in columns else (columns[0] if columns else None))
+
+    def _obs(self) -> pd.DataFrame | None:
+        session = self.session
+        if session.front == "query" and session.outcome is not None:
+            return session.outcome.result.obs
+        return session.reference.obs if session.reference is not None else None
+
+    def _draw(self, *_: Any) -> None:
+        obs, labels, column = self._obs(), label_categories(self.session), self._column.value
+        if obs is None or labels is None:
+            return
+        rows = self.session.selection
+        if not column:
+            self._table.object = '<p class="soft">These cells have no column that names samples.</p>'
+            self._about.object = ""
+            return
+        counts = count_labels(labels, obs[column], rows)
+        self._table.object = composition_html(counts, labels)
+        project = self.session.project
+        demo = library.demo_of(project.query) if project is not None and self.session.front == "query" else None
+        scope = "the selected cells" if rows is not None else "all cells"
+        note = f' <span class="mind">{look.text(demo.note)}</span>' if demo is not None and demo.note else ""
+        self._about.object = f'<p class="soft small">cells, and share of the sample, of {scope}.{note}</p>'
+
+
+def sample_columns(obs: pd.DataFrame) -> list[str]:
+    """Columns that could name samples."""
+    return [
+        str(name) for name in obs.columns
+        if not pd.api.types.is_float_dtype(obs[name]) and 1 <= obs[name].nunique() <= MOST_SAMPLES
+    ]  # fmt: skip
+
+
+def count_labels(labels: Categories, samples: pd.Series, rows: np.ndarray | None) -> pd.DataFrame:
+    """Cells by label (rows, most frequent first) and sample (columns); labels without a cell are left out."""
+    codes = pd.Series(np.asarray(labels.codes))
+    named = samples.astype("object").where(samples.notna(), "no value").astype(str).reset_index(drop=True)
+    if rows is not None:
+        codes, named = codes.iloc[rows], named.iloc[rows]
+    counts = pd.crosstab(codes, named)
+    counts = counts.loc[counts.index >= 0]
+    return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+
+
+def composition_html(counts: pd.DataFrame, labels: Categories) -> str:
+    """The table, with a swatch for each label."""
+    totals = counts.sum(axis=0)
+    head = "".join(f'<th class="right">{look.text(name)}</th>' for name in counts.columns)
+    body = []
+    for code, row in counts.iterrows():
+        cells = "".join(
+            f'<td class="right">{value:,} <span class="soft">{look.share(value, totals[name])}</span></td>'
+            for name, value in row.items()
+        )
+        swatch = f'<i class="swatch" style="background:{look.text(labels.colors[int(code)])}"></i>'
+        body.append(f"<tr><td>{swatch}{look.text(labels.names[int(code)])}</td>{cells}<td class=\"right\">{row.sum():,}</td></tr>")
+    sums = "".join(f'<td class="right">{value:,}</td>' for value in totals)
+    body.append(f'<tr class="sum"><td>all</td>{sums}<td class="right">{totals.sum():,}</td></tr>')
+    return (
+        f'<table class="plain dense"><thead><tr><th>Label</th>{head}<th class="right">all</th></tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )

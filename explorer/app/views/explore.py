@@ -1,0 +1,278 @@
+"""Explore: the map in the middle, its colours on the left, what is selected on the right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+import param
+from numpy.typing import NDArray
+
+from components.coloring import Categories, Coloring
+from components.embedding_map import FOREGROUND, EmbeddingMap
+from components.notice import Notice
+from components.points import Points
+from explorer.app import library, look
+from explorer.app.coloring import text_of
+from explorer.app.session import Session
+from explorer.app.views.base import Standing, View
+from explorer.app.views.color_panel import ColorPanel
+from explorer.app.views.composition import CompositionPanel
+from explorer.app.views.selection_panel import SelectionPanel
+from explorer.labels import UNKNOWN_CONFIDENCE
+
+_SHOWS = {"On the reference": "query", "Side by side": "both", "Reference only": "reference"}
+
+
+class ExploreView(View):
+    """The workspace."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._colors = ColorPanel(session)
+        self._selection = SelectionPanel(session)
+        self._composition = CompositionPanel(session)
+        self._map = EmbeddingMap(describe=self._describe)
+        self._beside: EmbeddingMap | None = None
+        self._points: Points | None = None
+        self._show = pmui.RadioButtonGroup(options=_SHOWS, value="query", size="small", margin=(6, 12), sx=_SEGMENTS)
+        self._show.param.watch(self._choose_show, "value")
+        self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
+        self._standing = Standing()
+        self._offer = Notice("")
+        self._offer_button = pmui.Button(label="", variant="contained", margin=(6, 14, 6, 8), align="center")
+        self._offer_button.on_click(self._take_offer)
+        self._offer_row = pn.Row(self._offer, self._offer_button, sizing_mode="stretch_width", margin=(4, 12, 0, 12))
+        self._maps = pn.Row(pn.Column(self._map, sizing_mode="stretch_both", margin=0), sizing_mode="stretch_both", margin=0)
+        self._line = look.html(margin=0)
+        self.panel = self._layout()
+        self._map.param.watch(self._selected, "selected")
+        self._map.param.watch(self._tapped, "tapped")
+        self._selection.mode.param.watch(lambda event: setattr(self._map, "mode", event.new), "value")
+        self.watch(self._place, ["outcome", "reference", "method"])
+        self.watch(self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"])
+        self.watch(self._tell, ["outcome", "job", "status", "project", "show", "query_coloring", "selection", "hidden"])
+        pn.state.execute(self._place)
+        self._tell()
+
+    def _layout(self) -> pn.viewable.Viewable:
+        bar = pn.Row(self._title, self._show, sizing_mode="stretch_width", margin=0, height=44)
+        centre = pn.Column(
+            bar, self._offer_row, pn.Column(self._standing, margin=(0, 14), sizing_mode="stretch_width"), self._maps,
+            self._composition.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},
+        )  # fmt: skip
+        work = pn.Row(self._colors.panel, centre, self._selection.panel, sizing_mode="stretch_both", margin=0,
+                      styles={"height": "calc(100vh - 49px - 28px)"})  # fmt: skip
+        return pn.Column(work, self._line, sizing_mode="stretch_both", margin=0)
+
+    def destroy(self) -> None:
+        """Let go of the session and of the maps' arrays."""
+        for part in (self._colors, self._selection, self._composition):
+            part.destroy()
+        self._map.destroy()
+        if self._beside is not None:
+            self._beside.destroy()
+        super().destroy()
+
+    # the maps
+
+    async def _place(self, *_: Any) -> None:
+        """Fetch the picture's points, then paint."""
+        session = self.session
+        reference, outcome = session.reference, session.outcome
+        if reference is None:
+            return
+        method = outcome.result.method if outcome is not None else session.method
+        points = await session.attempt(
+            "picture", "Opening the picture", lambda: library.reference_points(reference.folder, method)
+        )
+        if points is not None:
+            self._points = points
+            self._paint()
+
+    def _paint(self, *_: Any) -> None:
+        """Show what the session holds now; scheduled, because Bokeh's models may only change on the page's turn."""
+        pn.state.execute(self._paint_now, schedule=True)
+
+    def _paint_now(self) -> None:
+        session, points = self.session, self._points
+        if points is None:
+            return
+        outcome, front = session.outcome, session.front
+        cells = outcome.points if outcome is not None else None
+        _set(
+            self._map,
+            background=points,
+            foreground=cells,
+            background_coloring=_fits(session.reference_coloring, points),
+            foreground_coloring=_fits(session.query_coloring, cells),
+            show_foreground=front == "query",
+            hidden=list(session.hidden),
+            selected=_mask(session.selection, cells if front == "query" else points),
+            dark=session.dark,
+            show_names=session.show_names,
+        )
+        self._paint_beside(points if session.show == "both" and front == "query" else None)
+
+    def _paint_beside(self, points: Points | None) -> None:
+        """The reference beside the query, moving with it."""
+        if points is None:
+            if self._beside is not None:
+                self._maps.objects = self._maps.objects[:1]
+                self._beside.destroy()
+                self._beside = None
+            return
+        coloring = _fits(self.session.reference_coloring, points)
+        if self._beside is None:
+            self._beside = EmbeddingMap(background=points, background_coloring=coloring, describe=self._describe)
+            self._map.link(self._beside)
+            self._maps.objects = [
+                *self._maps.objects,
+                pn.Column(self._beside, sizing_mode="stretch_both", margin=0, styles=_DIVIDED),
+            ]
+        _set(self._beside, background=points, background_coloring=coloring, dark=self.session.dark,
+             show_names=self.session.show_names)  # fmt: skip
+
+    def _describe(self, row: int, layer: str) -> str:
+        """Hover text of one cell; the map draws it as text."""
+        session = self.session
+        reference, outcome = session.reference, session.outcome
+        if layer == FOREGROUND and outcome is not None:
+            labels = outcome.result.labels.level(session.level)
+            label = f"{labels.classes[labels.codes[row]]}" + (" (called unknown)" if labels.unknown[row] else "")
+            lines = [label, f"confidence {labels.confidence[row]:.2f} · novelty {labels.novelty[row]:.2f}"]
+            obs, own = outcome.result.obs, session.own_label
+            if own and own in obs:
+                lines.append(f"your {own}: {obs[own].iloc[row]}")
+            if session.color.kind in ("column", "gene") and session.query_coloring is not None:
+                lines.append(f"{session.color.name}: {text_of(session.query_coloring, row)}")
+            return "\n".join(lines)
+        if reference is None:
+            return ""
+        lines = [f"reference: {reference.obs[session.level].iloc[row]}"]
+        if session.color.kind in ("column", "gene") and session.reference_coloring is not None:
+            lines.append(f"{session.color.name}: {text_of(session.reference_coloring, row)}")
+        return "\n".join(lines)
+
+    # choices
+
+    def _choose_show(self, event: param.parameterized.Event) -> None:
+        self.session.param.update(show=event.new, selection=None, explanation=None, hidden=[])
+
+    def _selected(self, event: param.parameterized.Event) -> None:
+        rows = None if event.new is None else np.flatnonzero(event.new)
+        if not _same(rows, self.session.selection):
+            self.session.select(rows)
+
+    def _tapped(self, event: param.parameterized.Event) -> None:
+        wanted = FOREGROUND if self.session.front == "query" else "background"
+        hit = event.new
+        self._selection.show_cell(hit[1] if hit is not None and hit[0] == wanted else None)
+
+    async def _take_offer(self, _: Any) -> None:
+        session = self.session
+        if session.project is None:
+            demo = library.demos()[0]
+            await session.begin(demo.path, demo.title)
+            if session.spec is not None:
+                session.start()
+                session.step = "map"
+        else:
+            session.step = "map"
+
+    # words
+
+    def _tell(self, *_: Any) -> None:
+        session = self.session
+        if session.reference is None:
+            return
+        has = session.outcome is not None
+        self._show.visible = has
+        if self._show.value != session.show:
+            self._show.value = session.show
+        self._tell_title(has)
+        self._standing.show(session.standing("result") if session.is_mapping or not has else session.standing("picture"))
+        self._tell_offer(has)
+        self._line.object = f'<div class="line num">{self._said()}</div>'
+
+    def _tell_title(self, has: bool) -> None:
+        session = self.session
+        reference = session.reference
+        if reference is None:
+            return
+        query = f"<b>{look.text(session.project.title)}</b> on " if has and session.project is not None else ""
+        self._title.object = f'<div class="clip">{query}{look.text(reference.title)}</div>'
+
+    def _tell_offer(self, has: bool) -> None:
+        session = self.session
+        text, label = "", ""
+        if not has and session.is_mapping and session.job is not None:
+            text, label = f"Your cells are being mapped ({session.job.fraction:.0%}). Meanwhile, this is the reference.", "See progress"
+        elif not has and session.project is not None:
+            text, label = "Your cells are not mapped yet. This is the reference.", "Go to Map"
+        elif not has and library.demos():
+            text, label = f"This is the reference alone. A demo query is ready: {library.demos()[0].title}.", "Map the demo"
+        self._offer.text = text
+        self._offer_button.label = label or "Map"
+        self._offer_row.visible = bool(text)
+
+    def _said(self) -> str:
+        session = self.session
+        reference, outcome = session.reference, session.outcome
+        if reference is None:
+            return ""
+        method = look.text(outcome.result.provenance.method if outcome else session.method)
+        if session.front == "reference" or outcome is None:
+            return f"{reference.n_cells:,} reference cells · layout of {method}"
+        labels = outcome.result.labels.level(session.level)
+        n, unknown = outcome.result.n_cells, int(labels.unknown.sum())
+        coloring = session.query_coloring
+        shown = n - sum(int(coloring.counts[i]) for i in session.hidden) if session.hidden and hasattr(coloring, "counts") else n
+        return (
+            f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} ({look.share(unknown, n)}) "
+            f"called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from their label than its own held-out "
+            f"cells · {method}"
+        )
+
+
+def _set(shown: EmbeddingMap, **wanted: Any) -> None:
+    """Change only what differs: arrays are compared by identity, so that nothing is painted twice."""
+    changed = {}
+    for name, value in wanted.items():
+        now = getattr(shown, name)
+        if name == "selected":
+            same = _same(now, value)
+        else:
+            same = now == value if isinstance(value, bool | list) else now is value
+        if not same:
+            changed[name] = value
+    if changed:
+        shown.param.update(**changed)
+
+
+def _fits(coloring: Coloring | None, points: Points | None) -> Coloring | None:
+    """A colouring if it is made for these points; another one is on its way otherwise."""
+    if coloring is None or points is None:
+        return None
+    n = len(coloring.codes if isinstance(coloring, Categories) else coloring.values)
+    return coloring if n == points.n else None
+
+
+def _mask(rows: NDArray[np.integer] | None, points: Points | None) -> NDArray[np.bool_] | None:
+    if rows is None or points is None:
+        return None
+    mask = np.zeros(points.n, dtype=np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)
+
+
+_DIVIDED = {"border-left": "1px solid var(--ax-line)"}
+_SEGMENTS = {"& .MuiToggleButton-root": {"padding": "3px 10px", "fontSize": "13px", "textTransform": "none", "whiteSpace": "nowrap"}}
