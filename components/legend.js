@@ -59,7 +59,8 @@ export function render({model, el}) {
       const swatch = make("span", "swatch")
       swatch.style.setProperty("--color", model.colors[i] ?? "transparent")
       box.append(swatch, make("span", "name", name))
-      if (model.counts.length) box.append(make("span", "count", model.counts[i].toLocaleString("en-US")))
+      // names arrive before counts when both change: a new name has no count yet
+      if (i < model.counts.length) box.append(make("span", "count", model.counts[i].toLocaleString("en-US")))
       box.addEventListener("click", () => toggle(i))
       const only = make("button", "only", "only")
       only.setAttribute("aria-label", `Show only ${name}`)
