@@ -23,31 +23,32 @@ from explorer.errors import OptionsProblem
 from explorer.store import Store
 
 _SCHEMA = (
-    """
-    CREATE TABLE jobs (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        spec TEXT NOT NULL,
-        state TEXT NOT NULL,
-        stage TEXT NOT NULL DEFAULT '',
-        fraction REAL NOT NULL DEFAULT 0,
-        seconds_left REAL,
-        error TEXT,
-        created REAL NOT NULL,
-        started REAL,
-        finished REAL,
-        cancel_asked REAL,
-        worker INTEGER
-    );
-    CREATE UNIQUE INDEX one_open_job_a_spec ON jobs (spec)
-        WHERE state IN ('queued', 'running') AND cancel_asked IS NULL;
-    CREATE INDEX jobs_by_state ON jobs (state, number);
-    CREATE TABLE log (
-        job TEXT NOT NULL REFERENCES jobs (id),
-        line TEXT NOT NULL
-    );
-    CREATE INDEX log_by_job ON log (job)
-    """,
+    (
+        """
+        CREATE TABLE jobs (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            spec TEXT NOT NULL,
+            state TEXT NOT NULL,
+            stage TEXT NOT NULL DEFAULT '',
+            fraction REAL NOT NULL DEFAULT 0,
+            seconds_left REAL,
+            error TEXT,
+            created REAL NOT NULL,
+            started REAL,
+            finished REAL,
+            cancel_asked REAL,
+            worker INTEGER
+        )
+        """,
+        """
+        CREATE UNIQUE INDEX one_open_job_a_spec ON jobs (spec)
+            WHERE state IN ('queued', 'running') AND cancel_asked IS NULL
+        """,
+        "CREATE INDEX jobs_by_state ON jobs (state, number)",
+        "CREATE TABLE log (job TEXT NOT NULL REFERENCES jobs (id), line TEXT NOT NULL)",
+        "CREATE INDEX log_by_job ON log (job)",
+    ),
 )
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -319,6 +320,15 @@ class Queue:
         """Delete what a job wrote."""
         _delete(self.partial_folder(id))
         _delete(self.result_folder(id))
+
+    def tidy(self) -> None:
+        """Delete what jobs left half-written; only while no worker runs.
+
+        A whole folder that no record knows stays: the records may have been moved away, the work is still good.
+        """
+        for folder in self.results.glob("*.part"):
+            if _ID.fullmatch(folder.stem):
+                _delete(folder)
 
     def close(self) -> None:
         """Let go of the file."""

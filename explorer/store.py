@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ class Store:
     room
         Whose tables these are.
     steps
-        SQL scripts that lead from an empty file to today's schema, oldest first. A new version of the
-        program appends one.
+        What leads from an empty file to today's schema, oldest step first; a step is a few SQL statements.
+        A new version of the program appends one.
 
     Raises
     ------
@@ -38,7 +39,7 @@ class Store:
         If the folder cannot be written, the file is no database, or a newer program made it.
     """
 
-    def __init__(self, path: Path, room: str, steps: Sequence[str]) -> None:
+    def __init__(self, path: Path, room: str, steps: Sequence[Sequence[str]]) -> None:
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ class Store:
                 "damaged, move it away and a new one is made."
             ) from problem
 
-    def _migrate(self, path: Path, room: str, steps: Sequence[str]) -> None:
+    def _migrate(self, path: Path, room: str, steps: Sequence[Sequence[str]]) -> None:
         with self.change() as db:
             db.execute(_VERSIONS)
             row = db.execute("SELECT version FROM schema WHERE room = ?", (room,)).fetchone()
@@ -68,9 +69,8 @@ class Store:
                     f"program knows {len(steps)}). Update the program, or set ATLAS_EXPLORER_HOME to another "
                     "folder."
                 )
-            for step in steps[version:]:
-                for statement in step.split(";\n"):
-                    db.execute(statement)
+            for statement in chain.from_iterable(steps[version:]):
+                db.execute(statement)
             db.execute("INSERT OR REPLACE INTO schema VALUES (?, ?)", (room, len(steps)))
 
     @contextmanager

@@ -25,6 +25,7 @@ from explorer.settings import Settings, settings
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.25
+TROUBLE_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 GRACE_SECONDS = 5.0
 HOPELESS_STARTS = 3
@@ -93,10 +94,11 @@ class Supervisor:
             while not self._stopping.is_set():
                 try:
                     self._tend()
+                    self._stopping.wait(WATCH_SECONDS)
                 except (sqlite3.Error, OSError):
                     # A full disk or a busy file passes; the next round finds everything as it is.
                     log.exception("the queue could not be tended")
-                self._stopping.wait(WATCH_SECONDS)
+                    self._stopping.wait(TROUBLE_SECONDS)
         finally:
             self._end_worker()
             self._lock.release()
@@ -106,6 +108,7 @@ class Supervisor:
             if not self._lock.take():
                 return
             self._bury(None, SERVER_STOPPED)
+            self._queue.tidy()
         worker = self._worker
         if worker is not None and worker.poll() is not None:
             self._mourn(worker)
@@ -186,8 +189,10 @@ class _Lock:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as problem:
             connection.close()
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
             return False
         self._connection = connection
         return True

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from explorer import keys
-from explorer.errors import AtlasError, Cancelled, ReferenceProblem, ResourceProblem
+from explorer.errors import AtlasError, Cancelled, ResourceProblem
 from explorer.flow import Reference
 from explorer.jobs import Job, Queue
 from explorer.progress import Progress, Report
@@ -87,11 +87,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
 def open_reference(folder: Path) -> Reference:
     """A reference, checked; one that was used lately and has not changed is not read again."""
     card = folder / keys.CARD_FILE
-    if not card.is_file():
-        raise ReferenceProblem(
-            f"There is no reference at {folder} ({keys.CARD_FILE} is missing). Choose another reference."
-        )
-    return _opened(folder, card.stat().st_mtime_ns)
+    return _opened(folder, card.stat().st_mtime_ns if card.exists() else 0)
 
 
 @lru_cache(maxsize=2)
@@ -185,13 +181,21 @@ def in_words(problem: Exception, job: Job) -> str:
             "There was not enough memory for this job on this machine. Close other programs or wait for "
             "other jobs to end, then run it again; if it was the GPU's memory, choose the CPU."
         )
-    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+    if _is_full_disk(problem):
         return "The disk filled up while results were written. Remove what is not needed, then run it again."
     id = secrets.token_hex(4)
     log.error("job %s failed (reference %s): %s", job.id, id, job.spec, exc_info=problem)
     return (
         f"Something went wrong on our side (reference {id}). Your file was not changed. Run it again; if it "
         "fails again, send this reference and the server's log to whoever runs this server."
+    )
+
+
+def _is_full_disk(problem: Exception) -> bool:
+    # HDF5 and SQLite tell it in words only.
+    told = str(problem).lower()
+    return (
+        getattr(problem, "errno", None) == errno.ENOSPC or "no space left" in told or "disk is full" in told
     )
 
 

@@ -49,3 +49,5 @@ def act(job: Job, folder: Path, progress: Progress) -> None:
             os._exit(3)
         case "has no memory":
             raise MemoryError
+        case "fills the disk":
+            Path("/dev/full").write_bytes(b"x")

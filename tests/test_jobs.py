@@ -196,6 +196,13 @@ class TestWork:
             ("refuses", "412 of 2,000 reference genes found (21 %)"),
             ("has a bug", "Something went wrong on our side (reference "),
             ("has no memory", "There was not enough memory"),
+            pytest.param(
+                "fills the disk",
+                "The disk filled up",
+                marks=pytest.mark.skipif(
+                    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+                ),
+            ),
             ("is killed", "ended by signal 9 (usually: out of memory)"),
             ("crashes", "ended by signal 11 (a crash)"),
             ("exits", "ended by itself with code 3"),
@@ -309,6 +316,19 @@ class TestWork:
         assert "server was stopped" in str(over(queue, job).error)
         assert over(queue, following).state is JobState.DONE
         assert [path.name for path in queue.results.iterdir()] == [following.id]
+
+    def test_what_a_power_cut_left_among_the_results_is_cleared_and_nothing_else(
+        self, queue: Queue, supervise: Callable[..., Supervisor]
+    ) -> None:
+        for name in ("0123456789abcdef", "fedcba9876543210.part", "my own notes.part"):
+            (queue.results / name).mkdir(parents=True)
+        supervise()
+        done = over(queue, queue.submit(SPEC))
+        assert {path.name for path in queue.results.iterdir()} == {
+            done.id,
+            "0123456789abcdef",
+            "my own notes.part",
+        }
 
     def test_supervising_leaves_no_thread_behind(self, supervise: Callable[..., Supervisor]) -> None:
         before = threading.active_count()

@@ -19,19 +19,21 @@ from explorer.errors import OptionsProblem
 from explorer.store import Store
 
 _SCHEMA = (
-    """
-    CREATE TABLE projects (
-        id TEXT PRIMARY KEY,
-        title TEXT NOT NULL,
-        created REAL NOT NULL,
-        updated REAL NOT NULL,
-        reference TEXT NOT NULL,
-        query TEXT NOT NULL,
-        options TEXT NOT NULL,
-        job TEXT,
-        view TEXT NOT NULL
-    )
-    """,
+    (
+        """
+        CREATE TABLE projects (
+            id TEXT PRIMARY KEY,
+            title TEXT NOT NULL,
+            created REAL NOT NULL,
+            updated REAL NOT NULL,
+            reference TEXT NOT NULL,
+            query TEXT NOT NULL,
+            options TEXT NOT NULL,
+            job TEXT,
+            view TEXT NOT NULL
+        )
+        """,
+    ),
 )
 _AS_JSON = ("options", "view")
 _CHANGEABLE = ("title", "reference", "query", "options", "job", "view")
