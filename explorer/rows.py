@@ -29,7 +29,7 @@ _SLAB_BYTES = 64 * 2**20
 _BLOCK_VALUES = 2**25
 _SAMPLE_RUNS = 16
 _SAMPLE_CELLS = 512
-_SAMPLE_VALUES = 2**23
+_SAMPLE_VALUES = 2**21
 # Rows wanted that lie closer than this are read in one go.
 _GAP = 32
 # One value of a matrix that is turned round: value and index, before and after.

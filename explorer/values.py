@@ -108,17 +108,18 @@ def _by_units(sample: sparse.csr_matrix) -> tuple[ValueKind, float] | None:
 
 def _share_of_unit_cells(sample: sparse.csr_matrix, base: float) -> float:
     """Share of cells whose values are whole multiples of their smallest one."""
-    with np.errstate(over="ignore"):
+    stored = np.diff(sample.indptr)
+    filled = stored > 0
+    cell = np.repeat(np.arange(filled.sum()), stored[filled])
+    # A logarithm undone that never was one overflows; such multiples tell nothing and drop out below.
+    with np.errstate(over="ignore", invalid="ignore"):
         values = _undone(sample.data, base)
-    filled = np.diff(sample.indptr) > 0
-    unit = np.minimum.reduceat(values, sample.indptr[:-1][filled])
-    cell = np.repeat(np.arange(filled.sum()), np.diff(sample.indptr)[filled])
-    multiple = values / unit[cell]
+        multiple = values / np.minimum.reduceat(values, sample.indptr[:-1][filled])[cell]
+        whole = np.abs(multiple - np.rint(multiple)) < 0.05
     # Above 20 a rounding error in the file could pass for a fraction; near 1 everything is a multiple.
     telling = (multiple > 1.5) & (multiple < 20.5)
-    whole = telling & (np.abs(multiple - np.rint(multiple)) < 0.05)
     n_telling = np.bincount(cell[telling], minlength=filled.sum())
-    n_whole = np.bincount(cell[whole], minlength=filled.sum())
+    n_whole = np.bincount(cell[telling & whole], minlength=filled.sum())
     judged = n_telling >= 5
     return float((n_whole[judged] > 0.9 * n_telling[judged]).mean()) if judged.any() else 0.0
 
