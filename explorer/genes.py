@@ -263,7 +263,7 @@ def _likely_cause(match: GeneMatch, covered: Coverage) -> str:
         )
     if match.ids is GeneIds.ENSEMBL and not covered.found:
         return f"The Ensembl ids ({names[0]}) are of another species, or of no known gene: try gene symbols."
-    if n_genes / 4 < covered.found and n_genes < covered.needed:
+    if match.found.sum() > n_genes / 3:
         return (
             f"The file has {n_genes:,} genes in all: map the file as it was before genes were selected, or "
             "choose a matrix with more genes (raw/X)."

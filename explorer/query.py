@@ -212,17 +212,6 @@ def read_rows(query: Query, rows: NDArray[np.integer]) -> tuple[sparse.csr_matri
     return sparse.csr_matrix(sparse.vstack([block for block, _ in parts])), np.concatenate([t for _, t in parts])
 
 
-def empty_cells_notice(totals: FloatArray) -> tuple[str, ...]:
-    """A sentence about cells without a single value, or none.
-
-    Parameters
-    ----------
-    totals
-        float32 (n,), as `read_blocks` yields them.
-    """
-    return _about_empty(int((totals <= 0).sum()), len(totals))
-
-
 def _read(query: Query, span: slice) -> tuple[sparse.csr_matrix, FloatArray]:
     block = query.matrix[span]
     values.check_values(block, query.kind, query.matrix_name, query.obs.index[span], query.var.index)
@@ -313,7 +302,11 @@ def _about_mending(contents: Contents, rows: AnyRows) -> Iterator[str]:
     repeated = int(contents.obs.index.duplicated().sum())
     if repeated:
         yield f"{repeated:,} cell names occur more than once; such cells are told apart by their order."
-    yield from _about_empty(rows.n_empty, len(contents.obs))
+    if rows.n_empty:
+        yield (
+            f"{rows.n_empty:,} of {len(contents.obs):,} cells have no expression at all; they are kept, and their "
+            "labels mean nothing."
+        )
     if isinstance(rows, CscRows):
         memory = rows.bytes_needed / 2**30
         needs = f", which needs {memory:.0f} GB of memory" if rows.bytes_needed > _BIG_BYTES else ""
@@ -321,14 +314,6 @@ def _about_mending(contents: Contents, rows: AnyRows) -> Iterator[str]:
             f"{rows.key} is stored by gene (CSC) and is turned round{needs}. Saved by cell (CSR) it can be "
             "read part by part."
         )
-
-
-def _about_empty(n_empty: int, n_cells: int) -> tuple[str, ...]:
-    if not n_empty:
-        return ()
-    return (
-        f"{n_empty:,} of {n_cells:,} cells have no expression at all; they are kept, and their labels mean nothing.",
-    )
 
 
 def _column(column: pd.Series) -> ColumnFound:

@@ -30,6 +30,8 @@ _BLOCK_VALUES = 2**25
 _SAMPLE_RUNS = 16
 _SAMPLE_CELLS = 512
 _SAMPLE_VALUES = 2**21
+# A dense matrix of up to so many values is read in full to tell how many cells are empty.
+_LOOKED_THROUGH = 2**24
 # Rows wanted that lie closer than this are read in one go.
 _GAP = 32
 # One value of a matrix that is turned round: value and index, before and after.
@@ -107,8 +109,8 @@ class CscRows:
 
     @property
     def n_empty(self) -> int:
-        """0: which cells are empty shows only when all genes are read."""
-        return 0
+        """Number of cells without a stored value; 0 where the matrix is too large to be looked through."""
+        return n_empty_rows(self.by_cell) if self.stored <= _SAMPLE_VALUES else 0
 
     @cached_property
     def by_cell(self) -> sparse.csr_matrix:
@@ -166,8 +168,8 @@ class DenseRows:
 
     @property
     def n_empty(self) -> int:
-        """0: which cells are empty shows only when they are read."""
-        return 0
+        """Number of cells without a value above zero; 0 where the matrix is too large to be looked through."""
+        return n_empty_rows(self[:]) if self.stored <= _LOOKED_THROUGH else 0
 
     def __getitem__(self, rows: slice) -> sparse.csr_matrix:
         start, stop, _ = rows.indices(self.shape[0])
@@ -213,8 +215,8 @@ class MemoryRows:
 
     @property
     def n_empty(self) -> int:
-        """Number of cells without a stored value."""
-        return int((np.diff(self.matrix.indptr) == 0).sum()) if sparse.issparse(self.matrix) else 0
+        """Number of cells without a value."""
+        return n_empty_rows(self.matrix if sparse.issparse(self.matrix) else self[:])
 
     def __getitem__(self, rows: slice) -> sparse.csr_matrix:
         block = self.matrix[rows]
@@ -226,6 +228,11 @@ def _memory_of_machine() -> float:
     if not hasattr(os, "sysconf"):
         return float("inf")
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def n_empty_rows(matrix: sparse.csr_matrix) -> int:
+    """Number of rows without a stored value."""
+    return int((np.diff(matrix.indptr) == 0).sum())
 
 
 AnyRows = CsrRows | CscRows | DenseRows | MemoryRows
