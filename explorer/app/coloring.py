@@ -6,7 +6,7 @@ Pure functions of what was opened, so that screens and files cannot disagree. Kn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -68,9 +68,12 @@ def color_both(
         return None, color_reference(reference, by, level, known)
     query = color_query(outcome, by, level, known)
     try:
-        return query, color_reference(reference, by, level, known)
+        beside = color_reference(reference, by, level, known)
     except (OptionsProblem, ReferenceProblem):
         return query, None
+    if isinstance(query, Values) and isinstance(beside, Values):
+        beside = replace(beside, limits=query.scale)     # the same colour must mean the same value in both
+    return query, beside
 
 
 def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:

@@ -159,11 +159,12 @@ class Session(param.Parameterized):
             self.param.update(hidden=[], query_coloring=found[0], reference_coloring=found[1])
 
     async def explain(self, toward: str) -> None:
-        """Find the genes by which the selected cells, or all of them, point toward a label."""
+        """Find the genes by which cells point toward a label: the selected ones, or else those that carry it."""
         outcome, reference, job, level = self.outcome, self.reference, self.job, self.level
         if outcome is None or reference is None or job is None:
             return
-        rows = self.selection if self.selection is not None else np.arange(outcome.result.n_cells)
+        labels = outcome.result.labels.level(level)
+        rows = np.flatnonzero(labels.labels == toward) if self.selection is None else self.selection
         found = await self.attempt(
             "explain", "Finding the genes", lambda: explain(job.spec, outcome, reference, rows, toward, level)
         )

@@ -108,7 +108,10 @@ class Shell:
         self._steps.active = step
         if step not in self._views:
             self._views[step] = VIEWS[step](self.session)
-        self._body.objects = [self._views[step].panel]
+            self._body.append(self._views[step].panel)
+        # Hidden rather than taken out: a figure that leaves the page and returns no longer tells its size.
+        for name, view in self._views.items():
+            view.panel.visible = name == step
         self.session.save()
 
     def _told(self) -> list[dict[str, str]]:

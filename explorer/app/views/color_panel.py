@@ -16,8 +16,11 @@ from explorer.app.coloring import ColorBy, usable_columns
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 
-_LABEL = {"query": "Predicted label", "reference": "Label"}
 _OTHERS = {"confidence": "Confidence", "novelty": "Novelty", "column": "Column", "gene": "Gene"}
+
+
+class CategoryList(Legend):
+    """The legend under a name that the Material page does not take for Bokeh's own legend, which it would restyle."""
 
 
 class ColorPanel(View):
@@ -39,7 +42,7 @@ class ColorPanel(View):
         self._column.param.watch(self._choose_column, "value")
         self._gene.param.watch(self._choose_gene, "value")
         self._standing = Standing()
-        self._legend = Legend(sizing_mode="stretch_width", margin=0)
+        self._legend = CategoryList(sizing_mode="stretch_width", margin=0)
         self._legend.param.watch(self._hide, "hidden")
         self._bar = ColorBar()
         self._below = look.html(margin=(8, 0, 0, 0))
@@ -97,7 +100,7 @@ class ColorPanel(View):
             return
         front, kind = session.front, session.color.kind
         obs = session.outcome.result.obs if front == "query" and session.outcome else session.reference.obs
-        kinds = {_LABEL[front]: "label", **{words: other for other, words in _OTHERS.items()
+        kinds = {"Label": "label", **{words: other for other, words in _OTHERS.items()
                                             if front == "query" or other in ("column", "gene")}}  # fmt: skip
         self._fill_column(usable_columns(obs))
         self._fill_genes(front)
