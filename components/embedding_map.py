@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 import param
-from bokeh.events import Event, RangesUpdate, Reset, SelectionGeometry, Tap
+from bokeh.events import Event, RangesUpdate, SelectionGeometry, Tap
 from numpy.typing import NDArray
 
 from components import raster
@@ -67,7 +67,7 @@ class EmbeddingMap(pn.viewable.Viewer):
     hovered = param.Tuple(default=None, length=2, allow_None=True, doc="(layer, index) under the pointer.")
     tapped = param.Tuple(default=None, length=2, allow_None=True, doc="(layer, index) of the last click.")
 
-    mode: param.Selector[str] = param.Selector(default=MODES[0], objects=list(MODES), doc="What a new gesture does.")
+    mode: param.Selector[str] = param.Selector(default=MODES[0], objects=list(MODES), doc="What gestures do.")
     selected = param.Array(default=None, allow_None=True, doc="""
         bool, one a point of `selectable`; `None` while nothing is selected.""")
 
@@ -153,7 +153,6 @@ class EmbeddingMap(pn.viewable.Viewer):
     def _listen(self) -> None:
         plot = self._figure.plot
         plot.on_event(RangesUpdate, self._on_ranges)
-        plot.on_event(Reset, self._on_reset)
         plot.on_event(SelectionGeometry, self._on_geometry)
         plot.on_event(Tap, self._on_tap)
         plot.on_change("inner_width", self._on_resize)
@@ -276,12 +275,7 @@ class EmbeddingMap(pn.viewable.Viewer):
     # what the browser tells
 
     def _on_ranges(self, _: Event) -> None:
-        self._home = False
-        self._moved()
-
-    def _on_reset(self, _: Event) -> None:
-        self._home = True
-        self._go(None)
+        self._home = self._figure.is_home      # after the reset tool it is
         self._moved()
 
     def _on_resize(self, attr: str, _old: int, new: int) -> None:

@@ -60,10 +60,14 @@ class MapFigure:
         self.plot.image(
             "image", x="x", y="y", dw="dw", dh="dh", source=self._image, color_mapper=self._mapper
         )
-        self._written = self.plot.text(
-            "x", "y", "text", source=self._names, text_align="center", text_baseline="middle",
-            text_font_size="12px", text_font_style="bold", text_outline_width=3,
-        ).glyph  # fmt: skip
+        # the halo is a text of its own below: an outline is drawn over the letters it belongs to
+        self._halo, self._written = (
+            self.plot.text(
+                "x", "y", "text", source=self._names, text_align="center", text_baseline="middle",
+                text_font_size="12px", text_font_style="bold", text_outline_width=width,
+            ).glyph
+            for width in (4, 0)
+        )  # fmt: skip
         self._ring = ColumnDataSource({"x": [], "y": []})
         self._circle = self.plot.scatter(
             "x", "y", source=self._ring, size=12, fill_color=None, line_width=2
@@ -97,11 +101,18 @@ class MapFigure:
         tokens = theme.DARK if dark else theme.LIGHT
         self.plot.background_fill_color = self.plot.border_fill_color = tokens["map"]
         self._circle.line_color = self._label.text_color = self._written.text_color = tokens["ink"]
-        self._written.text_outline_color = tokens["map"]
+        self._halo.text_color = self._halo.text_outline_color = tokens["map"]
+        self._written.text_outline_color = None
         self._label.background_fill_color = tokens["surface"]
         self._label.border_line_color = tokens["line"]
 
     # ranges
+
+    @property
+    def is_home(self) -> bool:
+        """Whether the view is the one that the reset tool goes to."""
+        home = (self.x.reset_start, self.x.reset_end, self.y.reset_start, self.y.reset_end)
+        return None not in home and bool(np.allclose(self.view, home, rtol=1e-9))
 
     @property
     def view(self) -> Extent:
@@ -130,7 +141,7 @@ class MapFigure:
 
     def on_pointer(self, ask: Callable[[float, float], None]) -> None:
         """Call `ask(x, y)` as the pointer moves, NaN when it leaves; one call in flight at a time."""
-        probe = ColumnDataSource({"x": [], "y": []}, tags=[{"waiting": False, "next": None}])
+        probe = ColumnDataSource({"x": [], "y": [], "n": []})
         answer = ColumnDataSource({"n": [0]})
         send = CustomJS(args={"probe": probe, "answer": answer}, code=_HOVER_JS)
         self.plot.js_on_event(MouseMove, send)

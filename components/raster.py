@@ -35,12 +35,12 @@ ZERO = 239
 FIRST_GREY = 240
 N_GREYS = 16
 
-LARGEST = 9
+LARGEST = 7
 _MARGIN = 64.0     # pixels outside the picture within which a point may still reach into it
 
 
 def size_for(n_in_view: int, pixels: int) -> int:
-    """Pixels across that keep points readable: single ones when crowded, up to nine when sparse."""
+    """Pixels across that keep points readable: single ones when crowded, up to seven when sparse."""
     return int(np.clip(round(0.6 * (pixels / max(n_in_view, 1)) ** 0.5), 1, LARGEST))
 
 
