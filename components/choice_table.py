@@ -20,6 +20,8 @@ class ChoiceTable(JSComponent):
         `id` of the chosen row; "" for none.
     radio
         Whether rows carry a round mark, because one of them is to be chosen; else a row is simply opened.
+    dense
+        Whether rows stand close together.
     action
         Label of a button at the end of each row; "" for none. Pressing it raises `acted` with the row's id.
     """
@@ -28,6 +30,7 @@ class ChoiceTable(JSComponent):
     rows = param.List(default=[], item_type=dict)
     value = param.String(default="")
     radio = param.Boolean(default=True)
+    dense = param.Boolean(default=False)
     action = param.String(default="")
     acted = param.Dict(default={})
 
@@ -103,10 +106,11 @@ class ChoiceTable(JSComponent):
         const tbody = document.createElement("tbody");
         if (model.radio) tbody.setAttribute("role", "radiogroup");
         tbody.append(...model.rows.map(line));
+        table.className = model.dense ? "dense" : "";
         table.replaceChildren(thead, tbody);
       };
 
-      for (const name of ["columns", "rows", "value", "radio", "action"]) model.on(name, draw);
+      for (const name of ["columns", "rows", "value", "radio", "dense", "action"]) model.on(name, draw);
       draw();
       return table;
     }
@@ -120,6 +124,7 @@ class ChoiceTable(JSComponent):
              padding: 6px 10px; border-bottom: 1px solid var(--ax-line); white-space: nowrap; }
         td { padding: 7px 10px; border-bottom: 1px solid var(--ax-line); vertical-align: top;
              font-variant-numeric: tabular-nums; }
+        .dense td, .dense th { padding: 3px 6px; }
         tbody tr { cursor: pointer; }
         tbody tr:hover td { background: var(--ax-raised); }
         tbody tr.chosen td { background: var(--ax-tint); }

@@ -3,7 +3,14 @@
 from explorer.app.views.base import View
 from explorer.app.views.data import DataView
 from explorer.app.views.explore import ExploreView
+from explorer.app.views.export import ExportView
 from explorer.app.views.home import HomeView
 from explorer.app.views.map import MapView
 
-VIEWS: dict[str, type[View]] = {"home": HomeView, "data": DataView, "map": MapView, "explore": ExploreView}
+VIEWS: dict[str, type[View]] = {
+    "home": HomeView,
+    "data": DataView,
+    "map": MapView,
+    "explore": ExploreView,
+    "export": ExportView,
+}

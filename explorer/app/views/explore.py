@@ -39,6 +39,8 @@ class ExploreView(View):
         self._points: Points | None = None
         self._show = pmui.RadioButtonGroup(options=_SHOWS, value="query", size="small", margin=(6, 12), sx=_SEGMENTS)
         self._show.param.watch(self._choose_show, "value")
+        self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
+        self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
         self._standing = Standing()
         self._offer = Notice("")
@@ -58,7 +60,7 @@ class ExploreView(View):
         self._tell()
 
     def _layout(self) -> pn.viewable.Viewable:
-        bar = pn.Row(self._title, self._show, sizing_mode="stretch_width", margin=0, height=44)
+        bar = pn.Row(self._title, self._names, self._show, sizing_mode="stretch_width", margin=0, height=44)
         centre = pn.Column(
             bar, self._offer_row, pn.Column(self._standing, margin=(0, 14), sizing_mode="stretch_width"), self._maps,
             self._composition.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},

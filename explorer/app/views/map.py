@@ -164,6 +164,10 @@ def outcome_facts(outcome: Outcome) -> str:
                             "too novel or too uncertain"),
         ("Median confidence", f"{np.median(first.confidence):.2f} at {first.level}"),
         ("Most frequent", ", ".join(f"{first.classes[i]} {counts[i]:,}" for i in top if counts[i])),
-        ("Took", duration(sum(result.provenance.seconds.values()))),
+        ("Took", _took(sum(result.provenance.seconds.values()))),
     ]  # fmt: skip
     return look.facts(rows)
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)

@@ -70,7 +70,7 @@ class SelectionPanel(View):
         self._ask.on_click(self._explain)
         self._standing = Standing()
         self._said = look.html(margin=(6, 0, 4, 0))
-        self._genes = ChoiceTable(columns=_GENE_COLUMNS, radio=False, sizing_mode="stretch_width", margin=0)
+        self._genes = ChoiceTable(columns=_GENE_COLUMNS, radio=False, dense=True, sizing_mode="stretch_width", margin=0)
         self._genes.param.watch(self._color_by_gene, "value")
         self._genes_box = pn.Column(self._genes, sizing_mode="stretch_width", margin=0, visible=False)
         self._why = pn.Column(
@@ -223,9 +223,13 @@ def explanation_words(said: Explanation) -> str:
     """What the ranking is and how far it can be trusted, as HTML."""
     trust = "" if np.isnan(said.error) else f" The scores miss {look.share(abs(said.error), 1)} of what they should sum to."
     return (
-        f'<p class="small soft">Toward <b>{look.text(said.toward)}</b>, {said.n_cells:,} cells. {look.text(said.measure)}.'
-        f"{trust} Means are log1p CP10k; click a gene to colour by it.</p>"
+        f'<p class="small soft">Toward <b>{look.text(said.toward)}</b>, {said.n_cells:,} cells. {look.text(_sentence(said.measure))}.'
+        f"{trust} Means are log1p CP10k; a gene that is lower here speaks by its absence. Click one to colour by it.</p>"
     )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:].rstrip(".")
 
 
 def query_cell(outcome: Outcome, row: int, level: str, own: str) -> str:

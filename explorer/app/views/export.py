@@ -1,0 +1,105 @@
+"""Export: the result's files, a figure of what is on the screen, and how it all came about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from components.notice import Notice
+from explorer import keys
+from explorer.app import downloads, look
+from explorer.app.library import Outcome
+from explorer.app.session import Session
+from explorer.app.views.base import Standing, View, sheet
+from explorer.flow import Provenance
+
+
+class ExportView(View):
+    """The fifth screen."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._missing = Notice("There is no result to export yet. Map some cells first.")
+        self._go = pmui.Button(label="Go to Map", variant="contained", margin=(6, 0, 12, 0))
+        self._go.on_click(lambda _: setattr(self.session, "step", "map"))
+        self._standing = Standing()
+        self._files = look.html()
+        self._provenance = look.html()
+        self._have = self._layout()
+        self.panel = sheet(
+            look.html("<h1>Export</h1>", margin=(28, 0, 18, 0)), self._missing, self._go, self._standing, self._have
+        )
+        self.watch(self._draw, ["outcome", "status", "project", "level"])
+        self._draw()
+
+    def _layout(self) -> pn.viewable.Viewable:
+        card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
+        return pn.Column(
+            pn.Column(look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, **card),
+            pn.Column(look.html("<h2>How this result came about</h2>", margin=(0, 0, 10, 0)), self._provenance, **card),
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+
+    def _draw(self, *_: Any) -> None:
+        outcome = self.session.outcome
+        self._missing.text = "" if outcome is not None else "There is no result to export yet. Map some cells first."
+        self._go.visible = outcome is None
+        self._have.visible = outcome is not None
+        self._standing.show(self.session.standing("result"))
+        if outcome is not None:
+            title = self.session.project.title if self.session.project is not None else "result"
+            self._files.object = files_html(outcome, title)
+            self._provenance.object = look.facts(provenance_facts(outcome.result.provenance, outcome.result.n_cells))
+
+
+def files_html(outcome: Outcome, title: str) -> str:
+    """The files of a result, each with what is in it and a link, as HTML."""
+    result = outcome.result
+    levels = [found.level for found in result.labels.levels]
+    annotated = (
+        f"Your own file, untouched, plus in obs {', '.join(keys.predicted(level) for level in levels)}, the "
+        f"{'confidences' if len(levels) > 1 else 'confidence'} ({keys.confidence(levels[0])} …), {keys.NOVELTY} and "
+        f"{keys.IS_UNKNOWN}; in obsm {keys.embedding(result.method)}, {keys.LAYOUT} (in the reference's picture) and the "
+        f"probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about."
+    )
+    table = f"One row a cell: {', '.join(keys.CSV_COLUMNS)}; labels of {levels[0]}."
+    name = downloads.safe_name(title)
+    return (
+        '<table class="plain files"><tbody>'
+        + _file_row(outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated)
+        + _file_row(outcome, keys.PREDICTIONS_FILE, f"{name}.predictions.csv", "Predictions, csv", table)
+        + "</tbody></table>"
+    )
+
+
+def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str) -> str:
+    path = outcome.folder / file
+    address = look.route("download") + downloads.query_of(outcome.job, file, name)
+    got = (
+        f'<a class="get" href="{look.text(address)}" download="{look.text(name)}">Download</a>' if path.is_file()
+        else '<span class="soft">no longer there</span>'
+    )  # fmt: skip
+    size = look.size(path.stat().st_size) if path.is_file() else ""
+    return (
+        f"<tr><td><b>{look.text(title)}</b><div class=\"soft small\">{look.text(holds)}</div></td>"
+        f'<td class="right num">{size}</td><td class="right">{got}</td></tr>'
+    )
+
+
+def provenance_facts(told: Provenance, n_cells: int) -> list[tuple[str, str]]:
+    """How a result came about, name beside value."""
+    covered = told.coverage
+    return [
+        ("Query", f"{told.query}, {n_cells:,} cells; {told.matrix}, {told.value_kind}"),
+        ("Reference", f"{told.reference}, checksum {told.reference_checksum[:16]}"),
+        ("Method", f"{told.method}, seed {told.seed}, on {told.device}"),
+        ("Settings", ", ".join(f"{name} {value}" for name, value in told.config.items())),
+        ("Genes", f"{covered.found:,} of {covered.needed:,} found ({look.share(covered.found, covered.needed)}; "
+                  f"{look.share(covered.weighted_share, 1)} by expression)"),
+        ("Made", told.created),
+        ("Took", ", ".join(f"{step} {seconds:.2g} s" for step, seconds in told.seconds.items())),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in told.versions.items())),
+        ("Notices", " ".join(told.notices) or "none"),
+    ]  # fmt: skip
