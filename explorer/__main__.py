@@ -161,7 +161,7 @@ def _serve(options: argparse.Namespace) -> None:
     app = Path(__file__).resolve().parent
     address = f"http://localhost:{options.port}/{app.name}"
     print(f"Atlas Explorer: open {address} in a browser. Ctrl-C stops it.", flush=True)
-    words = ["panel", "serve", str(app), "--port", str(options.port), "--index", app.name]
+    words = ["panel", "serve", str(app), "--port", str(options.port)]
     sys.argv = [*words, "--show"] if options.open else words  # all that Panel's entry point reads
     panel()
 

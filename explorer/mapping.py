@@ -31,7 +31,7 @@ from explorer.flow import (
     Reference,
     Signature,
 )
-from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
+from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, require_coverage
 from explorer.labels import LevelHead, joined_levels, transfer_level
 from explorer.layout import place
 from explorer.methods import METHODS
@@ -39,7 +39,6 @@ from explorer.methods.base import Method, Toward, device_named
 from explorer.neighbors import Index, LabelIndex, normalised
 from explorer.progress import Progress
 from explorer.reference import label_codes, method_folder, open_reference, read_embedding, read_heads, read_layout
-from explorer.settings import settings
 
 NEIGHBORS = 15
 EXPLAINED_CELLS = 128  # enough for a stable mean, quick enough to wait for
@@ -149,8 +148,7 @@ def map_query(
     with _timed(seconds, "match genes"):
         match = match_genes(query.var, reference.genes, orthologs=orthologs)
         found = coverage(match, reference.genes, trained.positions)
-        limits = settings()
-        notices = require_coverage(found, floor=limits.min_gene_share, warn=limits.warn_gene_share, match=match)
+        notices = require_coverage(found, match)
 
     # 3. a block of cells at a time, so that memory does not grow with the file
     in_query = match.found[trained.positions]
@@ -203,7 +201,8 @@ def explain_cells(
     rows = np.sort(np.asarray(rows))
     if len(rows) > EXPLAINED_CELLS:
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_CELLS, replace=False))
-    cells = _read_rows(query, match, trained.positions, rows, progress.part("Reading cells", 0.0, 0.3))
+    cells = aligned_rows(query, match, rows, trained.positions)
+    progress.part("Reading cells", 0.0, 0.3)(1.0)
     aim = Toward(toward, _direction(trained, level, toward))
     return trained.method.explain(cells, aim, progress=progress.part("Explaining", 0.3, 1.0))
 
@@ -259,25 +258,6 @@ def _joined(blocks: list[_Block]) -> _Block:
         labels=LabelTransfer(tuple(joined_levels(parts) for parts in levels)),
         layout=np.concatenate([block.layout for block in blocks]),
     )
-
-
-def _read_rows(
-    query: Query, match: GeneMatch, which: NDArray[np.integer], rows: NDArray[np.integer], progress: Progress
-) -> AlignedCells:
-    from scipy import sparse
-
-    kept: list[AlignedCells] = []
-    start = 0
-    for block in aligned_blocks(query, match, which):
-        inside = rows[(rows >= start) & (rows < start + block.n_cells)] - start
-        if len(inside):
-            kept.append(block.rows(inside))
-        start += block.n_cells
-        progress(start / query.n_cells)
-        if start > rows[-1]:
-            break
-    values = sparse.csr_matrix(sparse.vstack([cells.values for cells in kept]))
-    return AlignedCells(values, np.concatenate([cells.totals for cells in kept]), kept[0].is_counts)
 
 
 def _provenance(

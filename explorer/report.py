@@ -9,7 +9,6 @@ from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
 from explorer.mapping import load_method
 from explorer.query import Inspection
-from explorer.settings import settings
 from explorer.values import kind_in_words
 
 
@@ -47,12 +46,11 @@ def describe_file(found: Inspection) -> str:
 def describe_fit(query: Query, reference: Reference) -> str:
     """Whether a query could be mapped onto a reference, method by method."""
     lines = []
-    limits = settings()
     for name in reference.methods:
         try:
             match = match_genes(query.var, reference.genes)
             found = coverage(match, reference.genes, load_method(reference, name, "cpu").positions)
-            require_coverage(found, floor=limits.min_gene_share, warn=limits.warn_gene_share, match=match)
+            require_coverage(found, match)
             verdict = (
                 f"can be mapped: {found.found:,} of {found.needed:,} genes ({found.share:.0%}; "
                 f"{found.weighted_share:.0%} by expression), {match.ids}, {match.species}"
