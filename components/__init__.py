@@ -21,6 +21,12 @@ Parts, each a Panel viewer that is driven and read by its parameters:
                     response, error, seconds; cancel), .reset()
     job_status      JobStatus(title, state, stage, fraction, left, error; cancel, retry as events)
     notice          Notice(text, title=, kind="info" | "ok" | "warn" | "error")
+    selection_panel SelectionPanel(mode; clear as event), .display(mask, Categories)
+    cell_table      CellTable(names, counts, median, colors, title; picked), .display(Categories, values, mask)
+    ranked_bars     RankedBars(names, scores, title, note, empty; picked)
+    threshold_histogram  ThresholdHistogram(threshold, bounds, step, title, summary), .display(values, tell)
+    choice_table    ChoiceTable, a table in which one row is chosen
+    steps           Steps, the steps across the top of a page
 
 The wiring of map and legend is one line each way:
 

@@ -14,6 +14,7 @@ Knows bytes and progress; what the file holds is the server's business.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import param
 from panel.custom import JSComponent
@@ -45,7 +46,7 @@ class FileDrop(JSComponent):
     cancel = param.Event(doc="Trigger to stop a running transfer from Python.")
 
     _esm = _HERE / "file_drop.js"
-    _stylesheets = [(_HERE / "file_drop.css").read_text(encoding="utf-8")]  # noqa: RUF012  Panel's own form
+    _stylesheets: ClassVar[list[str]] = [(_HERE / "file_drop.css").read_text(encoding="utf-8")]
 
     def reset(self) -> None:
         """Back to an empty drop zone."""

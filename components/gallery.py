@@ -6,12 +6,16 @@ import numpy as np
 import panel as pn
 
 from components import theme
+from components.cell_table import CellTable
 from components.coloring import Categories, Values
 from components.embedding_map import EmbeddingMap
 from components.file_drop import FileDrop
 from components.job_status import JobStatus
 from components.legend import ColorBar, Legend
 from components.notice import Notice
+from components.ranked_bars import RankedBars
+from components.selection_panel import SelectionPanel
+from components.threshold_histogram import ThresholdHistogram
 
 
 def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -25,17 +29,21 @@ def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.nd
 
 
 def maps(dark: bool) -> pn.viewable.Viewable:
-    """A query on its reference by label, and the reference alone by value."""
+    """A query on its reference by label with its selection, and the reference alone by value."""
     reference, _ = toy_cells(200_000)
     query, kind = toy_cells(8_000, seed=1)
     coloring = Categories.of([f"Cell type {k + 1}" for k in kind], "Predicted cell type")
+    selection = SelectionPanel()
     by_label = EmbeddingMap(
-        background=reference, foreground=query, foreground_coloring=coloring, dark=dark,
+        background=reference, foreground=query, foreground_coloring=coloring, dark=dark, show_names=True,
         describe=lambda index, layer: f"{layer} point {index}\n<b>stays text</b>",
     )  # fmt: skip
     legend = Legend(height=440, width=230)
     legend.display(coloring)
     legend.param.watch(lambda event: by_label.param.update(hidden=event.new), "hidden")
+    selection.param.watch(lambda event: by_label.param.update(mode=event.new), "mode")
+    selection.param.watch(lambda _: by_label.select(None), "clear")
+    by_label.param.watch(lambda event: selection.display(event.new, coloring), "selected")
     amount = np.clip(reference[:, 0] - 1, 0, None)
     values = Values(amount, "Some gene, log1p CP10k", zeros_grey=True)
     by_value = EmbeddingMap(background=reference, background_coloring=values, dark=dark)
@@ -43,15 +51,33 @@ def maps(dark: bool) -> pn.viewable.Viewable:
     bar.display(values, "clipped at the 1st and 99th percentile")
     return pn.Row(
         pn.Column(by_label, height=460, sizing_mode="stretch_width"), legend,
-        pn.Column(by_value, height=460, sizing_mode="stretch_width"), pn.Column(bar, width=240),
+        pn.Column(by_value, height=460, sizing_mode="stretch_width"), pn.Column(bar, selection, width=270),
         sizing_mode="stretch_width",
     )  # fmt: skip
+
+
+def tables() -> pn.viewable.Viewable:
+    """Numbers: a threshold, a table of labels, ranked genes."""
+    random = np.random.default_rng(3)
+    confidence = random.beta(6, 1.5, 8_000)
+    _, kind = toy_cells(8_000, seed=1)
+    threshold = ThresholdHistogram(title="Confidence", threshold=0.8, width=330)
+    threshold.display(confidence)
+    table = CellTable(median_title="median confidence", width=400, height=230)
+    table.display(Categories.of([f"Cell type {k + 1}" for k in kind]), confidence)
+    genes = ["LYZ", "S100A8", "CD14", "FCN1", "VCAN", "IL7R", "CD3E"]
+    bars = RankedBars(
+        names=genes, scores=[4.1, 3.3, 2.2, 1.4, 0.9, -1.2, -2.6], title="Genes that speak for CD14+ monocytes",
+        note="Integrated gradients; 1.2 % of the score is not accounted for.", width=360,
+    )  # fmt: skip
+    return pn.Row(threshold, pn.Spacer(width=24), table, pn.Spacer(width=24), bars, margin=(16, 0))
 
 
 def gallery(dark: bool) -> pn.viewable.Viewable:
     """All parts on one page."""
     return pn.Column(
         maps(dark),
+        tables(),
         pn.Row(
             FileDrop(url="/upload", hint="One .h5ad file of any size; it is streamed to this machine.",
                      width=460, height=200),
@@ -60,7 +86,7 @@ def gallery(dark: bool) -> pn.viewable.Viewable:
                 JobStatus(title="other.h5ad", state="failed", fraction=0.2,
                           error="The worker process ran out of memory."),
                 JobStatus(title="third.h5ad", state="done", fraction=1.0),
-                width=420,
+                width=420, margin=(0, 16),
             ),
             pn.Column(
                 Notice("12,345 cells and 20,000 genes.", title="Found."),

@@ -52,11 +52,11 @@ class JobStatus(pn.viewable.Viewer):
         error = f'<div class="error">{escape(why)}</div>' if why else ""
         # the title names the bar; the line is spoken politely whenever it changes
         return (
-            f'<div class="job {self.state}"><div class="head"><span class="title">{escape(self.title)}</span>'
-            f'<span class="line" aria-live="polite">{escape(line)}</span></div>'
+            f'<div class="job {self.state}"><div class="title">{escape(self.title)}</div>'
             f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
             f'aria-valuenow="{percent}" aria-label="{escape(self.title or self.stage, quote=True)}">'
-            f'<div class="fill" style="width:{percent}%"></div></div>{error}</div>'
+            f'<div class="fill" style="width:{percent}%"></div></div>'
+            f'<div class="line" aria-live="polite">{escape(line)}</div>{error}</div>'
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -74,10 +74,9 @@ def duration(seconds: float) -> str:
 
 
 _CSS = """
-.job { font: 14px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
-.head { display: flex; justify-content: space-between; gap: 16px; margin-bottom: 5px; }
-.title { font-weight: 600; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.line { white-space: nowrap; color: var(--ax-soft, #5b6472); font-variant-numeric: tabular-nums; }
+.job { padding: 4px 0 8px; font: 14px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
+.title { font-weight: 600; overflow-wrap: anywhere; margin-bottom: 4px; }
+.line { font-size: 13px; margin-top: 3px; color: var(--ax-soft, #5b6472); font-variant-numeric: tabular-nums; }
 .track { height: 8px; border-radius: 4px; background: var(--ax-line, #d9dee5); overflow: hidden; }
 .fill { height: 100%; border-radius: 4px; background: var(--ax-accent, #0b6bcb); transition: width .3s; }
 .done .fill { background: var(--ax-ok, #12703f); }
@@ -85,7 +84,7 @@ _CSS = """
 .cancelled .fill { background: var(--ax-soft, #5b6472); }
 .failed .line { white-space: nowrap; color: var(--ax-error, #b3261e); font-weight: 600; }
 .done .line { white-space: nowrap; color: var(--ax-ok, #12703f); font-weight: 600; }
-.error { margin-top: 5px; color: var(--ax-error, #b3261e); overflow-wrap: anywhere; white-space: pre-line; }
+.error { font-size: 13px; color: var(--ax-error, #b3261e); overflow-wrap: anywhere; white-space: pre-line; }
 @media (prefers-reduced-motion: reduce) { .fill { transition: none; } }
 """
 _BUTTON_CSS = """

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 import param
@@ -32,7 +32,7 @@ class Legend(JSComponent):
     search_from = param.Integer(default=8, doc="A search box appears above more categories than this.")
 
     _esm = _HERE / "legend.js"
-    _stylesheets = [(_HERE / "legend.css").read_text(encoding="utf-8")]  # noqa: RUF012  Panel's own form
+    _stylesheets: ClassVar[list[str]] = [(_HERE / "legend.css").read_text(encoding="utf-8")]
 
     def display(self, coloring: Categories) -> None:
         """List the categories of a colouring, all of them visible."""
@@ -87,7 +87,7 @@ class ColorBar(pn.viewable.Viewer):
 
 _BAR_PARAMETERS: Sequence[str] = ("title", "limits", "colors", "zeros_grey", "note")
 _BAR_CSS = """
-:host { color: var(--ax-ink, #1c2330); font: 13px/1.4 system-ui, sans-serif; }
+div { color: var(--ax-ink, #1c2330); font: 13px/1.4 system-ui, sans-serif; }
 .title { font-weight: 600; margin-bottom: 4px; overflow-wrap: anywhere; }
 .ramp { height: 12px; border-radius: 3px; }
 .ticks { display: flex; justify-content: space-between; font-size: 12px; font-variant-numeric: tabular-nums; }

@@ -111,7 +111,7 @@ class MapFigure:
     @property
     def is_home(self) -> bool:
         """Whether the view is the one that the reset tool goes to."""
-        home = (self.x.reset_start, self.x.reset_end, self.y.reset_start, self.y.reset_end)
+        home: Any = (self.x.reset_start, self.x.reset_end, self.y.reset_start, self.y.reset_end)
         return None not in home and bool(np.allclose(self.view, home, rtol=1e-9))
 
     @property

@@ -1,0 +1,47 @@
+// Names with bars on a common scale, signed bars on both sides of a middle line. A row can be picked.
+export function render({model}) {
+  const make = (tag, className, text) => {
+    const node = document.createElement(tag)
+    node.className = className
+    if (text !== undefined) node.textContent = text
+    return node
+  }
+  const root = make("div", "ranked")
+  const title = make("div", "title")
+  const list = make("ol", "rows")
+  const note = make("div", "note")
+  const empty = make("div", "note")
+  root.append(title, list, empty, note)
+  const shown = (score) => Math.abs(score) >= 1000 || (score !== 0 && Math.abs(score) < 0.001) ? score.toExponential(1) : String(Number(score.toPrecision(3)))
+
+  const mark = () => {
+    for (const row of list.children) row.firstChild.setAttribute("aria-pressed", String(row.dataset.name === model.picked))
+  }
+  const build = () => {
+    const most = Math.max(1e-12, ...model.scores.map(Math.abs))
+    const signed = model.scores.some((score) => score < 0)
+    root.classList.toggle("signed", signed)
+    list.replaceChildren(...model.names.map((name, i) => {
+      const row = make("li", model.scores[i] < 0 ? "row negative" : "row")
+      row.dataset.name = name
+      const button = make("button", "entry")
+      button.title = `${name}: ${model.scores[i]}`
+      const track = make("span", "track")
+      const bar = make("span", "bar")
+      bar.style.setProperty("--share", Math.abs(model.scores[i]) / most)
+      track.append(bar)
+      button.append(make("span", "name", name), track, make("span", "score", shown(model.scores[i])))
+      button.addEventListener("click", () => { model.picked = model.picked === name ? "" : name })
+      row.append(button)
+      return row
+    }))
+    title.textContent = model.title
+    note.textContent = model.note
+    empty.textContent = model.names.length ? "" : model.empty
+    mark()
+  }
+  model.on(["names", "scores", "title", "note", "empty"], build)
+  model.on("picked", mark)
+  build()
+  return root
+}
