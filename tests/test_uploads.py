@@ -23,7 +23,7 @@ from explorer.errors import FileProblem, OptionsProblem
 from explorer.settings import settings
 
 LIMIT = 96 * 2**20
-FILE = uploads.HDF5_MAGIC + os.urandom(9 * 2**20 + 12_345)
+FILE = uploads.HDF5_MAGIC + os.urandom(7 * 2**20 + 12_345)
 HEADERS = {uploads.HEADER: "1"}
 
 
