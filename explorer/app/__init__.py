@@ -1,0 +1,1 @@
+"""The served half: the only place where Panel and atlas meet."""
