@@ -89,7 +89,7 @@ def train(
     optimizer = torch.optim.Adam(_trainable(network), lr=lr, weight_decay=weight_decay, fused=True)
     losses: list[float] = []
     checks: list[float] = []
-    best: tuple[float, dict[str, Tensor]] | None = None
+    best, best_epoch, best_weights = math.inf, -1, None
     step = 0
     for epoch in range(epochs):
         network.train()
@@ -110,12 +110,12 @@ def train(
         if check is not None:
             network.eval()
             checks.append(check())
-            if best is None or checks[-1] < best[0]:
-                best = (checks[-1], copy.deepcopy(network.state_dict()))
-            elif len(checks) - 1 - int(np.argmin(checks)) >= patience:
+            if checks[-1] < best:  # never so for a loss that is no number
+                best, best_epoch, best_weights = checks[-1], epoch, copy.deepcopy(network.state_dict())
+            elif epoch - best_epoch >= patience:
                 break
-    if best is not None:
-        network.load_state_dict(best[1])
+    if best_weights is not None:
+        network.load_state_dict(best_weights)
     network.eval()
     progress(1.0)
     return TrainingLog(len(losses), step, tuple(losses), tuple(checks))
