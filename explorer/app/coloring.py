@@ -56,7 +56,8 @@ def color_both(
     Returns
     -------
     query, reference
-        `None` for a query that is not there yet, and for a reference that has nothing of that kind.
+        `None` for a query that is not there yet, and for a reference beside it that has nothing of that kind.
+        A reference without a query shows its labels where the choice was meant for a query.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def color_both(
     """
     known = label_colors(reference, level)
     if outcome is None:
-        return None, color_reference(reference, by, level, known)
+        meant_for_query = by.kind in ("confidence", "novelty") or (by.kind == "column" and by.name not in reference.obs)
+        return None, color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
     query = color_query(outcome, by, level, known)
     try:
         beside = color_reference(reference, by, level, known)

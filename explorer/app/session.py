@@ -1,8 +1,8 @@
 """What one person chose and what has been computed for her; parameters, no widgets.
 
-A `Session` is the only thing that changes while the app runs. Views read it and write only choices; what
-takes time goes through `attempt`, which keeps it off the event loop, turns problems into sentences and drops
-answers that are no longer wanted. All of it but `attempt`'s work runs on the event loop of the person's tab.
+A `Session` is the only thing that changes while the app runs. Views read it and write only choices. Whatever
+takes time goes through `attempt`: the work runs in a thread, and its answer is used on the page's next turn,
+when Bokeh's models may change, and only if it is still wanted.
 """
 
 from __future__ import annotations
@@ -38,13 +38,36 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
+def in_words(problem: Exception, topic: str) -> str:
+    """What to tell the person; anything that is not an `AtlasError` is our fault, and is logged with a number."""
+    if isinstance(problem, AtlasError):
+        return str(problem)
+    number = secrets.token_hex(4)
+    log.error("problem %s, about %r", number, topic, exc_info=problem)
+    return (
+        f"Something went wrong on our side (reference {number}). Try again; if it fails again, send this "
+        "reference and the server's log to whoever runs this server."
+    )
+
+
+def _at_once(use: Callable[[], None]) -> None:
+    use()
+
+
 class Session(param.Parameterized):
     """One tab.
 
-    Topics of `attempt`, and of `status`: "reference", "file", "result", and whatever a view adds for itself.
+    Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result", "color", "explain",
+    and what a view adds for itself.
+
+    Parameters
+    ----------
+    on_turn
+        Calls a function when the page may change; at once where there is no page.
     """
 
-    step = param.Selector(default="home", objects=list(STEPS))
+    step: str = param.Selector(default="home", objects=list(STEPS))
+    dark = param.Boolean(default=False, doc="Whether the page is dark.")
     reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
     project = param.ClassSelector(class_=Project, default=None, allow_None=True)
     preflight = param.ClassSelector(class_=Preflight, default=None, allow_None=True)
@@ -59,26 +82,29 @@ class Session(param.Parameterized):
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
     level = param.String(default="", doc="Label level in view.")
-    show = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
+    show: str = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
-    dark = param.Boolean(default=False, doc="Whether the page is dark.")
-    hidden = param.List(default=[], item_type=int, doc="Categories of the colouring in front that are not drawn.")
-    selection = param.Array(default=None, allow_None=True, doc="Selected rows of the cells in front, ascending.")
+    hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
+    selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
     query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
 
-    status: dict[str, Status] = param.Dict(default={}, doc="Where each topic stands.")
+    status = param.Dict(default={}, doc="Where each topic stands: its `Status`.")
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, on_turn: Callable[[Callable[[], None]], Any] = _at_once, **params: Any) -> None:
         super().__init__(**params)
+        self._on_turn = on_turn
         self._tickets: dict[str, object] = {}
-        self._columns_unset = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._columns_unset = self._map_when_ready = False
 
     # work that takes time
 
-    async def attempt(self, topic: str, text: str, work: Callable[[], Answer]) -> Answer | None:
-        """Do blocking work in a thread; its answer, or `None` if it failed or something newer was asked.
+    def attempt(
+        self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]
+    ) -> None:
+        """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
 
         Parameters
         ----------
@@ -87,49 +113,78 @@ class Session(param.Parameterized):
         text
             What to say meanwhile.
         work
-            Called without arguments in a thread; touches nothing of this session.
+            Called without arguments in a thread; changes nothing of this session.
+        use
+            Called with the answer on the page's turn.
         """
         ticket = self._tickets[topic] = object()
         self._tell(topic, running(text))
-        try:
-            answer, status = await asyncio.to_thread(work), READY
-        except AtlasError as problem:
-            answer, status = None, failed(str(problem))
-        except Exception:
-            number = secrets.token_hex(4)
-            log.exception("Problem %s while working on %r", number, topic)
-            answer, status = None, failed(
-                f"Something went wrong that is not your fault. The server's log has the details under {number}; "
-                "please pass that number on to whoever runs it."
-            )
-        if self._tickets.get(topic) is not ticket:
-            return None
-        self._tell(topic, status)
-        return answer
+
+        async def go() -> None:
+            try:
+                answer = await asyncio.to_thread(work)
+            except Exception as problem:  # noqa: BLE001  (the one place where problems of work become sentences)
+                status = failed(in_words(problem, topic))
+                self._on_turn(lambda: self._arrive(topic, ticket, status, lambda: None))
+            else:
+                self._on_turn(lambda: self._arrive(topic, ticket, READY, lambda: use(answer)))
+
+        task = asyncio.get_running_loop().create_task(go())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _arrive(self, topic: str, ticket: object, status: Status, use: Callable[[], None]) -> None:
+        if self._tickets.get(topic) is ticket:
+            use()
+        if self._tickets.get(topic) is ticket:
+            self._tell(topic, status)
+
+    async def settled(self) -> None:
+        """Wait until no work is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def report(self, topic: str, problem: Exception) -> None:
+        """Say that something about a topic failed."""
+        self._tell(topic, failed(in_words(problem, topic)))
 
     def forget(self, *topics: str) -> None:
         """Make answers on their way unwanted, and the topics blank."""
         for topic in topics:
             self._tickets.pop(topic, None)
-        self.status = {name: status for name, status in self.status.items() if name not in topics}
+        if any(topic in self.status for topic in topics):
+            self.status = {name: status for name, status in self.status.items() if name not in topics}
 
     def standing(self, topic: str) -> Status:
         """Where a topic stands."""
-        return self.status.get(topic, NOTHING)
+        status: Status = self.status.get(topic, NOTHING)
+        return status
 
     def _tell(self, topic: str, status: Status) -> None:
-        self.status = {**self.status, topic: status}
+        if self.standing(topic) != status:
+            self.status = {**self.status, topic: status}
+
+    def _ask(self, do: Callable[[], None]) -> None:
+        """Do something quick with the durable records, and say so if they refuse."""
+        try:
+            do()
+        except AtlasError as problem:
+            self.report("job", problem)
+        else:
+            self.forget("job")
 
     # reference
 
-    async def choose_reference(self, folder: Path) -> None:
-        """Open a reference and make it the one in use."""
-        reference = await self.attempt("reference", "Opening the reference", lambda: library.reference(folder))
-        if reference is not None:
+    def choose_reference(self, folder: Path, then: Callable[[], None] = lambda: None) -> None:
+        """Open a reference and make it the one in use, then go on."""
+        def use(reference: Reference) -> None:
             method = self.method if self.method in reference.methods else reference.methods[0]
             level = self.level if self.level in reference.levels else reference.levels[0]
             self.param.update(reference=reference, method=method, level=level)
-            await self.recolor()
+            self.recolor()
+            then()
+
+        self.attempt("reference", "Opening the reference", lambda: library.reference(folder), use)
 
     # colour and selection
 
@@ -141,35 +196,39 @@ class Session(param.Parameterized):
     @property
     def coloring(self) -> Coloring | None:
         """The colouring of the cells in front."""
-        return self.query_coloring if self.front == "query" else self.reference_coloring
+        found: Coloring | None = self.query_coloring if self.front == "query" else self.reference_coloring
+        return found
 
-    async def choose_color(self, by: ColorBy, level: str | None = None) -> None:
+    def choose_color(self, by: ColorBy, level: str = "") -> None:
         """Colour by something else, at this or another label level."""
         self.param.update(color=by, level=level or self.level)
-        await self.recolor()
+        self.recolor()
         self.save()
 
-    async def recolor(self) -> None:
+    def recolor(self) -> None:
         """Work the colourings out anew, for the choices and the cells as they are now."""
         reference, outcome, by, level = self.reference, self.outcome, self.color, self.level
         if reference is None:
             return
-        found = await self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level))
-        if found is not None:
+
+        def use(found: tuple[Coloring | None, Coloring | None]) -> None:
             self.param.update(hidden=[], query_coloring=found[0], reference_coloring=found[1])
 
-    async def explain(self, toward: str) -> None:
+        self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level), use)
+
+    def explain(self, toward: str) -> None:
         """Find the genes by which cells point toward a label: the selected ones, or else those that carry it."""
         outcome, reference, job, level = self.outcome, self.reference, self.job, self.level
         if outcome is None or reference is None or job is None:
             return
         labels = outcome.result.labels.level(level)
         rows = np.flatnonzero(labels.labels == toward) if self.selection is None else self.selection
-        found = await self.attempt(
-            "explain", "Finding the genes", lambda: explain(job.spec, outcome, reference, rows, toward, level)
+        self.attempt(
+            "explain",
+            "Finding the genes",
+            lambda: explain(job.spec, outcome, reference, rows, toward, level),
+            lambda found: self.param.update(explanation=found),
         )
-        if found is not None:
-            self.explanation = found
 
     def select(self, rows: np.ndarray | None) -> None:
         """Select some of the cells in front, or none."""
@@ -178,35 +237,42 @@ class Session(param.Parameterized):
 
     # project
 
-    async def begin(self, source: Path, title: str) -> None:
-        """Start a project on a file and look the file over."""
+    def begin(self, source: Path, title: str, *, map_it: bool = False) -> None:
+        """Start a project on a file and look the file over; map it at once if it can be, where that was asked."""
         if self.reference is None:
             return
         folder = str(self.reference.folder)
         project = library.projects().create(title=title, reference=folder, query=str(source))
         self._clear()
-        self._columns_unset = True
-        self.param.update(project=project, step="data")
-        await self.look()
+        self._columns_unset, self._map_when_ready = True, map_it
+        self.param.update(project=project, step="map" if map_it else "data")
+        self.look()
+        self.recolor()
 
-    async def resume(self, project_id: str, step: str = "") -> None:
+    def resume(self, project_id: str, step: str = "") -> None:
         """Take up a project where it was left, in this or any other tab, before or after a restart."""
-        project = await self.attempt("project", "Opening the project", lambda: library.projects().get(project_id))
-        if project is None:
-            self.step = "home"
-            return
         self._clear()
-        await self.choose_reference(Path(project.reference))
-        self._adopt(project)
-        wanted = step if step in STEPS else project.view.get("step", "data")
-        self.step = wanted if wanted in STEPS else "data"
-        await self.poll()
-        await self.look()
+
+        def go_on(project: Project) -> None:
+            self._adopt(project)
+            wanted = step or project.view.get("step", "")
+            self.step = wanted if wanted in STEPS else "data"
+            self.poll()
+            self.look()
+            self.recolor()
+
+        def use(project: Project) -> None:
+            self.project = project
+            self.choose_reference(
+                Path(project.reference), lambda: go_on(project) if self.project is project else None
+            )
+
+        self.attempt("project", "Opening the project", lambda: library.projects().get(project_id), use)
 
     def leave(self) -> None:
         """Put the project away; it stays in the list."""
         self._clear()
-        self.project = None
+        self.recolor()
 
     def save(self) -> None:
         """Write the choices down, so that another tab finds them."""
@@ -215,73 +281,80 @@ class Session(param.Parameterized):
         options = {
             "matrix": self.matrix, "batch": self.batch, "own_label": self.own_label,
             "orthologs": self.orthologs, "method": self.method,
-        }
+        }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level}
-        job = self.job.id if self.job else self.project.job
-        self.project = library.projects().save(self.project.id, options=options, view=view, job=job)
+        self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
         options, view = project.options, project.view
         kind, name = view.get("color", ["label", ""])
+        reference = self.reference
+        method, level = options.get("method", ""), view.get("level", "")
         self.param.update(
-            project=project,
             matrix=options.get("matrix", ""),
             batch=options.get("batch", ""),
             own_label=options.get("own_label", ""),
             orthologs=bool(options.get("orthologs", False)),
-            method=options.get("method") or self.method,
+            method=method if reference and method in reference.methods else self.method,
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
-            level=view.get("level") or self.level,
+            level=level if reference and level in reference.levels else self.level,
         )
 
     def _clear(self) -> None:
         """Forget what belongs to one query."""
-        self.forget("file", "result", "explain", "project", "color")
+        self.forget("project", "reference", "file", "job", "result", "color", "explain")
         self.param.update(
-            preflight=None, job=None, outcome=None, selection=None, explanation=None, query_coloring=None,
-            matrix="", batch="", own_label="", orthologs=False, color=ColorBy("label"), show="query", hidden=[],
-        )
+            project=None, preflight=None, job=None, outcome=None, selection=None, explanation=None,
+            query_coloring=None, matrix="", batch="", own_label="", orthologs=False, color=ColorBy("label"),
+            show="query", hidden=[],
+        )  # fmt: skip
 
     # file
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """Look the project's file over, with the matrix and the orthologue choice as they are now."""
         if self.project is None or self.reference is None:
             return
         path, reference = Path(self.project.query), self.reference
         matrix, orthologs = self.matrix or None, self.orthologs
-        found = await self.attempt(
-            "file", "Reading the file", lambda: look_over(path, reference, matrix, orthologs=orthologs)
+        self.attempt(
+            "file",
+            "Reading the file",
+            lambda: look_over(path, reference, matrix, orthologs=orthologs),
+            self._take_in,
         )
-        if found is None:
-            return
-        if self._columns_unset:
-            self._columns_unset = False
-            demo = library.demo_of(self.project.query)
-            batch, label = (demo.sample, demo.label) if demo else (likely_batch(found), likely_label(found))
-            self.param.update(preflight=found, batch=batch, own_label=label)
-            self.save()
-        else:
-            self.preflight = found
 
-    async def use_matrix(self, name: str) -> None:
+    def _take_in(self, found: Preflight) -> None:
+        if not self._columns_unset:
+            self.preflight = found
+            return
+        self._columns_unset = False
+        demo = library.demo_of(self.project.query) if self.project is not None else None
+        batch, label = (demo.sample, demo.label) if demo else (likely_batch(found), likely_label(found))
+        self.param.update(preflight=found, batch=batch, own_label=label)
+        self.save()
+        if self._map_when_ready:
+            self.start()
+
+    def use_matrix(self, name: str) -> None:
         """Take another matrix of the file; empty lets the program choose."""
         self.matrix = name
         self.save()
-        await self.look()
+        self.look()
 
-    async def use_orthologs(self, wanted: bool) -> None:
+    def use_orthologs(self, wanted: bool) -> None:
         """Read mouse genes as their human orthologues, or stop doing so."""
         self.orthologs = wanted
         self.save()
-        await self.look()
+        self.look()
 
     # job
 
     @property
     def spec(self) -> MapSpec | None:
-        """What Start would do; `None` while there is nothing to map."""
-        if self.project is None or self.reference is None or self.preflight is None or not self.preflight.is_ready:
+        """What Start would do; `None` while there is nothing that can be mapped."""
+        found = self.preflight
+        if self.project is None or self.reference is None or found is None or not found.is_ready:
             return None
         return MapSpec(
             query=self.project.query,
@@ -299,46 +372,63 @@ class Session(param.Parameterized):
         """Whether the project's job waits or runs."""
         return self.job is not None and not self.job.state.is_over
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the reference was built anew after the result in view: its places mean nothing then."""
+        if self.outcome is None or self.reference is None:
+            return False
+        made_with: str = self.outcome.result.provenance.reference_checksum
+        return made_with != self.reference.checksum
+
     def start(self) -> None:
         """Map the file, unless that is being done already, here or in another tab."""
         spec = self.spec
-        if spec is None or self.is_mapping:
-            return
-        self._drop_result(library.queue().submit(spec))
-        self.save()
+        if spec is not None and not self.is_mapping:
+            self._ask(lambda: self._take_on(library.queue().submit(spec)))
 
     def cancel(self) -> None:
         """Stop the project's job."""
-        if self.job is not None:
-            self.job = library.queue().cancel(self.job.id)
+        job = self.job
+        if job is not None:
+            self._ask(lambda: setattr(self, "job", library.queue().cancel(job.id)))
 
     def retry(self) -> None:
         """Do the project's job once more."""
-        if self.job is not None and self.job.state.is_over:
-            self._drop_result(library.queue().retry(self.job.id))
-            self.save()
+        job = self.job
+        if job is not None and job.state.is_over:
+            self._ask(lambda: self._take_on(library.queue().retry(job.id)))
 
-    def _drop_result(self, job: Job) -> None:
-        """Make room for the result of a new job."""
+    def _take_on(self, job: Job) -> None:
+        """Make a job the project's own, and room for its result."""
         self.forget("result", "explain")
         self.param.update(job=job, outcome=None, query_coloring=None, selection=None, explanation=None)
+        if self.project is not None:
+            self.project = library.projects().save(self.project.id, job=job.id)
+        self.recolor()
 
-    async def poll(self) -> None:
+    def poll(self) -> None:
         """Read the job's record, and open its result when it is done."""
+        self._ask(self._read_job)
+        job = self.job
+        if job is not None and job.state is JobState.DONE and self._lacks(job):
+            self.attempt("result", "Opening the result", lambda: library.outcome(job.id), self._open)
+
+    def _read_job(self) -> None:
         if self.project is None:
             return
-        known = self.job.id if self.job else library.projects().get(self.project.id).job
-        if known is None:
-            return
-        job = library.queue().get(known)
-        if job != self.job:
-            self.job = job
-        if job.state is JobState.DONE and self._lacks(job):
-            found = await self.attempt("result", "Opening the result", lambda: library.outcome(job.id))
-            if found is not None and self.job is not None and self.job.id == found.job:
-                self.param.update(outcome=found, show="query", selection=None, explanation=None)
-                await self.recolor()
+        known = library.projects().get(self.project.id).job      # another tab may have started a newer one
+        if known is not None:
+            job = library.queue().get(known)
+            if self.job is None or job.id == self.job.id:
+                self.job = job
+            else:
+                self._take_on(job)
 
     def _lacks(self, job: Job) -> bool:
         opened = self.outcome is not None and self.outcome.job == job.id
         return not opened and self.standing("result") == NOTHING
+
+    def _open(self, found: Outcome) -> None:
+        if self.job is not None and self.job.id == found.job:
+            self.param.update(outcome=found, show="query", selection=None, explanation=None)
+            self.recolor()

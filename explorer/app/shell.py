@@ -8,20 +8,22 @@ from urllib.parse import parse_qs, urlencode
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.models import CustomJS
 
+from components.notice import Notice
 from components.steps import Steps
 from explorer.app import library, look
 from explorer.app.session import STEPS, Session
-from explorer.app.status import Phase
+from explorer.app.status import NOTHING, Phase
 from explorer.app.views import VIEWS
 from explorer.app.views.base import View
 from explorer.jobs import JobState
-from explorer.settings import settings
+from explorer.settings import ASSETS, settings
 
 PULSE_MS = 700
 TITLES = {"home": "Home", "data": "Data", "map": "Map", "explore": "Explore", "export": "Export"}
 
-pn.extension(notifications=False)
+RECONNECT_JS = (ASSETS / "reconnect.js").read_text(encoding="utf-8")
 
 
 class Shell:
@@ -36,12 +38,15 @@ class Shell:
     """
 
     def __init__(self) -> None:
-        self.session = Session()
+        document = pn.state.curdoc
+        self.session = Session(document.add_next_tick_callback) if document is not None else Session()
         self._views: dict[str, View] = {}
         self._steps = Steps(steps=self._told(), active=self.session.step)
         self._project = look.html(sizing_mode="fixed", width=200, height=20, align="center", margin=(0, 12, 0, 0))
         self._machine = look.html(sizing_mode="fixed", width=150, height=24, align="center")
-        self._body = pn.Column(sizing_mode="stretch_both", margin=0)
+        self._problem = Notice("", kind="error")
+        self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
+        self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
         self.page = pmui.Page(
             main=[self._body],
             header=[self._header()],
@@ -59,10 +64,11 @@ class Shell:
         self.session.param.watch(self._show, "step")
         self.session.param.watch(self._tell, ["step", "status", "project", "preflight", "job", "outcome", "reference"])
         self.session.param.watch(self._write_address, ["step", "project"])
-        self._pulse: Any = None
-        if pn.state.curdoc is not None:
-            pn.state.onload(self._start)
+        if document is not None:
+            pn.config.exception_handler = self._own_up
+            document.js_on_event("connection_lost", CustomJS(code=RECONNECT_JS))
             pn.state.on_session_destroyed(self._destroy)
+            self._start()
 
     def _header(self) -> pn.viewable.Viewable:
         logo = look.LOGO.read_text(encoding="utf-8")
@@ -74,28 +80,32 @@ class Shell:
 
     # beginning and end
 
-    async def _start(self) -> None:
+    def _start(self) -> None:
         """Take up what the address names, or begin at Home."""
-        asked = parse_qs((pn.state.location.search or "").lstrip("?"))
+        search = pn.state.location.search or "" if pn.state.location is not None else ""
+        asked = parse_qs(search.lstrip("?"))
         project, step = (asked.get(key, [""])[0] for key in ("project", "step"))
         if project:
-            await self.session.resume(project, step)
-        if self.session.reference is None:
-            await self.session.choose_reference(settings().references[0])
-            if not project and step in STEPS:
+            self.session.resume(project, step)
+        else:
+            self.session.choose_reference(settings().references[0])
+            if step in STEPS:
                 self.session.step = step
         self._show()
-        self._pulse = pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
+        pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
+
+    def _own_up(self, problem: Exception) -> None:
+        """Say that something went wrong which nobody foresaw; the page goes on."""
+        self.session.report("page", problem)
 
     def _destroy(self, _: Any) -> None:
         for view in self._views.values():
             view.destroy()
         self._views.clear()
 
-    async def _beat(self) -> None:
+    def _beat(self) -> None:
         """Read the durable records: this project's job, and how much is queued on this machine."""
-        if self.session.is_mapping or self.session.outcome is None:
-            await self.session.poll()
+        self.session.poll()
         self._tell_machine()
 
     # steps and views
@@ -122,6 +132,13 @@ class Shell:
         told = self._told()
         if told != self._steps.steps:
             self._steps.steps = told
+        session = self.session
+        if session.standing("project").phase is Phase.FAILED and session.standing("reference") == NOTHING:
+            session.choose_reference(settings().references[0])
+        topics = ("page", "project", "job") if session.step == "home" else ("page", "project", "job", "reference")
+        problems = [session.standing(topic) for topic in topics]
+        self._problem.text = " ".join(status.text for status in problems if status.phase is Phase.FAILED)
+        self._problem_row.visible = bool(self._problem.text)
         project = self.session.project
         title = look.text(project.title) if project else ""
         self._project.object = f'<div class="clip right" title="{title}">{title}</div>' if title else ""

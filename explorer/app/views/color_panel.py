@@ -61,33 +61,33 @@ class ColorPanel(View):
 
     # choices
 
-    # Filling a widget in from the session raises the same event as a person's choice, and asynchronous
-    # reactions come late: so each asks whether the session is of that mind already.
+    # Filling a widget in from the session raises the same event as a person's choice: so each asks whether it
+    # is news.
 
-    async def _choose_kind(self, event: param.parameterized.Event) -> None:
+    def _choose_kind(self, event: param.parameterized.Event) -> None:
         if event.new is None or event.new == self.session.color.kind:
             return
         name = {"column": self._column.value, "gene": self._gene.value}.get(event.new, "")
         if event.new in ("column", "gene") and not name:
             self._uncover(event.new)              # nothing to colour by yet: first let her choose
             return
-        await self._choose(ColorBy(event.new, name or ""))
+        self._choose(ColorBy(event.new, name or ""))
 
-    async def _choose_level(self, event: param.parameterized.Event) -> None:
+    def _choose_level(self, event: param.parameterized.Event) -> None:
         if event.new and event.new != self.session.level:
-            await self.session.choose_color(self.session.color, event.new)
+            self.session.choose_color(self.session.color, event.new)
 
-    async def _choose_column(self, event: param.parameterized.Event) -> None:
+    def _choose_column(self, event: param.parameterized.Event) -> None:
         if event.new and self._kind.value == "column":
-            await self._choose(ColorBy("column", event.new))
+            self._choose(ColorBy("column", event.new))
 
-    async def _choose_gene(self, event: param.parameterized.Event) -> None:
+    def _choose_gene(self, event: param.parameterized.Event) -> None:
         if event.new and self._kind.value == "gene":
-            await self._choose(ColorBy("gene", event.new))
+            self._choose(ColorBy("gene", event.new))
 
-    async def _choose(self, by: ColorBy) -> None:
+    def _choose(self, by: ColorBy) -> None:
         if by != self.session.color:
-            await self.session.choose_color(by)
+            self.session.choose_color(by)
 
     def _hide(self, event: param.parameterized.Event) -> None:
         self.session.hidden = list(event.new)

@@ -85,14 +85,14 @@ class DataView(View):
             setattr(self.session, name, chosen)
             self.session.save()
 
-    async def _choose_matrix(self, event: param.parameterized.Event) -> None:
+    def _choose_matrix(self, event: param.parameterized.Event) -> None:
         chosen = "" if event.new == AUTO else event.new
         if chosen != self.session.matrix:
-            await self.session.use_matrix(chosen)
+            self.session.use_matrix(chosen)
 
-    async def _choose_orthologs(self, event: param.parameterized.Event) -> None:
+    def _choose_orthologs(self, event: param.parameterized.Event) -> None:
         if event.new != self.session.orthologs:
-            await self.session.use_orthologs(event.new)
+            self.session.use_orthologs(event.new)
 
     def _leave(self, _: Any) -> None:
         self.session.leave()

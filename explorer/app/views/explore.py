@@ -56,7 +56,7 @@ class ExploreView(View):
         self.watch(self._place, ["outcome", "reference", "method"])
         self.watch(self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"])
         self.watch(self._tell, ["outcome", "job", "status", "project", "show", "query_coloring", "selection", "hidden"])
-        pn.state.execute(self._place)
+        self._place()
         self._tell()
 
     def _layout(self) -> pn.viewable.Viewable:
@@ -80,25 +80,26 @@ class ExploreView(View):
 
     # the maps
 
-    async def _place(self, *_: Any) -> None:
+    def _place(self, *_: Any) -> None:
         """Fetch the picture's points, then paint."""
         session = self.session
         reference, outcome = session.reference, session.outcome
         if reference is None:
             return
         method = outcome.result.method if outcome is not None else session.method
-        points = await session.attempt(
-            "picture", "Opening the picture", lambda: library.reference_points(reference.folder, method)
+        session.attempt(
+            "picture",
+            "Opening the picture",
+            lambda: library.reference_points(reference.folder, method),
+            self._take_points,
         )
-        if points is not None:
-            self._points = points
-            self._paint()
+
+    def _take_points(self, points: Points) -> None:
+        self._points = points
+        self._paint()
 
     def _paint(self, *_: Any) -> None:
-        """Show what the session holds now; scheduled, because Bokeh's models may only change on the page's turn."""
-        pn.state.execute(self._paint_now, schedule=True)
-
-    def _paint_now(self) -> None:
+        """Show what the session holds now."""
         session, points = self.session, self._points
         if points is None:
             return
@@ -173,14 +174,11 @@ class ExploreView(View):
         hit = event.new
         self._selection.show_cell(hit[1] if hit is not None and hit[0] == wanted else None)
 
-    async def _take_offer(self, _: Any) -> None:
+    def _take_offer(self, _: Any) -> None:
         session = self.session
-        if session.project is None:
+        if session.project is None and library.demos():
             demo = library.demos()[0]
-            await session.begin(demo.path, demo.title)
-            if session.spec is not None:
-                session.start()
-                session.step = "map"
+            session.begin(demo.path, demo.title, map_it=True)
         else:
             session.step = "map"
 
@@ -209,14 +207,17 @@ class ExploreView(View):
 
     def _tell_offer(self, has: bool) -> None:
         session = self.session
-        text, label = "", ""
-        if not has and session.is_mapping and session.job is not None:
+        text, label, kind = "", "", "info"
+        if session.is_outdated:
+            kind, label = "warn", "Go to Map"
+            text = "The reference was built anew after these cells were mapped, so their places do not fit its picture. Map again."
+        elif not has and session.is_mapping and session.job is not None:
             text, label = f"Your cells are being mapped ({session.job.fraction:.0%}). Meanwhile, this is the reference.", "See progress"
         elif not has and session.project is not None:
             text, label = "Your cells are not mapped yet. This is the reference.", "Go to Map"
         elif not has and library.demos():
             text, label = f"This is the reference alone. A demo query is ready: {library.demos()[0].title}.", "Map the demo"
-        self._offer.text = text
+        self._offer.param.update(text=text, kind=kind)
         self._offer_button.label = label or "Map"
         self._offer_row.visible = bool(text)
 

@@ -83,9 +83,9 @@ class HomeView(View):
         menu = pmui.Select(label="Reference", options=options, size="small", margin=(0, 0, 10, 0),
                            sizing_mode="stretch_width")  # fmt: skip
 
-        async def choose(event: param.parameterized.Event) -> None:
+        def choose(event: param.parameterized.Event) -> None:
             self.session.leave()
-            await self.session.choose_reference(Path(event.new))
+            self.session.choose_reference(Path(event.new))
 
         menu.param.watch(choose, "value")
         return menu
@@ -109,10 +109,10 @@ class HomeView(View):
         self._projects.visible = bool(listed)
         self._no_projects.visible = not listed
 
-    async def _take_up(self, event: param.parameterized.Event) -> None:
+    def _take_up(self, event: param.parameterized.Event) -> None:
         if event.new:
             self._projects.value = ""
-            await self.session.resume(event.new)
+            self.session.resume(event.new)
 
     def _remove(self, event: param.parameterized.Event) -> None:
         library.projects().remove(event.new["id"])

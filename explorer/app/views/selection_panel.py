@@ -81,13 +81,13 @@ class SelectionPanel(View):
 
     # choices
 
-    async def _explain(self, _: Any) -> None:
-        await self.session.explain(self._toward.value)
+    def _explain(self, _: Any) -> None:
+        self.session.explain(self._toward.value)
 
-    async def _color_by_gene(self, event: param.parameterized.Event) -> None:
+    def _color_by_gene(self, event: param.parameterized.Event) -> None:
         if event.new:
             self._genes.value = ""
-            await self.session.choose_color(ColorBy("gene", event.new))
+            self.session.choose_color(ColorBy("gene", event.new))
 
     def _csv(self) -> StringIO:
         return StringIO(selection_table(self.session).to_csv(index=False, float_format="%.6g"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,31 +63,31 @@ class SourcePicker(pn.viewable.Viewer):
         self._demos.param.watch(self._open_demo, "value")
         return [self._demos]
 
-    async def _uploaded(self, event: param.parameterized.Event) -> None:
+    def _uploaded(self, event: param.parameterized.Event) -> None:
         if event.new != "done":
             return
         id, name = self._drop.response["id"], self._drop.response["name"]
         self._drop.reset()
-        await self._begin(lambda: uploads.upload_path(id), str(name))
+        self._begin(lambda: uploads.upload_path(id), str(name))
 
-    async def _open_path(self, _: Any) -> None:
+    def _open_path(self, _: Any) -> None:
         asked = self._path.value_input or self._path.value
-        await self._begin(lambda: allowed_path(asked), Path(asked).name)
+        self._begin(lambda: allowed_path(asked), Path(asked).name)
 
-    async def _open_demo(self, event: param.parameterized.Event) -> None:
+    def _open_demo(self, event: param.parameterized.Event) -> None:
         demo = library.demo_of(event.new)
         self._demos.value = ""
         if demo is not None:
-            await self._begin(lambda: demo.path, demo.title)
+            self._begin(lambda: demo.path, demo.title)
 
-    async def _begin(self, find: Any, name: str) -> None:
+    def _begin(self, find: Callable[[], Path], name: str) -> None:
         try:
             path = find()
         except AtlasError as problem:
             self._problem.text = str(problem)
             return
         self._problem.text = ""
-        await self._session.begin(path, name.removesuffix(".h5ad"))
+        self._session.begin(path, name.removesuffix(".h5ad"))
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._column
