@@ -1,0 +1,61 @@
+"""What the tests of several rooms share: one thread a process, the sample atlas, a small planted reference."""
+
+from __future__ import annotations
+
+import os
+
+# before torch is imported, and for every process that a test starts: several test processes share few cores,
+# and threads that spin while they wait make all of them crawl
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import anndata as ad
+import pytest
+from planted import STRANGER, TYPES, planted
+
+from explorer.fitting import build_reference
+from explorer.flow import Reference
+from explorer.methods import METHODS
+from explorer.reference import open_reference
+from explorer.settings import SAMPLE_ATLAS
+
+
+@pytest.fixture(scope="session")
+def sample_atlas() -> Reference:
+    """The reference that ships with the program."""
+    return open_reference(SAMPLE_ATLAS)
+
+
+@pytest.fixture(scope="session")
+def planted_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """480 planted cells: four types in three batches."""
+    path = tmp_path_factory.mktemp("planted") / "planted.h5ad"
+    planted(cells=40).write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def planted_reference(planted_file: Path) -> Reference:
+    """A reference of all methods, built from them through the public function; tests read it, or change a copy."""
+    out = planted_file.with_name("planted.atlas")
+    for method in METHODS:
+        # the published preset takes few steps, which are enough for types that were planted far apart
+        built = build_reference(
+            planted_file,
+            out,
+            labels=("cell_type", "lineage"),
+            batch="batch",
+            sample="donor",
+            method=method,
+            preset="paper",
+            device="cpu",
+        )
+    return built
+
+
+@pytest.fixture(scope="session")
+def planted_query() -> ad.AnnData:
+    """300 new cells of a batch that the reference has not seen, a fifth of them of a type it has not seen."""
+    return planted((*TYPES, STRANGER), ("query",), 60, seed=1)

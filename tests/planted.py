@@ -1,0 +1,95 @@
+"""Cells whose truth is known because it was planted: types with markers, batches with an effect of their own.
+
+Counts are negative binomial. Each type has `MARKERS` genes that it expresses `LIFT` times as much as any other
+type does; each batch multiplies every gene by a factor of its own. `STRANGER` is a type that references leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from explorer import keys
+from explorer.flow import AlignedCells
+
+TYPES = ("alpha", "beta", "gamma", "delta")
+STRANGER = "stranger"
+BATCHES = ("b1", "b2", "b3")
+GENES = 300
+MARKERS = 20
+LIFT = 10.0
+SYMBOLS = np.array([f"GENE{i:03d}" for i in range(GENES)], dtype=object)
+
+
+def markers(label: str) -> NDArray[np.object_]:
+    """The planted markers of a type."""
+    at = [*TYPES, STRANGER].index(label) * MARKERS
+    return SYMBOLS[at : at + MARKERS]
+
+
+def planted(
+    types: Sequence[str] = TYPES, batches: Sequence[str] = BATCHES, cells: int = 50, seed: int = 0
+) -> ad.AnnData:
+    """Cells of each type in each batch, in random order: counts in X; cell_type, lineage, batch, donor in obs.
+
+    The same batch has the same effect whatever the seed, which only draws the cells.
+    """
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.tile(types, len(batches)), cells)
+    batch = np.repeat(batches, cells * len(types))
+    order = rng.permutation(len(label))
+    label, batch = label[order], batch[order]
+    depth = rng.lognormal(np.log(2000), 0.25, len(label))
+    share = _profiles(label) * _effects(batch)
+    mean = depth[:, None] * share / share.sum(1, keepdims=True)
+    counts = rng.poisson(rng.gamma(8.0, mean / 8.0)).astype(np.float32)
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(label),
+            "lineage": pd.Categorical(np.where(np.isin(label, TYPES[:2]), "first", "second")),
+            "batch": pd.Categorical(batch),
+            "donor": pd.Categorical([f"donor of {name}" for name in batch]),
+        },
+        index=[f"cell{i}" for i in range(len(label))],
+    )
+    return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=SYMBOLS.astype(str)))
+
+
+def aligned(cells: ad.AnnData, symbols: NDArray[np.object_] = SYMBOLS) -> AlignedCells:
+    """Planted cells as a method sees them: some genes in some order, totals over all of them."""
+    values = sparse.csr_matrix(cells[:, list(symbols)].X)
+    totals = np.asarray(cells.X.sum(1), np.float32).ravel()
+    return AlignedCells(values.astype(np.float32), totals, is_counts=True)
+
+
+def codes(cells: ad.AnnData, column: str = "cell_type") -> NDArray[np.int32]:
+    """Position of each cell's value among the sorted values of a column."""
+    return pd.Categorical(cells.obs[column].astype(str)).codes.astype(np.int32)
+
+
+def gene_table(symbols: Sequence[str] | NDArray[np.object_] = SYMBOLS) -> pd.DataFrame:
+    """genes.csv of a reference over planted genes."""
+    return pd.DataFrame({keys.SYMBOL: symbols, keys.ENSEMBL: "", keys.MEAN: 1.0})
+
+
+def _profiles(label: NDArray[np.str_]) -> NDArray[np.float64]:
+    base = np.random.default_rng(101).gamma(0.7, 1.0, GENES) + 0.02
+    base[: MARKERS * (len(TYPES) + 1)] = 0.4  # a marker is no more and no less than its lift
+    of_type = {}
+    for name in (*TYPES, STRANGER):
+        of_type[name] = np.where(np.isin(SYMBOLS, markers(name)), base * LIFT, base)
+    return np.array([of_type[name] for name in label])
+
+
+def _effects(batch: NDArray[np.str_]) -> NDArray[np.float64]:
+    of_batch = {name: np.exp(_own_draw(name).normal(0, 0.3, GENES)) for name in set(batch)}
+    return np.array([of_batch[name] for name in batch])
+
+
+def _own_draw(name: str) -> np.random.Generator:
+    return np.random.default_rng(list(name.encode()))
