@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
     mapping.add_argument("--method", default="concord")
     mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches, summed up apart at the end")
-    mapping.add_argument("--orthologs", action="store_true", help="translate mouse genes to human one-to-one orthologues")
+    mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray, LevelLabels, Neighbors
 from explorer.neighbors import LabelIndex, normalised
@@ -108,9 +109,10 @@ def best_codes(probabilities: FloatArray, neighbors: Neighbors, codes: IntArray)
     tied = probabilities >= best - 1e-7
     out = probabilities.argmax(1)
     for row in np.flatnonzero(tied.sum(1) > 1):
-        order = codes[neighbors.indices[row]]
-        among = order[(order >= 0) & tied[row][np.maximum(order, 0)]]
-        out[row] = among[0] if len(among) else out[row]
+        labels = codes[neighbors.indices[row]]
+        nearest = np.full(probabilities.shape[1], -2.0)  # farther than any cosine
+        np.maximum.at(nearest, labels[labels >= 0], neighbors.similarity[row][labels >= 0])
+        out[row] = np.where(tied[row], nearest, -np.inf).argmax()
     return out.astype(np.int32)
 
 
@@ -214,9 +216,10 @@ def transfer_level(
 def joined_levels(parts: Sequence[LevelLabels]) -> LevelLabels:
     """The labels of several blocks of cells at one level, one after the other."""
     per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown")
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell})
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell}
+    return replace(parts[0], **joined)
 
 
-def _softmax(scores: FloatArray) -> FloatArray:
+def _softmax(scores: NDArray[np.floating]) -> FloatArray:
     shifted = np.exp(scores - scores.max(1, keepdims=True))
     return np.asarray(shifted / shifted.sum(1, keepdims=True), np.float32)

@@ -67,7 +67,7 @@ def expected_shares(cells: AlignedCells, codes: IntArray, n_classes: int) -> Flo
     return np.asarray(summed / np.maximum(member @ cells.totals, 1)[:, None] + LEAST_SHARE, np.float32)
 
 
-def squared_residuals(cells: AlignedCells, codes: IntArray, shares: FloatArray) -> FloatArray:
+def squared_residuals(cells: AlignedCells, codes: IntArray, shares: FloatArray) -> NDArray[np.float64]:
     """Sum over cells of the squared, capped Pearson residual of each gene, float64 (g,).
 
     Counting noise alone would make each squared residual 1 on average.

@@ -5,7 +5,8 @@ A bundle is a folder one can read with the eyes:
     card.json            what it is, and a sha256 of every other file
     genes.csv            symbol, ensembl, mean_expression; the order is the contract
     cells.h5ad           obs, and counts stored gene-major, so that one gene is one short read
-    methods/<name>/      config.json  weights.safetensors  embedding.npy  layout.npy  heads.safetensors  calibration.json
+    methods/<name>/      config.json and weights.safetensors: the model; embedding.npy, layout.npy: the reference's own
+                         cells; heads.safetensors, calibration.json: labels and doubt
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def _read_card(folder: Path) -> dict[str, Any]:
         card = json.loads(file.read_text(encoding="utf-8"))
         schema = card["schema"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ReferenceProblem(f"The reference {folder.name} is damaged: {file.name} cannot be read. Copy it again.") from error
+        raise ReferenceProblem(
+            f"The reference {folder.name} is damaged: {file.name} cannot be read. Copy it again."
+        ) from error
     if schema > SCHEMA:
         raise ReferenceProblem(
             f"The reference {folder.name} was written by a newer Atlas Explorer (format {schema}; this one reads "
@@ -93,7 +96,8 @@ def method_folder(reference: Reference, method: str) -> Path:
     """
     if method not in reference.methods:
         raise ReferenceProblem(
-            f"The reference {reference.title} holds no model called {method!r}; it holds: {', '.join(reference.methods)}."
+            f"The reference {reference.title} holds no model called {method!r}; "
+            f"it holds: {', '.join(reference.methods)}."
         )
     return reference.folder / keys.METHODS_FOLDER / method
 

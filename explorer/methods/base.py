@@ -64,13 +64,15 @@ class Config:
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
-        """The settings of a preset.
+        """The settings of a preset; every method has `balanced`, its defaults.
 
         Raises
         ------
         OptionsProblem
             For a preset that does not exist.
         """
+        if preset == "balanced":
+            return cls(preset=preset, seed=seed)
         raise OptionsProblem(f"{cls.__name__} has no preset {preset!r}.")
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,8 +123,16 @@ class Method(Protocol):
 
     card: ClassVar[MethodCard]
     config_type: ClassVar[type[Config]]
-    config: Config
-    genes: NDArray[np.object_]
+
+    @property
+    def config(self) -> Config:
+        """What it was trained with."""
+        ...
+
+    @property
+    def genes(self) -> NDArray[np.object_]:
+        """Symbols (g,) of the genes it works on, in its order."""
+        ...
 
     @classmethod
     def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:

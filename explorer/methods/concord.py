@@ -19,6 +19,7 @@ from explorer import keys
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, Embedding, Signature
 from explorer.methods.base import Config, MethodCard, Toward, Training
+from explorer.networks.attribution import integrated_gradients
 from explorer.networks.concord import ConcordNet, views_loss
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.sparse import SparseCells
@@ -151,7 +152,7 @@ class Concord:
         device = self._baseline.device
         expression = torch.as_tensor(cells.log1p().toarray(), device=device)  # (n, g)
         direction = F.normalize(torch.as_tensor(toward.direction, device=device), dim=0)
-        scores, error = integrated_gradients(self._network, expression, self._baseline, direction, progress)
+        scores, error = integrated_gradients(self._network.dense, expression, self._baseline, direction, progress)
         return Signature(self.genes, scores.cpu().numpy(), toward.label, "integrated gradients", error)
 
     def save(self, folder: Path) -> None:
@@ -178,39 +179,3 @@ def _own(config: Config) -> ConcordConfig:
     if not isinstance(config, ConcordConfig):
         raise OptionsProblem(f"CONCORD is trained with a ConcordConfig, not a {type(config).__name__}.")
     return config
-
-
-def integrated_gradients(
-    network: ConcordNet, x: Tensor, baseline: Tensor, direction: Tensor, progress: Progress, steps: int = 16
-) -> tuple[Tensor, float]:
-    """Attribution of cos(z, direction) to genes, averaged over cells, and its completeness error.
-
-    Parameters
-    ----------
-    x
-        float (n, g), log1p expression.
-    baseline
-        float (g,).
-    direction
-        float (d,), length 1.
-
-    Returns
-    -------
-    scores
-        float (g,); sums to the mean of f(x) - f(baseline) up to the error.
-    error
-        Mean over cells of |sum - difference|, relative to the mean |difference|.
-    """
-    total = torch.zeros_like(x)
-    for step in range(steps):
-        point = (baseline + (step + 0.5) / steps * (x - baseline)).requires_grad_(True)
-        value = F.cosine_similarity(network.dense(point), direction[None], dim=1).sum()
-        (gradient,) = torch.autograd.grad(value, point)
-        total += gradient / steps
-        progress((step + 1) / steps)
-    attribution = total * (x - baseline)
-    with torch.no_grad():
-        ends = F.cosine_similarity(network.dense(torch.cat([x, baseline[None]])), direction[None], dim=1)
-    difference = ends[:-1] - ends[-1]
-    error = (attribution.sum(1) - difference).abs().mean() / difference.abs().mean().clamp_min(1e-12)
-    return attribution.mean(0), float(error)
