@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explorer.methods.concord import integrated_gradients
+from explorer.networks.attribution import integrated_gradients
 from explorer.networks.concord import SLOPE, ConcordNet, views_loss
 from explorer.networks.sparse import SparseCells, SparseRows
 from explorer.progress import Progress
@@ -154,7 +154,7 @@ class Linear(nn.Module):
 class TestAttribution:
     def explained(self, network: nn.Module, x: Tensor, baseline: Tensor, steps: int = 16) -> tuple[Tensor, float]:
         direction = F.normalize(torch.randn(LATENT, generator=torch.Generator().manual_seed(2)), dim=0)
-        return integrated_gradients(network, x, baseline, direction.to(x.dtype), Progress(), steps)
+        return integrated_gradients(network.dense, x, baseline, direction.to(x.dtype), Progress(), steps)
 
     @pytest.mark.parametrize("steps", [1, 16], ids=str)
     def test_of_a_linear_model_is_its_weights_times_the_way(self, steps: int) -> None:
@@ -162,7 +162,7 @@ class TestAttribution:
         x, baseline = torch.rand(7, 5, generator=generator).double(), torch.rand(5, generator=generator).double()
         weight = torch.tensor([0.3, -0.2, 0.1, 0.0, 0.15]).double()
         direction = torch.tensor([1.0, 0.0]).double()
-        scores, error = integrated_gradients(Linear(weight), x, baseline, direction, Progress(), steps)
+        scores, error = integrated_gradients(Linear(weight).dense, x, baseline, direction, Progress(), steps)
         torch.testing.assert_close(scores, (weight * (x - baseline)).mean(0))
         assert error < 1e-12
         assert float(scores[3]) == 0
