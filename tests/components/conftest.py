@@ -1,0 +1,67 @@
+"""A real browser for the parts: each test serves one part and drives it with mouse and keys."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import browser as installed
+import panel as pn
+import pytest
+from pages import until
+from playwright.sync_api import Browser, Page, sync_playwright
+
+Show = Callable[[pn.viewable.Viewable], Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=installed.find(), args=list(installed.FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A tab of 900x700 pixels; the test fails if the page wrote an error or asked the internet for anything."""
+    tab = chromium.new_page(viewport={"width": 900, "height": 700})
+    problems: list[str] = []
+    tab.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: problems.append(request.url) if _is_outside(request.url) else None)
+    yield tab
+    tab.close()
+    assert not problems, problems
+
+
+def _is_outside(url: str) -> bool:
+    return not url.startswith(("http://localhost:", "ws://localhost:", "data:", "blob:", "about:"))
+
+
+@pytest.fixture
+def show(page: Page) -> Iterator[Show]:
+    """Serve a part of this process and open it."""
+    servers: list[threading.Thread] = []
+
+    def serve(part: pn.viewable.Viewable) -> Page:
+        with closing(socket.socket()) as probe:
+            probe.bind(("localhost", 0))
+            port = probe.getsockname()[1]
+        servers.append(pn.serve(part, port=port, threaded=True, show=False, verbose=False))
+        until(lambda: _listens(port))
+        page.goto(f"http://localhost:{port}")
+        return page
+
+    yield serve
+    page.goto("about:blank")
+    for server in servers:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as caller:
+        return caller.connect_ex(("localhost", port)) == 0

@@ -1,0 +1,19 @@
+"""Waiting for what a page does, while the page is let do it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page
+
+
+def until(met: Callable[[], object], page: Page | None = None, seconds: float = 20.0) -> None:
+    """Wait until a condition holds; the tab's own events are handled meanwhile."""
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s"
+        if page is None:
+            time.sleep(0.02)
+        else:
+            page.wait_for_timeout(20)
