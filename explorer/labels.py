@@ -94,7 +94,7 @@ def vote(neighbors: Neighbors, codes: IntArray, n_classes: int) -> FloatArray:
     labels = codes[neighbors.indices]  # (n, k)
     labelled = labels >= 0
     weights = np.where(labelled, np.maximum(neighbors.similarity, 0), 0).astype(np.float64)
-    silent = weights.sum(1) <= 0
+    silent = weights.sum(1) < 1e-12  # nothing that could be divided by
     weights[silent] = labelled[silent]
     out = np.zeros((len(labels), n_classes))
     rows = np.repeat(np.arange(len(labels)), labels.shape[1])

@@ -1,0 +1,293 @@
+"""From neighbours to labels: votes, ties, both heads, temperature, and what happens at the edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from explorer.flow import AlignedCells, IntArray, LevelLabels, Neighbors
+from explorer.labels import (
+    LINEAR,
+    UNKNOWN_CONFIDENCE,
+    VOTE,
+    LevelHead,
+    best_codes,
+    disagreement,
+    fit_linear,
+    fit_temperature,
+    joined_levels,
+    tempered,
+    transfer_level,
+    vote,
+)
+from explorer.neighbors import Index, LabelIndex
+from explorer.novelty import Expected, strayed
+
+A, B, C, NONE = 0, 1, 2, -1
+
+
+def neighbors(similarity: list[list[float]]) -> Neighbors:
+    """Each neighbour is a reference cell of its own, in reading order."""
+    values = np.array(similarity, np.float32)
+    return Neighbors(np.arange(values.size, dtype=np.int32).reshape(values.shape), values)
+
+
+def codes(*labels: int) -> IntArray:
+    return np.array(labels, np.int32)
+
+
+class TestVote:
+    def test_shares_of_similarity(self) -> None:
+        """The published example: ABABC at .9 .8 .7 .6 .5."""
+        found = neighbors([[0.9, 0.8, 0.7, 0.6, 0.5]])
+        shares = vote(found, codes(A, B, A, B, C), 3)
+        assert shares[0] == pytest.approx([0.4571428571, 0.4, 0.1428571429], abs=1e-7)
+        assert best_codes(shares, found, codes(A, B, A, B, C)).tolist() == [A]
+        assert disagreement(shares)[0] == pytest.approx(0.9123658164, abs=1e-6)
+        assert disagreement(shares)[0] * math.log(3) == pytest.approx(1.0023362977, abs=1e-6)
+
+    def test_negative_similarities_count_as_nothing(self) -> None:
+        shares = vote(neighbors([[0.5, -0.2, 0.1]]), codes(A, B, B), 2)
+        assert shares[0] == pytest.approx([0.5 / 0.6, 0.1 / 0.6], abs=1e-6)
+
+    def test_where_nothing_is_similar_neighbours_are_counted(self) -> None:
+        shares = vote(neighbors([[0.0, -0.3, -0.5]]), codes(A, B, B), 2)
+        assert shares[0] == pytest.approx([1 / 3, 2 / 3], abs=1e-6)
+
+    def test_neighbours_without_a_label_do_not_vote(self) -> None:
+        shares = vote(neighbors([[0.9, 0.8, 0.1]]), codes(NONE, A, B), 2)
+        assert shares[0] == pytest.approx([8 / 9, 1 / 9], abs=1e-6)
+
+    def test_a_labelled_neighbour_that_is_not_similar_beats_similar_ones_without_label(self) -> None:
+        shares = vote(neighbors([[0.9, 0.8, -0.1]]), codes(NONE, NONE, B), 2)
+        assert shares[0].tolist() == [0, 1]
+
+    def test_without_any_label_every_class_is_equally_likely(self) -> None:
+        shares = vote(neighbors([[0.9, 0.8]]), codes(NONE, NONE), 4)
+        assert shares[0].tolist() == [0.25] * 4
+
+    def test_cells_do_not_mix(self) -> None:
+        shares = vote(neighbors([[0.9, 0.1], [0.2, 0.2]]), codes(A, B, B, B), 2)
+        np.testing.assert_allclose(shares, [[0.9, 0.1], [0, 1]], atol=1e-6)
+
+    def test_no_cells(self) -> None:
+        assert vote(neighbors([[0.5]]), codes(A), 3)[:0].shape == (0, 3)
+        none = Neighbors(np.empty((0, 5), np.int32), np.empty((0, 5), np.float32))
+        assert vote(none, codes(A), 3).shape == (0, 3)
+
+    @given(
+        similarity=st.lists(st.lists(st.floats(-1, 1, width=32), min_size=6, max_size=6), min_size=1, max_size=8),
+        seed=st.integers(0, 99),
+    )
+    def test_probabilities_whatever_the_neighbours(self, similarity: list[list[float]], seed: int) -> None:
+        found = neighbors(similarity)
+        labels = np.random.default_rng(seed).integers(-1, 3, found.indices.size).astype(np.int32)
+        shares = vote(found, labels, 3)
+        assert shares.min() >= 0
+        np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+        assert ((disagreement(shares) >= 0) & (disagreement(shares) <= 1)).all()
+
+
+class TestTies:
+    def test_the_nearer_neighbour_decides(self) -> None:
+        found = neighbors([[0.4, 0.3, 0.1]])
+        shares = vote(found, codes(B, A, A), 2)
+        assert shares[0] == pytest.approx([0.5, 0.5], abs=1e-6)
+        assert best_codes(shares, found, codes(B, A, A)).tolist() == [B]
+
+    @pytest.mark.parametrize("order", [(A, B), (B, A)], ids=["A listed first", "B listed first"])
+    def test_of_equally_near_neighbours_the_first_class_decides(self, order: tuple[int, int]) -> None:
+        found = neighbors([[0.5, 0.5]])
+        shares = vote(found, codes(*order), 2)
+        assert best_codes(shares, found, codes(*order)).tolist() == [A]
+
+    def test_a_nearer_neighbour_of_a_third_class_has_no_say(self) -> None:
+        found = neighbors([[0.6, 0.5, 0.5]])
+        probabilities = np.array([[0.45, 0.45, 0.1]], np.float32)
+        assert best_codes(probabilities, found, codes(C, B, A)).tolist() == [A]
+        nearer = neighbors([[0.6, 0.5, 0.4]])
+        assert best_codes(probabilities, nearer, codes(C, B, A)).tolist() == [B]
+
+    def test_where_no_neighbour_is_of_a_tied_class_the_first_of_them_is_taken(self) -> None:
+        probabilities = np.array([[0.0, 0.5, 0.5]], np.float32)
+        assert best_codes(probabilities, neighbors([[0.9]]), codes(A)).tolist() == [B]
+        assert best_codes(probabilities, neighbors([[0.9]]), codes(NONE)).tolist() == [B]
+
+
+class TestDisagreement:
+    def test_one_label_is_agreement_and_an_even_split_is_none(self) -> None:
+        found = disagreement(np.array([[1, 0, 0], [0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3]], np.float32))
+        np.testing.assert_allclose(found, [0, 1, 1], atol=1e-6)
+
+
+class TestLinearHead:
+    def separable(self, seed: int = 0) -> tuple[np.ndarray, IntArray]:
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([A, B, C], 60).astype(np.int32)
+        return (4 * np.eye(3, 6)[labels] + rng.normal(size=(180, 6))).astype(np.float32), labels
+
+    def test_it_learns_and_gives_probabilities(self) -> None:
+        values, labels = self.separable()
+        unseen, truth = self.separable(seed=1)
+        found = fit_linear(values, labels, 3).probabilities(unseen)
+        np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+        assert (found.argmax(1) == truth).mean() > 0.9
+
+    def test_of_two_classes_as_of_three(self) -> None:
+        values, labels = self.separable()
+        two = labels != C
+        found = fit_linear(values[two], labels[two], 2).probabilities(values[two])
+        assert (found.argmax(1) == labels[two]).mean() > 0.9
+        np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+
+    def test_two_classes_get_the_probabilities_of_a_logistic_regression(self) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        from explorer.labels import SCALE
+        from explorer.neighbors import normalised
+
+        values, labels = self.separable()
+        two = labels != C
+        unit = normalised(values[two]) * SCALE
+        model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(unit, labels[two])
+        found = fit_linear(values[two], labels[two], 2).probabilities(values[two])
+        np.testing.assert_allclose(found, model.predict_proba(unit), atol=1e-5)
+
+    def test_a_class_without_cells_gets_no_probability(self) -> None:
+        values, labels = self.separable()
+        present = labels != B
+        found = fit_linear(values[present], labels[present], 3).probabilities(values)
+        assert found[:, B].max() == 0
+        assert (found.argmax(1)[present] == labels[present]).mean() > 0.9
+
+    def test_a_single_class_is_certain(self) -> None:
+        values, _ = self.separable()
+        found = fit_linear(values, np.full(180, C, np.int32), 3).probabilities(values)
+        np.testing.assert_array_equal(found, np.tile([0, 0, 1], (180, 1)))
+
+    def test_cells_without_a_label_teach_nothing(self) -> None:
+        values, labels = self.separable()
+        rng = np.random.default_rng(3)
+        more = np.vstack([values, rng.normal(size=(50, 6))]).astype(np.float32)
+        with_more = fit_linear(more, np.append(labels, np.full(50, NONE)).astype(np.int32), 3)
+        np.testing.assert_allclose(with_more.weight, fit_linear(values, labels, 3).weight, atol=1e-5)
+
+    def test_rare_classes_are_not_drowned(self) -> None:
+        values, labels = self.separable()
+        kept = np.append(np.flatnonzero(labels != C), np.flatnonzero(labels == C)[:4])
+        found = fit_linear(values[kept], labels[kept], 3).probabilities(values[labels == C])
+        assert (found.argmax(1) == C).mean() > 0.8
+
+
+class TestTemperature:
+    def test_one_changes_nothing(self) -> None:
+        p = np.array([[0.7, 0.2, 0.1]], np.float32)
+        np.testing.assert_allclose(tempered(p, 1.0), p, atol=1e-6)
+
+    def test_half_sharpens_as_published(self) -> None:
+        found = tempered(np.array([[0.7, 0.2, 0.1]], np.float32), 0.5)
+        np.testing.assert_allclose(found, [[0.9074074074, 0.0740740741, 0.0185185185]], atol=1e-6)
+
+    @pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0], ids=str)
+    def test_the_order_of_labels_stays(self, temperature: float) -> None:
+        p = np.random.default_rng(0).dirichlet(np.ones(5), 50).astype(np.float32)
+        np.testing.assert_array_equal(tempered(p, temperature).argmax(1), p.argmax(1))
+        np.testing.assert_allclose(tempered(p, temperature).sum(1), 1, atol=1e-5)
+
+    @pytest.mark.parametrize("truth", [0.5, 1.0, 2.0], ids=["too shy", "just right", "too sure"])
+    def test_what_held_out_cells_were_drawn_with_is_found(self, truth: float) -> None:
+        rng = np.random.default_rng(0)
+        p = rng.dirichlet(np.full(4, 0.7), 4000).astype(np.float32)
+        drawn_from = tempered(p, truth)
+        labels = np.array([rng.choice(4, p=row / row.sum()) for row in drawn_from.astype(np.float64)])
+        assert fit_temperature(p, labels) == pytest.approx(truth, rel=0.1)
+
+    def test_certain_and_wrong_answers_stay_finite(self) -> None:
+        p = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+        found = fit_temperature(p, np.array([A, B, B]))
+        assert 0.2 <= found <= 5.0
+        assert np.isfinite(tempered(p, found)).all()
+
+
+class TestTransfer:
+    """Cells on a circle: A around 0°, B around 90°, and queries wherever a test wants them."""
+
+    rng = np.random.default_rng(0)
+    angles = np.radians(np.append(rng.normal(0, 8, 100), rng.normal(90, 8, 100)))
+    reference = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    labels = np.repeat([A, B], 100).astype(np.int32)
+    members = LabelIndex(reference, labels)
+
+    def head(self, name: str, temperature: float = 1.0) -> LevelHead:
+        held = np.radians(np.append(self.rng.normal(0, 8, 100), self.rng.normal(90, 8, 100)))
+        places = np.column_stack([np.cos(held), np.sin(held)]).astype(np.float32)
+        far = self.members.distance(places, self.labels, 5)
+        shares = np.array([[0.8, 0.2], [0.2, 0.8]], np.float32)
+        return LevelHead(
+            level="type",
+            classes=("a", "b"),
+            head=name,
+            temperature=temperature,
+            linear=fit_linear(self.reference, self.labels, 2),
+            expected=Expected(shares, np.ones(2, np.float32)),
+            held_out=strayed(self.labels, far, np.abs(self.rng.normal(1, 0.3, 200)).astype(np.float32), 2),
+            scores={},
+        )
+
+    def map(self, degrees: list[float], head: LevelHead, *, counts: bool = False) -> LevelLabels:
+        angle = np.radians(degrees)
+        values = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+        cells = AlignedCells(
+            sparse.csr_matrix(np.tile([8, 2], (len(degrees), 1)).astype(np.float32)),
+            np.full(len(degrees), 10, np.float32),
+            counts,
+        )
+        return transfer_level(head, cells, values, Index(self.reference).search(values, 15), self.members)
+
+    @pytest.mark.parametrize("name", [VOTE, LINEAR])
+    def test_both_heads_name_what_is_near(self, name: str) -> None:
+        found = self.map([2.0, 88.0], self.head(name))
+        assert found.labels.tolist() == ["a", "b"]
+        assert not found.unknown.any()
+        np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-5)
+        np.testing.assert_array_equal(found.confidence, found.probabilities.max(1))
+
+    def test_what_lies_far_from_its_label_is_novel_though_its_neighbours_agree(self) -> None:
+        near, far = self.map([0.0], self.head(VOTE)), self.map([-60.0], self.head(VOTE))
+        assert far.disagreement[0] == 0
+        assert far.confidence[0] > 0.99
+        assert near.novelty[0] < 0.9 < far.novelty[0]
+        assert (near.unknown[0], far.unknown[0]) == (False, True)
+
+    def test_what_lies_between_two_labels_is_disputed(self) -> None:
+        found = self.map([45.0], self.head(VOTE))
+        assert found.disagreement[0] > 0.5
+
+    def test_little_confidence_means_unknown(self) -> None:
+        sure, shy = (self.map([0.0], self.head(LINEAR, temperature)) for temperature in (1.0, 1e6))
+        assert sure.confidence[0] > UNKNOWN_CONFIDENCE
+        assert shy.confidence[0] == pytest.approx(0.5, abs=1e-4)
+        assert not sure.unknown[0]
+
+    def test_counts_that_contradict_the_label_are_novel_wherever_the_cell_lies(self) -> None:
+        """Cells hold 8 and 2 counts: as A is expected to, and as B is not."""
+        found = self.map([0.0, 90.0], self.head(VOTE), counts=True)
+        assert found.labels.tolist() == ["a", "b"]
+        assert found.novelty[1] > 0.99 > found.novelty[0]
+        assert found.unknown.tolist() == [False, True]
+        assert not self.map([0.0, 90.0], self.head(VOTE), counts=False).unknown.any(), "only counts can contradict"
+
+    def test_blocks_join_to_what_one_block_gives(self) -> None:
+        head = self.head(VOTE)
+        degrees = np.linspace(-90, 180, 40).tolist()
+        whole = self.map(degrees, head, counts=True)
+        parts = [self.map(degrees[i : i + 7], head, counts=True) for i in range(0, 40, 7)]
+        joined = joined_levels(parts)
+        for name in ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown"):
+            np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), atol=1e-6)
+        assert (joined.level, joined.classes) == ("type", ("a", "b"))
