@@ -109,6 +109,20 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     return Categories(codes, names, category_colors(names, known), f"Predicted {level}")
 
 
+def label_categories(
+    reference: Reference | None, outcome: Outcome | None, level: str, front: str
+) -> Categories | None:
+    """The labels of the cells in front, whatever colours them now; `None` without a reference."""
+    if reference is None:
+        return None
+    known = label_colors(reference, level)
+    if front == "query" and outcome is not None:
+        found = color_query(outcome, ColorBy("label"), level, known)
+    else:
+        found = color_reference(reference, ColorBy("label"), level, known)
+    return found if isinstance(found, Categories) else None
+
+
 def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
     """Colour the cells of a reference by its own labels, a column of its own, or a gene.
 

@@ -1,14 +1,20 @@
-"""How a result leaves the server: streamed from disk in flat memory, whatever its size.
+"""How files leave the server: streamed in flat memory, whatever their size, and made off the event loop.
 
-    GET <app>/download?job=<id>&file=<one of FILES>&name=<file name>
+    GET <app>/download?job=<id>&file=<one of FILES>&name=<file name>      a file of a finished job
+    GET <app>/download?offer=<token>                                     what a tab offers, made when asked
 
-Registered like uploads. Only the named files of a job's result folder can be asked for.
+Registered like uploads. Of a job's result folder only the named files can be asked for; an offer lives as long
+as the tab that made it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -20,7 +26,9 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer import keys
 from explorer.app import library
-from explorer.errors import OptionsProblem
+from explorer.errors import AtlasError, OptionsProblem
+
+log = logging.getLogger(__name__)
 
 ROUTE = "/download"
 BLOCK_BYTES = 1 << 20
@@ -31,14 +39,53 @@ FILES = {
 _UNSAFE = re.compile(r"[^\w.\- ]+")
 
 
+@dataclass(frozen=True)
+class Offered:
+    """Something to download.
+
+    Attributes
+    ----------
+    name
+        File name for the browser.
+    kind
+        Media type.
+    blocks
+        The bytes, a block at a time; taken in a thread.
+    """
+
+    name: str
+    kind: str
+    blocks: Iterator[bytes]
+
+
+_offers: dict[str, Callable[[], Offered]] = {}
+
+
 def register() -> None:
     """Add the route to every app that this process will serve; call before the server is built, or again."""
     if all(pattern[0] != ROUTE for pattern in per_app_patterns):
         per_app_patterns.append((ROUTE, DownloadHandler))
 
 
-def query_of(job: str, file: str, name: str) -> str:
-    """The query part of an address that downloads a file of a job under a name."""
+def offer(make: Callable[[], Offered]) -> str:
+    """Offer what `make` returns, called in a thread at each download; returns the token to withdraw it by."""
+    token = secrets.token_urlsafe(24)
+    _offers[token] = make
+    return token
+
+
+def withdraw(token: str) -> None:
+    """Offer it no longer."""
+    _offers.pop(token, None)
+
+
+def offer_query(token: str) -> str:
+    """The query part of the address of an offer."""
+    return "?" + urlencode({"offer": token})
+
+
+def job_query(job: str, file: str, name: str) -> str:
+    """The query part of the address of a job's file, to be saved under a name."""
     return "?" + urlencode({"job": job, "file": file, "name": name})
 
 
@@ -57,19 +104,17 @@ class DownloadHandler(RequestHandler):
         """Send the file in blocks; each waits until the one before has left, so memory stays flat."""
         if not await self._is_signed_in():
             raise HTTPError(401)
-        path, kind = self._wanted()
-        name = safe_name(self.get_query_argument("name", path.name))
-        self.set_header("Content-Type", kind)
-        self.set_header("Content-Length", str(path.stat().st_size))
-        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name)}")
+        offered = await self._wanted()
+        self.set_header("Content-Type", offered.kind)
+        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(safe_name(offered.name))}")
+        self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
-        with path.open("rb") as file:
-            while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
-                self.write(block)
-                try:
-                    await self.flush()
-                except StreamClosedError:
-                    return
+        while (block := await asyncio.to_thread(next, offered.blocks, None)) is not None:
+            self.write(block)
+            try:
+                await self.flush()
+            except StreamClosedError:      # she closed the page, or cancelled
+                return
 
     async def _is_signed_in(self) -> bool:
         door: Any = cast(BokehTornado, self.application).auth_provider
@@ -77,7 +122,17 @@ class DownloadHandler(RequestHandler):
             return bool(await door.get_user_async(self))
         return door.get_user is None or bool(door.get_user(self))
 
-    def _wanted(self) -> tuple[Path, str]:
+    async def _wanted(self) -> Offered:
+        make = _offers.get(self.get_query_argument("offer", ""))
+        if make is None:
+            return self._file_of_job()
+        try:
+            return await asyncio.to_thread(make)
+        except AtlasError as problem:
+            log.warning("an offered download could not be made: %s", problem)
+            raise HTTPError(409, reason="Not possible with these choices") from problem
+
+    def _file_of_job(self) -> Offered:
         file = self.get_query_argument("file", "")
         if file not in FILES:
             raise HTTPError(404)
@@ -87,4 +142,12 @@ class DownloadHandler(RequestHandler):
             raise HTTPError(404) from problem
         if not path.is_file():
             raise HTTPError(404)
-        return path, FILES[file]
+        self.set_header("Content-Length", str(path.stat().st_size))
+        return Offered(self.get_query_argument("name", path.name), FILES[file], blocks_of(path))
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file, a block at a time."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block

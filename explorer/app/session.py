@@ -84,6 +84,7 @@ class Session(param.Parameterized):
     level = param.String(default="", doc="Label level in view.")
     show: str = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
+    view = param.Parameter(default=None, doc="x0, x1, y0, y1 on the map; `None` while all of it is in view.")
     hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
     selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
     query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)

@@ -42,8 +42,8 @@ class Shell:
         self.session = Session(document.add_next_tick_callback) if document is not None else Session()
         self._views: dict[str, View] = {}
         self._steps = Steps(steps=self._told(), active=self.session.step)
-        self._project = look.html(sizing_mode="fixed", width=200, height=20, align="center", margin=(0, 12, 0, 0))
-        self._machine = look.html(sizing_mode="fixed", width=150, height=24, align="center")
+        self._project = look.html(sizing_mode=None, width=200, height=20, align="center", margin=(0, 12, 0, 0))
+        self._machine = look.html(sizing_mode=None, width=150, height=24, align="center")
         self._problem = Notice("", kind="error")
         self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
         self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
@@ -73,7 +73,7 @@ class Shell:
     def _header(self) -> pn.viewable.Viewable:
         logo = look.LOGO.read_text(encoding="utf-8")
         brand = look.html(
-            f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode="fixed", width=158, height=48
+            f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
         return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, margin=0, height=48,
                       sizing_mode="stretch_width")  # fmt: skip

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer.app import look
@@ -62,22 +61,19 @@ class Standing(pn.viewable.Viewer):
         super().__init__(**params)
         self._nothing = nothing
         self._notice = Notice("")
-        self._words = look.html()
-        self._wait = pn.Row(
-            pmui.LoadingSpinner(value=True, size=18, width=18, height=18, margin=(0, 10, 0, 0)), self._words,
-            margin=(8, 0), visible=False, sizing_mode="stretch_width",
-        )  # fmt: skip
+        self._wait = look.html()
         self._column = pn.Column(self._wait, self._notice, sizing_mode="stretch_width", margin=0)
-        self.show(Status(Phase.NOTHING))
+        self.display(Status(Phase.NOTHING))
 
-    def show(self, status: Status) -> None:
-        """Draw a status."""
-        self._wait.visible = status.phase is Phase.RUNNING
-        self._words.object = f'<span class="soft" role="status">{look.text(status.text)} …</span>'
+    def display(self, status: Status) -> None:
+        """Draw a status. What is quickly done is never seen to run: the style holds the words back at first."""
+        is_running = status.phase is Phase.RUNNING
+        words = f'<div class="wait" role="status"><i></i><span>{look.text(status.text)} …</span></div>'
+        self._wait.object = words if is_running else ""
         said = {Phase.NOTHING: ("info", self._nothing), Phase.FAILED: ("error", status.text),
                 Phase.PARTIAL: ("warn", status.text)}  # fmt: skip
-        kind, words = said.get(status.phase, ("info", ""))
-        self._notice.param.update(kind=kind, text=words)
+        kind, text = said.get(status.phase, ("info", ""))
+        self._notice.param.update(kind=kind, text=text)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._column

@@ -23,7 +23,7 @@ class CategoryList(Legend):
     """The legend under a name that the Material page does not take for Bokeh's own legend, which it would restyle."""
 
 
-class ColorPanel(View):
+class ColorsView(View):
     """Colour choice and legend."""
 
     def __init__(self, session: Session) -> None:
@@ -51,11 +51,11 @@ class ColorPanel(View):
         self.panel = pn.Column(
             look.html("<h3>Colour by</h3>", margin=(0, 0, 2, 0)), self._kind, self._level, self._column, self._gene,
             self._standing, look.html('<div class="rule"></div>', margin=(12, 0, 10, 0)), self._legend_box, self._bar_box,
-            self._below, width=264, sizing_mode="fixed", styles=look.SIDE, margin=0,
+            self._below, width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show", "color", "level"])
         self.watch(self._draw, ["query_coloring", "reference_coloring", "show", "outcome", "hidden"])
-        self.watch(lambda *_: self._standing.show(session.standing("color")), ["status"])
+        self.watch(lambda *_: self._standing.display(session.standing("color")), ["status"])
         self._fill()
         self._draw()
 

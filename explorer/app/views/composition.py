@@ -11,21 +11,21 @@ import panel_material_ui as pmui
 
 from components.coloring import Categories
 from explorer.app import library, look
+from explorer.app.coloring import label_categories
 from explorer.app.session import Session
 from explorer.app.views.base import View
-from explorer.app.views.selection_panel import label_categories
 
 MOST_SAMPLES = 40
 
 
-class CompositionPanel(View):
+class CompositionView(View):
     """Labels by sample, as counts and shares; follows the selection."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._open = pmui.Button(label="Composition", icon="expand_more", variant="text", margin=(3, 8, 0, 0))
         self._open.on_click(self._toggle)
-        self._column = pmui.Select(label="By", options=[], size="small", width=190, margin=(6, 12, 4, 0), sizing_mode="fixed")
+        self._column = pmui.Select(label="By", options=[], size="small", width=190, margin=(6, 12, 4, 0))
         self._column.param.watch(self._draw, "value")
         self._about = look.html(margin=(11, 0, 0, 0))
         self._table = look.html(margin=(0, 0, 6, 0))
@@ -60,7 +60,8 @@ class CompositionPanel(View):
         return session.reference.obs if session.reference is not None else None
 
     def _draw(self, *_: Any) -> None:
-        obs, labels, column = self._obs(), label_categories(self.session), self._column.value
+        obs, column, session = self._obs(), self._column.value, self.session
+        labels = label_categories(session.reference, session.outcome, session.level, session.front)
         if obs is None or labels is None:
             return
         rows = self.session.selection
@@ -98,19 +99,24 @@ def count_labels(labels: Categories, samples: pd.Series, rows: np.ndarray | None
 
 def composition_html(counts: pd.DataFrame, labels: Categories) -> str:
     """The table, with a swatch for each label."""
-    totals = counts.sum(axis=0)
     head = "".join(f'<th class="right">{look.text(name)}</th>' for name in counts.columns)
-    body = []
-    for code, row in counts.iterrows():
-        cells = "".join(
-            f'<td class="right">{value:,} <span class="soft">{look.share(value, totals[name])}</span></td>'
-            for name, value in row.items()
-        )
-        swatch = f'<i class="swatch" style="background:{look.text(labels.colors[int(code)])}"></i>'
-        body.append(f"<tr><td>{swatch}{look.text(labels.names[int(code)])}</td>{cells}<td class=\"right\">{row.sum():,}</td></tr>")
-    sums = "".join(f'<td class="right">{value:,}</td>' for value in totals)
-    body.append(f'<tr class="sum"><td>all</td>{sums}<td class="right">{totals.sum():,}</td></tr>')
+    values = counts.to_numpy()
+    totals = values.sum(axis=0)
+    body = "".join(
+        _label_row(labels.names[code], labels.colors[code], row, totals)
+        for code, row in zip(counts.index.tolist(), values, strict=True)
+    )
+    sums = "".join(f'<td class="right">{total:,}</td>' for total in (*totals, totals.sum()))
     return (
         f'<table class="plain dense"><thead><tr><th>Label</th>{head}<th class="right">all</th></tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table>"
+        f'<tbody>{body}<tr class="sum"><td>all</td>{sums}</tr></tbody></table>'
     )
+
+
+def _label_row(name: str, color: str, row: np.ndarray, totals: np.ndarray) -> str:
+    swatch = f'<i class="swatch" style="background:{look.text(color)}"></i>'
+    cells = "".join(
+        f'<td class="right">{n:,} <span class="soft">{look.share(n, total)}</span></td>'
+        for n, total in zip(row, totals, strict=True)
+    )
+    return f'<tr><td>{swatch}{look.text(name)}</td>{cells}<td class="right">{row.sum():,}</td></tr>'

@@ -103,7 +103,7 @@ class DataView(View):
         session, found = self.session, self.session.preflight
         project = session.project
         self._title.object = f"<h1>{look.text(project.title) if project else 'Which cells do you want to map?'}</h1>"
-        self._standing.show(session.standing("file"))
+        self._standing.display(session.standing("file"))
         self._picker.visible = project is None
         self._card.visible = found is not None
         if found is None:

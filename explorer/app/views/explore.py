@@ -18,9 +18,9 @@ from explorer.app import library, look
 from explorer.app.coloring import text_of
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.app.views.color_panel import ColorPanel
-from explorer.app.views.composition import CompositionPanel
-from explorer.app.views.selection_panel import SelectionPanel
+from explorer.app.views.colors import ColorsView
+from explorer.app.views.composition import CompositionView
+from explorer.app.views.selection import SelectionView
 from explorer.labels import UNKNOWN_CONFIDENCE
 
 _SHOWS = {"On the reference": "query", "Side by side": "both", "Reference only": "reference"}
@@ -31,13 +31,13 @@ class ExploreView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._colors = ColorPanel(session)
-        self._selection = SelectionPanel(session)
-        self._composition = CompositionPanel(session)
+        self._colors = ColorsView(session)
+        self._selection = SelectionView(session)
+        self._composition = CompositionView(session)
         self._map = EmbeddingMap(describe=self._describe)
         self._beside: EmbeddingMap | None = None
         self._points: Points | None = None
-        self._show = pmui.RadioButtonGroup(options=_SHOWS, value="query", size="small", margin=(6, 12), sx=_SEGMENTS)
+        self._show = pmui.RadioButtonGroup(options=_SHOWS, value="query", size="small", margin=(6, 12), sx=look.SEGMENTS)
         self._show.param.watch(self._choose_show, "value")
         self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
         self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
@@ -52,7 +52,8 @@ class ExploreView(View):
         self.panel = self._layout()
         self._map.param.watch(self._selected, "selected")
         self._map.param.watch(self._tapped, "tapped")
-        self._selection.mode.param.watch(lambda event: setattr(self._map, "mode", event.new), "value")
+        self._map.param.watch(lambda event: session.param.update(view=event.new), "view")
+        self._selection.selection.param.watch(lambda event: setattr(self._map, "mode", event.new), "mode")
         self.watch(self._place, ["outcome", "reference", "method"])
         self.watch(self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"])
         self.watch(self._tell, ["outcome", "job", "status", "project", "show", "query_coloring", "selection", "hidden"])
@@ -193,7 +194,7 @@ class ExploreView(View):
         if self._show.value != session.show:
             self._show.value = session.show
         self._tell_title(has)
-        self._standing.show(session.standing("result") if session.is_mapping or not has else session.standing("picture"))
+        self._standing.display(session.standing("result") if session.is_mapping or not has else session.standing("picture"))
         self._tell_offer(has)
         self._line.object = f'<div class="line num">{self._said()}</div>'
 
@@ -278,4 +279,3 @@ def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 
 
 _DIVIDED = {"border-left": "1px solid var(--ax-line)"}
-_SEGMENTS = {"& .MuiToggleButton-root": {"padding": "3px 10px", "fontSize": "13px", "textTransform": "none", "whiteSpace": "nowrap"}}

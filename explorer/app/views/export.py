@@ -13,6 +13,7 @@ from explorer.app import downloads, look
 from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.figure import FigureView
 from explorer.flow import Provenance
 
 
@@ -27,6 +28,7 @@ class ExportView(View):
         self._standing = Standing()
         self._files = look.html()
         self._provenance = look.html()
+        self._figure = FigureView(session)
         self._have = self._layout()
         self.panel = sheet(
             look.html("<h1>Export</h1>", margin=(28, 0, 18, 0)), self._missing, self._go, self._standing, self._have
@@ -38,16 +40,22 @@ class ExportView(View):
         card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
         return pn.Column(
             pn.Column(look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, **card),
+            pn.Column(look.html("<h2>Figure</h2>", margin=(0, 0, 12, 0)), self._figure.panel, **card),
             pn.Column(look.html("<h2>How this result came about</h2>", margin=(0, 0, 10, 0)), self._provenance, **card),
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
+
+    def destroy(self) -> None:
+        """Let go of the session, and of what is offered."""
+        self._figure.destroy()
+        super().destroy()
 
     def _draw(self, *_: Any) -> None:
         outcome = self.session.outcome
         self._missing.text = "" if outcome is not None else "There is no result to export yet. Map some cells first."
         self._go.visible = outcome is None
         self._have.visible = outcome is not None
-        self._standing.show(self.session.standing("result"))
+        self._standing.display(self.session.standing("result"))
         if outcome is not None:
             title = self.session.project.title if self.session.project is not None else "result"
             self._files.object = files_html(outcome, title)
@@ -76,7 +84,7 @@ def files_html(outcome: Outcome, title: str) -> str:
 
 def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str) -> str:
     path = outcome.folder / file
-    address = look.route("download") + downloads.query_of(outcome.job, file, name)
+    address = look.route("download") + downloads.job_query(outcome.job, file, name)
     got = (
         f'<a class="get" href="{look.text(address)}" download="{look.text(name)}">Download</a>' if path.is_file()
         else '<span class="soft">no longer there</span>'

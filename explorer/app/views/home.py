@@ -35,7 +35,7 @@ class HomeView(View):
         self._about = look.html()
         self._standing = Standing()
         self._explore = pmui.Button(
-            label="Explore the reference", variant="contained", margin=(14, 0, 0, 0), sizing_mode="fixed", width=190
+            label="Explore the reference", variant="contained", margin=(14, 0, 0, 0), width=190
         )
         self._explore.on_click(self._open_reference)
         self._projects = ChoiceTable(
@@ -91,7 +91,7 @@ class HomeView(View):
         return menu
 
     def _draw(self, *_: Any) -> None:
-        self._standing.show(self.session.standing("reference"))
+        self._standing.display(self.session.standing("reference"))
         reference = self.session.reference
         self._explore.disabled = reference is None
         self._about.object = about(reference) if reference is not None else ""

@@ -106,7 +106,7 @@ class MapView(View):
         self._ahead.object = f'<p class="soft small">{" ".join(words)}</p>' if words else ""
         lines = "".join(f"{look.text(line)}\n" for line in job.log)
         self._log.object = f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
-        self._standing.show(session.standing("result"))
+        self._standing.display(session.standing("result"))
         self._outcome.object = outcome_facts(session.outcome) if session.outcome else ""
         self._explore.visible = session.outcome is not None
 

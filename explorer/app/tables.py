@@ -1,0 +1,44 @@
+"""Cells as a table to take away: those in front, or the selected ones among them. Knows no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from explorer import keys
+from explorer.app.downloads import Offered
+from explorer.app.session import Session
+
+BLOCK_ROWS = 20_000
+CSV = "text/csv; charset=utf-8"
+
+
+def offered_table(session: Session) -> Offered:
+    """The selected cells in front, or all of them, one row each, as csv."""
+    table = front_table(session)
+    rows = np.arange(len(table)) if session.selection is None else session.selection
+    name = session.project.title if session.front == "query" and session.project is not None else "reference"
+    what = "cells" if session.selection is None else "selection"
+    return Offered(f"{name}.{what}.csv", CSV, _written(table, rows))
+
+
+def _written(table: pd.DataFrame, rows: np.ndarray) -> Iterator[bytes]:
+    for start in range(0, max(len(rows), 1), BLOCK_ROWS):
+        part = table.iloc[rows[start : start + BLOCK_ROWS]]
+        yield part.to_csv(index=False, header=start == 0, float_format="%.6g").encode()
+
+
+def front_table(session: Session) -> pd.DataFrame:
+    """One row a cell in front: what it brought, and for a query what it was called."""
+    if session.front == "reference" or session.outcome is None:
+        return session.reference.obs.rename_axis("cell_id").reset_index() if session.reference else pd.DataFrame()
+    result = session.outcome.result
+    columns = {"cell_id": result.obs.index}
+    for found in result.labels.levels:
+        columns[keys.predicted(found.level)] = found.labels
+        columns[keys.confidence(found.level)] = found.confidence
+    first = result.labels.first
+    columns |= {keys.NOVELTY: first.novelty, keys.IS_UNKNOWN: first.unknown}
+    return pd.concat([pd.DataFrame(columns), result.obs.reset_index(drop=True)], axis=1)
