@@ -2,5 +2,6 @@
 
 from explorer.methods.base import Method
 from explorer.methods.concord import Concord
+from explorer.methods.scpoli import Scpoli
 
-METHODS: dict[str, type[Method]] = {method.card.name: method for method in (Concord,)}
+METHODS: dict[str, type[Method]] = {method.card.name: method for method in (Concord, Scpoli)}

@@ -39,6 +39,12 @@ class SparseRows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def rows(self) -> Tensor:
+        """int64 (nnz,), cell of each value."""
+        cells = torch.arange(len(self), device=self.offsets.device)
+        return torch.repeat_interleave(cells, self.offsets[1:] - self.offsets[:-1], output_size=len(self.values))
+
     def masked(self, element: float, feature: float, generator: torch.Generator) -> SparseRows:
         """Drop stored values at random: each with probability `element`, each gene of the minibatch with
         probability `feature`. What stays keeps its value (no rescaling).
@@ -49,13 +55,15 @@ class SparseRows:
         kept_before = torch.cat([keep.new_zeros(1, dtype=torch.int64), torch.cumsum(keep, 0)])
         return SparseRows(kept_before[self.offsets], self.indices[keep], self.values[keep], self.n_genes)
 
+    def log1p(self, scale: Tensor) -> SparseRows:
+        """log(1 + scale * value), the scale being a cell's own, float (B,)."""
+        values = torch.log1p(self.values * scale[self.rows])
+        return SparseRows(self.offsets, self.indices, values, self.n_genes)
+
     def dense(self) -> Tensor:
         """float32 (B, G)."""
         out = self.values.new_zeros(len(self), self.n_genes)
-        rows = torch.repeat_interleave(
-            torch.arange(len(self), device=out.device), self.offsets[1:] - self.offsets[:-1]
-        )
-        out[rows, self.indices] = self.values
+        out[self.rows, self.indices] = self.values
         return out
 
 

@@ -26,9 +26,19 @@ def warmup_cosine(step: int, steps: int, _epoch: int, warmup: float = 0.05, floo
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def constant(_step: int, _steps: int, _epoch: int) -> float:
+    """The full learning rate throughout."""
+    return 1.0
+
+
 def decay_per_epoch(factor: float) -> Schedule:
     """Share of the full learning rate that shrinks by `factor` after every epoch."""
     return lambda _step, _steps, epoch: factor**epoch
+
+
+def linear_until(last: int, floor: float = 0.01) -> Schedule:
+    """Share of the full learning rate that falls in a straight line to 1 % at step `last` and stays there."""
+    return lambda step, _steps, _epoch: floor + (1 - floor) * (1 - min(step, last) / last)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ def train(
     check: Callable[[], float] | None = None,
     patience: int = 3,
     weight_decay: float = 0.0,
+    eps: float = 1e-8,
 ) -> TrainingLog:
     """Train `network` in place with Adam.
 
@@ -74,8 +85,8 @@ def train(
         Gives the minibatches (cell indices) of epoch e.
     loss_of
         Loss of one minibatch, from int64 cell indices.
-    epochs, lr, schedule, weight_decay
-        The schedule scales `lr` by (step, steps in all, epoch).
+    epochs, lr, schedule, weight_decay, eps
+        As Adam has them; the schedule scales `lr` by (step, steps in all, epoch).
     check
         Label-free validation loss; training stops when it has not improved for `patience` epochs,
         and the best weights are kept.
@@ -86,7 +97,7 @@ def train(
         From `progress`, between two steps.
     """
     device = next(network.parameters()).device
-    optimizer = torch.optim.Adam(_trainable(network), lr=lr, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.Adam(_trainable(network), lr=lr, weight_decay=weight_decay, eps=eps, fused=True)
     losses: list[float] = []
     checks: list[float] = []
     best, best_epoch, best_weights = math.inf, -1, None
