@@ -167,7 +167,7 @@ def test_nothing_is_painted_twice_when_several_things_change_at_once(monkeypatch
 
 
 def test_a_destroyed_map_lets_go_of_its_points():
-    shown = EmbeddingMap(background=index_points(REFERENCE), describe=lambda index, layer: "")
+    shown = EmbeddingMap(background=index_points(REFERENCE), describe="{1} {0}".format)
     held = weakref.ref(shown.background)
     shown.destroy()
     gc.collect()
