@@ -74,7 +74,7 @@ def color_both(
     except (OptionsProblem, ReferenceProblem):
         return query, None
     if isinstance(query, Values) and isinstance(beside, Values):
-        beside = replace(beside, limits=query.scale)     # the same colour must mean the same value in both
+        beside = replace(beside, limits=query.scale)  # the same colour must mean the same value in both
     return query, beside
 
 
@@ -109,9 +109,7 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     return Categories(codes, names, category_colors(names, known), f"Predicted {level}")
 
 
-def label_categories(
-    reference: Reference | None, outcome: Outcome | None, level: str, front: str
-) -> Categories | None:
+def label_categories(reference: Reference | None, outcome: Outcome | None, level: str, front: str) -> Categories | None:
     """The labels of the cells in front, whatever colours them now; `None` without a reference."""
     if reference is None:
         return None

@@ -113,7 +113,7 @@ class DownloadHandler(RequestHandler):
             self.write(block)
             try:
                 await self.flush()
-            except StreamClosedError:      # she closed the page, or cancelled
+            except StreamClosedError:  # she closed the page, or cancelled
                 return
 
     async def _is_signed_in(self) -> bool:

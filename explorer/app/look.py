@@ -23,7 +23,12 @@ CARD = {
 SIDE = {"overflow-y": "auto", "padding": "14px 14px 20px", "height": "100%", "box-sizing": "border-box",
         "border-right": "1px solid var(--ax-line)"}  # fmt: skip
 SEGMENTS = {
-    "& .MuiToggleButton-root": {"padding": "3px 10px", "fontSize": "13px", "textTransform": "none", "whiteSpace": "nowrap"}
+    "& .MuiToggleButton-root": {
+        "padding": "3px 10px",
+        "fontSize": "13px",
+        "textTransform": "none",
+        "whiteSpace": "nowrap",
+    }
 }
 SCROLL = {"overflow-y": "auto", "background": "var(--ax-raised)", "height": "calc(100vh - 49px)", "padding": "0 24px",
           "box-sizing": "border-box"}  # fmt: skip
@@ -117,4 +122,3 @@ def route(name: str) -> str:
     location = pn.state.location
     last = (location.pathname or "/").rsplit("/", 1)[-1] if location else ""
     return f"{last}/{name}" if last else name
-

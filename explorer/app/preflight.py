@@ -88,9 +88,7 @@ def look_over(path: Path, reference: Reference, matrix: str | None, *, orthologs
             coverages[name] = coverage(match, reference.genes, load_method(reference, name).positions)
         limits = settings()
         for found in coverages.values():
-            warned = require_coverage(
-                found, floor=limits.min_gene_share, match=match, warn=limits.warn_gene_share
-            )
+            warned = require_coverage(found, floor=limits.min_gene_share, match=match, warn=limits.warn_gene_share)
             notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
         problem, remedy = str(refusal), not orthologs and "orthologues" in str(refusal)

@@ -102,9 +102,7 @@ class Session(param.Parameterized):
 
     # work that takes time
 
-    def attempt(
-        self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]
-    ) -> None:
+    def attempt(self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]) -> None:
         """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
 
         Parameters
@@ -178,6 +176,7 @@ class Session(param.Parameterized):
 
     def choose_reference(self, folder: Path, then: Callable[[], None] = lambda: None) -> None:
         """Open a reference and make it the one in use, then go on."""
+
         def use(reference: Reference) -> None:
             method = self.method if self.method in reference.methods else reference.methods[0]
             level = self.level if self.level in reference.levels else reference.levels[0]
@@ -264,9 +263,7 @@ class Session(param.Parameterized):
 
         def use(project: Project) -> None:
             self.project = project
-            self.choose_reference(
-                Path(project.reference), lambda: go_on(project) if self.project is project else None
-            )
+            self.choose_reference(Path(project.reference), lambda: go_on(project) if self.project is project else None)
 
         self.attempt("project", "Opening the project", lambda: library.projects().get(project_id), use)
 
@@ -417,7 +414,7 @@ class Session(param.Parameterized):
     def _read_job(self) -> None:
         if self.project is None:
             return
-        known = library.projects().get(self.project.id).job      # another tab may have started a newer one
+        known = library.projects().get(self.project.id).job  # another tab may have started a newer one
         if known is not None:
             job = library.queue().get(known)
             if self.job is None or job.id == self.job.id:

@@ -146,7 +146,9 @@ class Shell:
     def _tell_machine(self) -> None:
         waiting = len(library.queue().jobs(JobState.QUEUED, JobState.RUNNING))
         work = f"{waiting} job{'s' if waiting > 1 else ''}" if waiting else "idle"
-        shown = f'<div class="right"><span class="badge{" on" if waiting else ""}">{library.device()} · {work}</span></div>'
+        shown = (
+            f'<div class="right"><span class="badge{" on" if waiting else ""}">{library.device()} · {work}</span></div>'
+        )
         if shown != self._machine.object:
             self._machine.object = shown
 

@@ -9,11 +9,11 @@ from enum import StrEnum
 class Phase(StrEnum):
     """The five answers."""
 
-    NOTHING = "nothing"        # not asked for yet
-    RUNNING = "running"        # being worked on
-    PARTIAL = "partial"        # there, with something missing that is named
-    FAILED = "failed"          # not there, with the reason
-    READY = "ready"            # there
+    NOTHING = "nothing"  # not asked for yet
+    RUNNING = "running"  # being worked on
+    PARTIAL = "partial"  # there, with something missing that is named
+    FAILED = "failed"  # not there, with the reason
+    READY = "ready"  # there
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class ColorsView(View):
             return
         name = {"column": self._column.value, "gene": self._gene.value}.get(event.new, "")
         if event.new in ("column", "gene") and not name:
-            self._uncover(event.new)              # nothing to colour by yet: first let her choose
+            self._uncover(event.new)  # nothing to colour by yet: first let her choose
             return
         self._choose(ColorBy(event.new, name or ""))
 
@@ -143,7 +143,9 @@ class ColorsView(View):
             self._bar.display(coloring, "" if coloring.limits else "from the 1st to the 99th percentile")
         self._below.object = ""
         if coloring is None and self.session.reference is not None:
-            self._below.object = '<p class="soft small">The reference has nothing of this kind; it is drawn in grey.</p>'
+            self._below.object = (
+                '<p class="soft small">The reference has nothing of this kind; it is drawn in grey.</p>'
+            )
 
 
 def _differs(legend: Legend, coloring: Categories) -> bool:

@@ -29,7 +29,9 @@ class CompositionView(View):
         self._column.param.watch(self._draw, "value")
         self._about = look.html(margin=(11, 0, 0, 0))
         self._table = look.html(margin=(0, 0, 6, 0))
-        self._body = pn.Column(self._table, sizing_mode="stretch_width", margin=0, height=170, styles={"overflow": "auto"})
+        self._body = pn.Column(
+            self._table, sizing_mode="stretch_width", margin=0, height=170, styles={"overflow": "auto"}
+        )
         self.panel = pn.Column(
             pn.Row(self._open, self._column, self._about, sizing_mode="stretch_width", margin=0), self._body,
             sizing_mode="stretch_width", styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"}, margin=0,
@@ -51,7 +53,9 @@ class CompositionView(View):
         columns = sample_columns(obs)
         card = self.session.reference.card if self.session.reference is not None else {}
         wanted = self.session.batch if self.session.front == "query" else card.get("sample") or card.get("batch")
-        self._column.param.update(options=columns, value=wanted if wanted in columns else (columns[0] if columns else None))
+        self._column.param.update(
+            options=columns, value=wanted if wanted in columns else (columns[0] if columns else None)
+        )
 
     def _obs(self) -> pd.DataFrame | None:
         session = self.session

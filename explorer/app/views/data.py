@@ -60,8 +60,14 @@ class DataView(View):
         self._other.on_click(self._leave)
 
     def _build_card(self) -> pn.viewable.Viewable:
-        card: dict[str, Any] = {"styles": {**look.CARD, "align-self": "stretch"}, "margin": 0, "sizing_mode": "stretch_width"}
-        found = pn.Column(look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card)
+        card: dict[str, Any] = {
+            "styles": {**look.CARD, "align-self": "stretch"},
+            "margin": 0,
+            "sizing_mode": "stretch_width",
+        }
+        found = pn.Column(
+            look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card
+        )
         chosen = pn.Column(
             look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._batch, self._label,
             self._orthologs, pn.Row(self._next, self._other, margin=0), **card,

@@ -37,7 +37,9 @@ class ExploreView(View):
         self._map = EmbeddingMap(describe=self._describe)
         self._beside: EmbeddingMap | None = None
         self._points: Points | None = None
-        self._show = pmui.RadioButtonGroup(options=_SHOWS, value="query", size="small", margin=(6, 12), sx=look.SEGMENTS)
+        self._show = pmui.RadioButtonGroup(
+            options=_SHOWS, value="query", size="small", margin=(6, 12), sx=look.SEGMENTS
+        )
         self._show.param.watch(self._choose_show, "value")
         self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
         self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
@@ -47,7 +49,9 @@ class ExploreView(View):
         self._offer_button = pmui.Button(label="", variant="contained", margin=(6, 14, 6, 8), align="center")
         self._offer_button.on_click(self._take_offer)
         self._offer_row = pn.Row(self._offer, self._offer_button, sizing_mode="stretch_width", margin=(4, 12, 0, 12))
-        self._maps = pn.Row(pn.Column(self._map, sizing_mode="stretch_both", margin=0), sizing_mode="stretch_both", margin=0)
+        self._maps = pn.Row(
+            pn.Column(self._map, sizing_mode="stretch_both", margin=0), sizing_mode="stretch_both", margin=0
+        )
         self._line = look.html(margin=0)
         self.panel = self._layout()
         self._map.param.watch(self._selected, "selected")
@@ -55,7 +59,9 @@ class ExploreView(View):
         self._map.param.watch(lambda event: session.param.update(view=event.new), "view")
         self._selection.selection.param.watch(lambda event: setattr(self._map, "mode", event.new), "mode")
         self.watch(self._place, ["outcome", "reference", "method"])
-        self.watch(self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"])
+        self.watch(
+            self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"]
+        )
         self.watch(self._tell, ["outcome", "job", "status", "project", "show", "query_coloring", "selection", "hidden"])
         self._place()
         self._tell()
@@ -194,7 +200,9 @@ class ExploreView(View):
         if self._show.value != session.show:
             self._show.value = session.show
         self._tell_title(has)
-        self._standing.display(session.standing("result") if session.is_mapping or not has else session.standing("picture"))
+        self._standing.display(
+            session.standing("result") if session.is_mapping or not has else session.standing("picture")
+        )
         self._tell_offer(has)
         self._line.object = f'<div class="line num">{self._said()}</div>'
 
@@ -213,11 +221,17 @@ class ExploreView(View):
             kind, label = "warn", "Go to Map"
             text = "The reference was built anew after these cells were mapped, so their places do not fit its picture. Map again."
         elif not has and session.is_mapping and session.job is not None:
-            text, label = f"Your cells are being mapped ({session.job.fraction:.0%}). Meanwhile, this is the reference.", "See progress"
+            text, label = (
+                f"Your cells are being mapped ({session.job.fraction:.0%}). Meanwhile, this is the reference.",
+                "See progress",
+            )
         elif not has and session.project is not None:
             text, label = "Your cells are not mapped yet. This is the reference.", "Go to Map"
         elif not has and library.demos():
-            text, label = f"This is the reference alone. A demo query is ready: {library.demos()[0].title}.", "Map the demo"
+            text, label = (
+                f"This is the reference alone. A demo query is ready: {library.demos()[0].title}.",
+                "Map the demo",
+            )
         self._offer.param.update(text=text, kind=kind)
         self._offer_button.label = label or "Map"
         self._offer_row.visible = bool(text)
@@ -233,7 +247,11 @@ class ExploreView(View):
         labels = outcome.result.labels.level(session.level)
         n, unknown = outcome.result.n_cells, int(labels.unknown.sum())
         coloring = session.query_coloring
-        shown = n - sum(int(coloring.counts[i]) for i in session.hidden) if session.hidden and hasattr(coloring, "counts") else n
+        shown = (
+            n - sum(int(coloring.counts[i]) for i in session.hidden)
+            if session.hidden and hasattr(coloring, "counts")
+            else n
+        )
         return (
             f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} ({look.share(unknown, n)}) "
             f"called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from their label than its own held-out "

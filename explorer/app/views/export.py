@@ -91,7 +91,7 @@ def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str) ->
     )  # fmt: skip
     size = look.size(path.stat().st_size) if path.is_file() else ""
     return (
-        f"<tr><td><b>{look.text(title)}</b><div class=\"soft small\">{look.text(holds)}</div></td>"
+        f'<tr><td><b>{look.text(title)}</b><div class="soft small">{look.text(holds)}</div></td>'
         f'<td class="right num">{size}</td><td class="right">{got}</td></tr>'
     )
 

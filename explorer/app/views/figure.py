@@ -25,8 +25,11 @@ class FigureView(View):
         super().__init__(session)
         small: dict[str, Any] = {"size": "small", "margin": (0, 10, 10, 0), "width": 150}
         self._form = pmui.RadioButtonGroup(
-            options={form.upper(): form for form in FORMATS}, value="pdf", size="small", margin=(0, 10, 12, 0),
-            sx=look.SEGMENTS
+            options={form.upper(): form for form in FORMATS},
+            value="pdf",
+            size="small",
+            margin=(0, 10, 12, 0),
+            sx=look.SEGMENTS,
         )
         self._width = pmui.Select(label="Width", options=_WIDTHS, value=180, **{**small, "width": 210})
         self._height = pmui.IntInput(label="Height, mm", value=120, start=20, end=300, **small)

@@ -34,9 +34,7 @@ class HomeView(View):
         super().__init__(session)
         self._about = look.html()
         self._standing = Standing()
-        self._explore = pmui.Button(
-            label="Explore the reference", variant="contained", margin=(14, 0, 0, 0), width=190
-        )
+        self._explore = pmui.Button(label="Explore the reference", variant="contained", margin=(14, 0, 0, 0), width=190)
         self._explore.on_click(self._open_reference)
         self._projects = ChoiceTable(
             columns=[

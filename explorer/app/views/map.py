@@ -55,9 +55,14 @@ class MapView(View):
             self._explore, self._log, **card,
         )  # fmt: skip
         choose = pn.Column(
-            look.html("<h2>Models of this reference</h2>"), self._methods, pn.Row(self._start, self._hint, margin=0), **card
+            look.html("<h2>Models of this reference</h2>"),
+            self._methods,
+            pn.Row(self._start, self._hint, margin=0),
+            **card,
         )
-        return sheet(look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, self._run, choose)
+        return sheet(
+            look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, self._run, choose
+        )
 
     def _choose(self, event: Any) -> None:
         if event.new and event.new != self.session.method:
@@ -69,8 +74,12 @@ class MapView(View):
         reference, found = session.reference, session.preflight
         if reference is None:
             return
-        cells = f"{found.inspection.n_cells:,} cells of {session.project.title} " if found and session.project else "Cells "
-        self._lead.object = f'<p class="soft">{look.text(cells)}onto {look.text(reference.title)} ({reference.n_cells:,} cells).</p>'
+        cells = (
+            f"{found.inspection.n_cells:,} cells of {session.project.title} " if found and session.project else "Cells "
+        )
+        self._lead.object = (
+            f'<p class="soft">{look.text(cells)}onto {look.text(reference.title)} ({reference.n_cells:,} cells).</p>'
+        )
         self._methods.param.update(columns=_COLUMNS, rows=method_rows(session, reference), value=session.method)
         self._draw_start()
         self._draw_job()
@@ -81,14 +90,18 @@ class MapView(View):
         self._start.disabled = not ready or session.is_mapping
         self._start.label = "Map again" if session.job is not None and session.job.state.is_over else "Start mapping"
         changed = session.job is not None and session.spec is not None and session.job.spec != session.spec
-        self._hint.object = '<span class="soft small">The choices have changed since the last run.</span>' if changed else ""
+        self._hint.object = (
+            '<span class="soft small">The choices have changed since the last run.</span>' if changed else ""
+        )
         missing = ""
         if session.project is None:
             missing = "There are no cells to map yet. Drop a file, or take a demo file."
         elif session.preflight is not None and not session.preflight.is_ready:
             missing = session.preflight.problem
         self._missing.param.update(text=missing, kind="info" if session.project is None else "error")
-        self._bring.param.update(visible=bool(missing), label="Choose cells" if session.project is None else "Back to Data")
+        self._bring.param.update(
+            visible=bool(missing), label="Choose cells" if session.project is None else "Back to Data"
+        )
 
     def _draw_job(self) -> None:
         session, job = self.session, self.session.job
@@ -105,7 +118,9 @@ class MapView(View):
             words.append("You may close this page; the work goes on, and its address brings you back.")
         self._ahead.object = f'<p class="soft small">{" ".join(words)}</p>' if words else ""
         lines = "".join(f"{look.text(line)}\n" for line in job.log)
-        self._log.object = f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
+        self._log.object = (
+            f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
+        )
         self._standing.display(session.standing("result"))
         self._outcome.object = outcome_facts(session.outcome) if session.outcome else ""
         self._explore.visible = session.outcome is not None

@@ -57,9 +57,7 @@ class SelectionView(View):
         self._ask.on_click(lambda _: self.session.explain(self._toward.value))
         self._standing = Standing()
         self._said = look.html(margin=(6, 0, 4, 0))
-        self._genes = ChoiceTable(
-            columns=_GENE_COLUMNS, radio=False, dense=True, sizing_mode="stretch_width", margin=0
-        )
+        self._genes = ChoiceTable(columns=_GENE_COLUMNS, radio=False, dense=True, sizing_mode="stretch_width", margin=0)
         self._genes.param.watch(self._color_by_gene, "value")
         self._genes_box = pn.Column(self._genes, sizing_mode="stretch_width", margin=0, visible=False)
         self._why = pn.Column(

@@ -52,10 +52,7 @@ class SourcePicker(pn.viewable.Viewer):
         return pn.Row(self._path, button, sizing_mode="stretch_width", margin=(8, 0, 0, 0))
 
     def _demo_rows(self) -> list[pn.viewable.Viewable]:
-        rows = [
-            {"id": str(demo.path), "name": demo.title, "note": demo.description}
-            for demo in library.demos()
-        ]
+        rows = [{"id": str(demo.path), "name": demo.title, "note": demo.description} for demo in library.demos()]
         self._demos = ChoiceTable(
             columns=[{"key": "name", "label": "Or start from a demo file"}], rows=rows, radio=False,
             sizing_mode="stretch_width", margin=(14, 0, 0, 0),

@@ -1,0 +1,493 @@
+"""What a tab holds, without a browser: choices, jobs, results, colours, and problems in words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.coloring import Categories, Values
+from explorer import keys, worker
+from explorer.app import downloads, drawing, library
+from explorer.app.coloring import ColorBy, label_categories, text_of
+from explorer.app.library import Shelf
+from explorer.app.session import Session
+from explorer.app.shell import step_states
+from explorer.app.status import Phase
+from explorer.app.tables import offered_table
+from explorer.app.views.composition import composition_html, count_labels
+from explorer.app.views.source import allowed_path
+from explorer.errors import FileProblem, OptionsProblem
+from explorer.figures import Look
+from explorer.jobs import JobState
+from explorer.settings import ASSETS, SAMPLE_ATLAS, SAMPLE_DATA, settings
+
+DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
+
+CACHED = (settings, library.queue, library.projects)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of its own for what this process stores."""
+    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ATLAS_EXPLORER_SERVER_PATHS", str(tmp_path / "data"))
+    for function in CACHED:
+        function.cache_clear()
+    yield tmp_path
+    library.queue().close()
+    library.projects().close()
+    for function in CACHED:
+        function.cache_clear()
+
+
+def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end, as the server's event loop would."""
+    asyncio.run(steps())
+
+
+def work_off() -> None:
+    """Do all waiting jobs, as the worker process does."""
+    queue = library.queue()
+    while job := queue.claim(os.getpid()):
+        worker.do(job, queue, worker.run_mapping)
+
+
+async def opened(path: Path = DEMO) -> Session:
+    """A session with the sample atlas and a project on a file."""
+    session = Session()
+    session.choose_reference(SAMPLE_ATLAS)
+    await session.settled()
+    session.begin(path, path.stem)
+    await session.settled()
+    return session
+
+
+async def mapped() -> Session:
+    """A session whose project is mapped."""
+    session = await opened()
+    session.start()
+    await asyncio.to_thread(work_off)
+    session.poll()
+    await session.settled()
+    return session
+
+
+def test_reference_opens_coloured_by_its_own_labels(home: Path) -> None:
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(SAMPLE_ATLAS)
+        assert session.standing("reference").phase is Phase.RUNNING
+        await session.settled()
+        assert session.front == "reference"
+        coloring = session.coloring
+        assert isinstance(coloring, Categories)
+        expected = session.reference.obs[session.level].value_counts().to_dict()
+        assert dict(zip(coloring.names, coloring.counts.tolist(), strict=True)) == expected
+
+    run(steps)
+
+
+def test_preflight_of_a_demo_knows_its_columns_and_its_genes(home: Path) -> None:
+    async def steps() -> None:
+        session = await opened()
+        found = session.preflight
+        cells = ad.read_h5ad(DEMO)
+        assert (found.inspection.n_cells, found.matrix.n_genes) == cells.shape
+        assert (session.batch, session.own_label) == ("condition", "cell_type")
+        assert found.is_ready
+        assert found.coverages["concord"].share > 0.9
+        assert step_states(session)["data"] == ("ready", "832 cells")
+
+    run(steps)
+
+
+def test_result_agrees_with_its_csv(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        table = pd.read_csv(session.outcome.folder / keys.PREDICTIONS_FILE)
+        expected = table["label"].where(~table["unknown"], keys.UNKNOWN).value_counts().to_dict()
+        coloring = session.coloring
+        shown = dict(zip(coloring.names, coloring.counts.tolist(), strict=True))
+        assert {name: n for name, n in shown.items() if n} == expected
+        assert text_of(coloring, 3) == (keys.UNKNOWN if table["unknown"][3] else table["label"][3])
+
+    run(steps)
+
+
+def test_start_twice_and_in_two_tabs_makes_one_job(home: Path) -> None:
+    async def steps() -> None:
+        session = await opened()
+        session.start()
+        session.start()
+        other = Session()
+        other.resume(session.project.id)
+        await other.settled()
+        other.start()
+        assert len(library.queue().jobs()) == 1
+        assert other.job.id == session.job.id
+
+    run(steps)
+
+
+def test_another_tab_takes_up_choices_job_and_result(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        session.choose_color(ColorBy("gene", "ISG15"), session.reference.levels[1])
+        await session.settled()
+        other = Session()
+        other.resume(session.project.id, "explore")
+        await other.settled()
+        await other.settled()
+        assert other.outcome is session.outcome
+        assert (other.step, other.color, other.level) == ("explore", session.color, session.level)
+        assert (other.batch, other.own_label) == ("condition", "cell_type")
+
+    run(steps)
+
+
+def test_tab_notices_a_job_that_another_tab_started(home: Path) -> None:
+    async def steps() -> None:
+        session = await opened()
+        other = Session()
+        other.resume(session.project.id)
+        await other.settled()
+        session.start()
+        other.poll()
+        assert other.job.id == session.job.id
+        session.cancel()
+        other.poll()
+        assert other.job.state is JobState.CANCELLED
+        other.retry()
+        session.poll()
+        assert session.job.state is JobState.QUEUED
+
+    run(steps)
+
+
+def test_failed_job_says_why(home: Path) -> None:
+    async def steps() -> None:
+        path = home / "cells.h5ad"
+        ad.read_h5ad(DEMO)[:40].write_h5ad(path)
+        session = await opened(path)
+        session.start()
+        path.unlink()
+        await asyncio.to_thread(work_off)
+        session.poll()
+        await session.settled()
+        assert session.job.state is JobState.FAILED
+        assert "cells.h5ad" in session.job.error
+        assert step_states(session)["map"][0] == "problem"
+        assert session.outcome is None
+
+    run(steps)
+
+
+def test_text_renamed_to_h5ad_gets_one_sentence(home: Path) -> None:
+    async def steps() -> None:
+        path = home / "notes.h5ad"
+        path.write_text("these are my notes\n" * 100)
+        session = await opened(path)
+        assert session.standing("file").phase is Phase.FAILED
+        assert "notes.h5ad" in session.standing("file").text
+        assert session.spec is None
+        session.start()
+        assert library.queue().jobs() == ()
+
+    run(steps)
+
+
+def test_mouse_genes_come_with_their_remedy(home: Path) -> None:
+    async def steps() -> None:
+        cells = ad.read_h5ad(DEMO)
+        pairs = pd.read_csv(ASSETS / "genes" / "human_mouse_one2one.csv", dtype=str)
+        to_mouse = dict(zip(pairs["human_symbol"], pairs["mouse_symbol"], strict=True))
+        cells = cells[:30, [name in to_mouse for name in cells.var_names]].copy()
+        cells.var_names = [to_mouse[name] for name in cells.var_names]
+        path = home / "mouse.h5ad"
+        cells.write_h5ad(path)
+        session = await opened(path)
+        assert not session.preflight.is_ready
+        assert session.preflight.needs_orthologs
+        session.use_orthologs(True)
+        await session.settled()
+        assert session.preflight.is_ready
+        assert session.spec.orthologs
+
+    run(steps)
+
+
+def test_late_answers_are_not_used(home: Path) -> None:
+    async def steps() -> None:
+        session, used = Session(), []
+        let_go = threading.Event()
+        session.attempt("file", "Slow", lambda: let_go.wait(30), lambda _: used.append("old"))
+        session.attempt("file", "Quick", lambda: None, lambda _: used.append("new"))
+        let_go.set()
+        await session.settled()
+        assert used == ["new"]
+
+    run(steps)
+
+
+def test_forgotten_work_leaves_no_trace(home: Path) -> None:
+    async def steps() -> None:
+        session, used = Session(), []
+        session.attempt("file", "Slow", lambda: None, lambda _: used.append("old"))
+        session.forget("file")
+        await session.settled()
+        assert used == []
+        assert session.standing("file").phase is Phase.NOTHING
+
+    run(steps)
+
+
+def test_known_problems_keep_their_sentence_and_others_get_a_number(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def known() -> None:
+        raise FileProblem("The file is torn. Save it again.")
+
+    def unknown() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    async def steps() -> None:
+        session = Session()
+        session.attempt("file", "", known, lambda _: None)
+        session.attempt("result", "", unknown, lambda _: None)
+        await session.settled()
+        assert session.standing("file").text == "The file is torn. Save it again."
+        told = session.standing("result").text
+        assert "secret" not in told
+        number = told.split("reference ")[1].split(")")[0]
+        assert number in caplog.text
+
+    run(steps)
+
+
+def test_gene_of_the_query_is_log1p_cp10k_of_its_counts(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        session.choose_color(ColorBy("gene", "CD14"))
+        await session.settled()
+        counts = ad.read_h5ad(DEMO)
+        totals = np.asarray(counts.X.sum(axis=1)).ravel()
+        expected = np.log1p(counts[:, "CD14"].X.toarray().ravel() / totals * 1e4)
+        np.testing.assert_allclose(session.coloring.values, expected, rtol=1e-3)
+        beside = session.reference_coloring
+        assert isinstance(beside, Values)
+        assert beside.scale == session.coloring.scale
+
+    run(steps)
+
+
+def test_labels_have_one_colour_everywhere(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        query = dict(zip(session.query_coloring.names, session.query_coloring.colors, strict=True))
+        reference = dict(zip(session.reference_coloring.names, session.reference_coloring.colors, strict=True))
+        assert reference.items() <= query.items()
+        session.leave()
+        session.choose_color(ColorBy("column", session.level))
+        await session.settled()
+        column = dict(zip(session.coloring.names, session.coloring.colors, strict=True))
+        assert column == reference
+
+    run(steps)
+
+
+def test_colour_that_only_a_query_has_falls_back_to_labels(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        session.choose_color(ColorBy("novelty"))
+        await session.settled()
+        assert session.reference_coloring is None
+        session.start()
+        await session.settled()
+        assert session.outcome is None
+        assert isinstance(session.coloring, Categories)
+
+    run(steps)
+
+
+def test_column_that_cannot_be_coloured_is_said(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        session.choose_color(ColorBy("column", "no such column"))
+        await session.settled()
+        assert "no such column" in session.standing("color").text
+
+    run(steps)
+
+
+def test_explanation_ranks_genes_of_the_asked_cells(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        labels = session.outcome.result.labels.level(session.level)
+        rows = np.flatnonzero(labels.labels == "CD14 monocyte")[:20]
+        session.select(rows)
+        session.explain("CD14 monocyte")
+        await session.settled()
+        said = session.explanation
+        assert (said.toward, said.n_cells) == ("CD14 monocyte", 20)
+        scores = [gene.score for gene in said.genes]
+        assert scores == sorted(scores, reverse=True)
+        assert 0 <= abs(said.error) < 0.2
+        session.select(None)
+        assert session.explanation is None
+
+    run(steps)
+
+
+def test_selection_is_downloaded_as_selected(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        session.select(np.array([0, 5, 831]))
+        offered = offered_table(session)
+        path = home / "selection.csv"
+        path.write_bytes(b"".join(offered.blocks))
+        table = pd.read_csv(path)
+        cells = ad.read_h5ad(DEMO)
+        assert table["cell_id"].tolist() == cells.obs_names[[0, 5, 831]].tolist()
+        assert table["condition"].tolist() == cells.obs["condition"].astype(str).iloc[[0, 5, 831]].tolist()
+        assert offered.name == "pbmc_ifnb_832.selection.csv"
+
+    run(steps)
+
+
+def test_composition_counts_agree_with_pandas_and_escape_names(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        labels = label_categories(session.reference, session.outcome, session.level, "query")
+        samples = session.outcome.result.obs["condition"].astype(object)
+        samples.iloc[0] = "<b>ctrl</b>"
+        counts = count_labels(labels, samples, None)
+        named = pd.Series(np.array(labels.names, dtype=object)[labels.codes])
+        expected = pd.crosstab(named, samples.to_numpy())
+        assert counts.to_numpy().sum() == 832
+        for code in counts.index:
+            assert counts.loc[code].to_dict() == expected.loc[labels.names[code]].to_dict()
+        html = composition_html(counts, labels)
+        assert "<b>ctrl" not in html
+        assert "&lt;b&gt;ctrl" in html
+
+    run(steps)
+
+
+def test_figure_shows_what_the_screen_shows(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        hidden = session.coloring.names.index(keys.UNKNOWN)
+        session.hidden = [hidden]
+        offered = drawing.offered_figure(session, Look(dpi=100), "svg", as_zoomed=False)
+        svg = b"".join(offered.blocks).decode()
+        shown = 832 - int(session.coloring.counts[hidden])
+        assert f"n = {shown:,}" in svg
+        for name, n in zip(session.coloring.names, session.coloring.counts.tolist(), strict=True):
+            assert (f"{name} ({n:,})" in svg) == (n > 0 and name != keys.UNKNOWN)
+
+    run(steps)
+
+
+def test_result_of_a_rebuilt_reference_is_outdated(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        assert not session.is_outdated
+        session.reference = replace(session.reference, checksum="another")
+        assert session.is_outdated
+
+    run(steps)
+
+
+def test_unknown_project_and_missing_reference_are_said(home: Path) -> None:
+    async def steps() -> None:
+        session = Session()
+        session.resume("nonsense")
+        await session.settled()
+        assert "nonsense" in session.standing("project").text
+        session.choose_reference(home / "nothing.atlas")
+        await session.settled()
+        assert session.standing("reference").phase is Phase.FAILED
+
+    run(steps)
+
+
+def test_project_left_meanwhile_does_not_come_back(home: Path) -> None:
+    async def steps() -> None:
+        first = await opened()
+        session = Session()
+        session.resume(first.project.id)
+        session.leave()
+        await session.settled()
+        assert session.project is None
+        assert session.preflight is None
+
+    run(steps)
+
+
+def test_server_paths_stay_inside_their_folders(home: Path) -> None:
+    inside = home / "data"
+    inside.mkdir()
+    (inside / "cells.h5ad").write_bytes(b"")
+    (home / "secret.h5ad").write_bytes(b"")
+    (inside / "link.h5ad").symlink_to(home / "secret.h5ad")
+    assert allowed_path(str(inside / "cells.h5ad")) == inside / "cells.h5ad"
+    for asked in (home / "secret.h5ad", inside / ".." / "secret.h5ad", inside / "link.h5ad"):
+        with pytest.raises(OptionsProblem, match="outside the folders"):
+            allowed_path(str(asked))
+    with pytest.raises(OptionsProblem, match="no file"):
+        allowed_path(str(inside / "absent.h5ad"))
+
+
+def test_shelf_loads_once_for_two_askers_and_again_after_a_failure() -> None:
+    loaded: list[int] = []
+    both = threading.Barrier(2)
+
+    def load(key: int) -> int:
+        loaded.append(key)
+        if len(loaded) == 1:
+            raise FileProblem("not now")
+        return key * 10
+
+    shelf = Shelf(load, size=2)
+    with pytest.raises(FileProblem):
+        shelf.get(1)
+    answers: list[int] = []
+
+    def ask() -> None:
+        both.wait()
+        answers.append(shelf.get(1))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [10, 10]
+    assert loaded == [1, 1]
+
+
+def test_shelf_gives_up_what_was_used_longest_ago() -> None:
+    loaded: list[int] = []
+    shelf = Shelf(lambda key: loaded.append(key) or key, size=2)
+    for key in (1, 2, 1, 3, 1, 2):
+        shelf.get(key)
+    assert loaded == [1, 2, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("../../etc/passwd", ".._.._etc_passwd"), ("blood: day 1", "blood_ day 1"), ("...", "result"), ("", "result")],
+    ids=["a path", "a colon", "only dots", "nothing"],
+)
+def test_download_names_suit_every_file_system(name: str, safe: str) -> None:
+    assert downloads.safe_name(name).lstrip(".") == safe.lstrip(".")
