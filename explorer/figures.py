@@ -143,7 +143,7 @@ def render(picture: Picture, look: Look = Look(), form: str = "pdf") -> bytes:
     metadata: dict[str, dict[str, Any]] = {
         "png": {"Description": text},
         "pdf": {"Title": look.title or None, "Subject": text, "CreationDate": None, "ModDate": None},
-        "svg": {"Title": look.title or None, "Description": text, "Date": None},
+        "svg": {"Title": look.title, "Description": text, "Date": None},
     }
     settings: dict[Any, Any] = {
         "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "atlas", "font.family": look.font,
