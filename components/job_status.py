@@ -28,8 +28,8 @@ class JobStatus(pn.viewable.Viewer):
         super().__init__(**params)
         self._pane = pn.pane.HTML(stylesheets=[_CSS], sizing_mode="stretch_width", margin=0)
         look = {"stylesheets": [_BUTTON_CSS], "margin": (0, 0, 0, 12), "align": "center"}
-        self._cancel = pn.widgets.Button(name="Cancel", **look)
-        self._retry = pn.widgets.Button(name="Run again", **look)
+        self._cancel = pn.widgets.Button(label="Cancel", **look)
+        self._retry = pn.widgets.Button(label="Run again", **look)
         self._cancel.on_click(lambda _: self.param.trigger("cancel"))
         self._retry.on_click(lambda _: self.param.trigger("retry"))
         self.param.watch(self._update, ["title", "state", "stage", "fraction", "left", "error"])
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 _CSS = """
-.job { padding: 4px 0 8px; font: 14px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
+.job { padding: 4px 0 8px; font: 14px/1.45 Roboto, system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
 .title { font-weight: 600; overflow-wrap: anywhere; margin-bottom: 4px; }
 .line { font-size: 13px; margin-top: 3px; color: var(--ax-soft, #5b6472); font-variant-numeric: tabular-nums; }
 .track { height: 8px; border-radius: 4px; background: var(--ax-line, #d9dee5); overflow: hidden; }
@@ -88,7 +88,7 @@ _CSS = """
 @media (prefers-reduced-motion: reduce) { .fill { transition: none; } }
 """
 _BUTTON_CSS = """
-.bk-btn { font: 13px/1.2 system-ui, sans-serif !important; padding: 6px 12px !important; white-space: nowrap;
+.bk-btn { font: 13px/1.2 Roboto, system-ui, sans-serif !important; padding: 6px 12px !important; white-space: nowrap;
   border: 1px solid var(--ax-line, #d9dee5) !important; border-radius: 6px !important;
   color: var(--ax-ink, #1c2330) !important; background: var(--ax-surface, #fff) !important; }
 .bk-btn:hover { border-color: var(--ax-accent, #0b6bcb) !important; }

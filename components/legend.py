@@ -87,7 +87,7 @@ class ColorBar(pn.viewable.Viewer):
 
 _BAR_PARAMETERS: Sequence[str] = ("title", "limits", "colors", "zeros_grey", "note")
 _BAR_CSS = """
-div { color: var(--ax-ink, #1c2330); font: 13px/1.4 system-ui, sans-serif; }
+div { color: var(--ax-ink, #1c2330); font: 13px/1.4 Roboto, system-ui, sans-serif; }
 .title { font-weight: 600; margin-bottom: 4px; overflow-wrap: anywhere; }
 .ramp { height: 12px; border-radius: 3px; }
 .ticks { display: flex; justify-content: space-between; font-size: 12px; font-variant-numeric: tabular-nums; }

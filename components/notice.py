@@ -45,7 +45,7 @@ class Notice(pn.viewable.Viewer):
 
 _CSS = """
 .notice { display: flex; gap: 10px; align-items: flex-start; padding: 9px 12px; border-radius: 8px;
-  font: 14px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); white-space: pre-line;
+  font: 14px/1.45 Roboto, system-ui, sans-serif; color: var(--ax-ink, #1c2330); white-space: pre-line;
   overflow-wrap: anywhere; border: 1px solid transparent; }
 .mark { flex: none; width: 20px; height: 20px; border-radius: 50%; display: grid; place-items: center;
   font-weight: 700; font-size: 13px; line-height: 1; color: var(--ax-surface, #fff); }

@@ -30,7 +30,7 @@ class SelectionPanel(pn.viewable.Viewer):
         )
         self._modes.link(self, value="mode", bidirectional=True)
         self._clear = pn.widgets.Button(
-            name="Clear selection", visible=False, stylesheets=[_BUTTONS_CSS], margin=(6, 0, 0, 0)
+            label="Clear selection", visible=False, stylesheets=[_BUTTONS_CSS], margin=(6, 0, 0, 0)
         )
         self._clear.on_click(lambda _: self.param.trigger("clear"))
         self.display(None, None)
@@ -79,7 +79,7 @@ def _shares(mask: NDArray[np.bool_], coloring: Categories) -> str:
 
 _CSS = """
 :host { color: var(--ax-ink, #1c2330); }
-div, table { font: 13px/1.45 system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
+div, table { font: 13px/1.45 Roboto, system-ui, sans-serif; color: var(--ax-ink, #1c2330); }
 .n { font-size: 20px; font-weight: 600; } .n .soft { font-weight: 400; }
 .soft { font-size: 13px; color: var(--ax-soft, #5b6472); }
 .bar { display: flex; gap: 1px; height: 8px; margin: 8px 0; border-radius: 4px; overflow: hidden; }
@@ -91,7 +91,7 @@ td i { display: block; width: 12px; height: 12px; border-radius: 3px; }
 .name { text-align: left; width: 99%; overflow-wrap: anywhere; }
 """
 _BUTTONS_CSS = """
-.bk-btn { font: 13px/1.2 system-ui, sans-serif !important; padding: 6px 8px !important; white-space: nowrap;
+.bk-btn { font: 13px/1.2 Roboto, system-ui, sans-serif !important; padding: 6px 8px !important; white-space: nowrap;
   border: 1px solid var(--ax-line, #d9dee5) !important; color: var(--ax-ink, #1c2330) !important;
   background: var(--ax-surface, #fff) !important; }
 .bk-btn:hover { border-color: var(--ax-accent, #0b6bcb) !important; }

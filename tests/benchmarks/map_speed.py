@@ -115,10 +115,10 @@ def serve(port: int, n: int) -> None:
         legend = Legend(height=500, width=200)
         legend.display(labels)
         legend.param.watch(lambda event: shown.param.update(hidden=event.new), "hidden")
-        recolor = pn.widgets.Button(name="Recolour")
+        recolor = pn.widgets.Button(label="Recolour")
         recolor.on_click(lambda _: shown.param.update(
             foreground_coloring=Categories(labels.codes, names, shown.coloring.colors[::-1])))  # fmt: skip
-        by_value = pn.widgets.Button(name="By value")
+        by_value = pn.widgets.Button(label="By value")
         by_value.on_click(lambda _: shown.param.update(foreground_coloring=Values(value)))
         count = pn.widgets.IntInput(value=-1, visible=False)
         count.jscallback(value="document.title = 'selected ' + source.value", args={"source": count})

@@ -27,9 +27,13 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A tab of 900x700 pixels; the test fails if the page wrote an error or asked the internet for anything."""
+    """A tab of 900x700 pixels; the test fails if the page wrote an error or asked the internet for anything.
+
+    A test that provokes such an error empties `page.problems`.
+    """
     tab = chromium.new_page(viewport={"width": 900, "height": 700})
     problems: list[str] = []
+    tab.problems = problems
     tab.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.on("request", lambda request: problems.append(request.url) if _is_outside(request.url) else None)
