@@ -43,6 +43,7 @@ _SCREEN_DPI = 150             # the density at which points are as large as on a
 _EDGE_MM = 2.0
 _GAP_MM = 3.0
 _SMALLEST_FONT = 4.0
+_LEGEND_SHARE = 0.6           # of the width, at most
 _rc_lock = threading.Lock()   # matplotlib's settings belong to the process
 
 
@@ -295,7 +296,7 @@ def _size(layer: Points, view: Extent, box: Any, look: Look) -> int:
 def _add_legend(
     figure: Figure, canvas: FigureCanvasAgg, picture: Picture, coloring: Categories, look: Look, top: float
 ) -> float:
-    """List the categories that are drawn, in as many columns as the height asks for; returns its width in mm."""
+    """List the categories that are drawn; returns the list's width in mm."""
     counts = coloring.counts
     entries = [
         Line2D([], [], linestyle="", marker="o", markersize=look.font_size * 0.7, color=color, markeredgewidth=0,
@@ -303,23 +304,47 @@ def _add_legend(
         for category, (name, color) in enumerate(zip(coloring.names, coloring.colors, strict=True))
         if category not in picture.hidden and counts[category]
     ]  # fmt: skip
-    room = look.height - top - _EDGE_MM
-    font, columns = look.font_size, 1
-    while True:
-        legend = figure.legend(
-            handles=entries, loc="upper right", ncols=columns, frameon=False, fontsize=font, borderaxespad=0,
-            borderpad=0, handletextpad=0.3, labelspacing=0.35, columnspacing=1.0, alignment="left",
-            title=coloring.title or None, title_fontsize=font,
-            bbox_to_anchor=(1 - _EDGE_MM / look.width, 1 - top / look.height),
-        )  # fmt: skip
-        wide, high = _measured(legend, canvas, look)
-        if wide > look.width * 0.6 and font > _SMALLEST_FONT:
-            font, columns = font - 0.5, 1
-        elif high > room and columns < len(entries) and wide < look.width * 0.6:
-            columns += 1
-        else:
-            return wide
-        legend.remove()
+    if not entries:
+        return 0.0
+    style: dict[str, Any] = {
+        "loc": "upper right", "frameon": False, "borderaxespad": 0, "borderpad": 0, "handletextpad": 0.3,
+        "labelspacing": 0.35, "columnspacing": 1.0, "alignment": "left", "title": coloring.title or None,
+        "bbox_to_anchor": (1 - _EDGE_MM / look.width, 1 - top / look.height),
+    }  # fmt: skip
+    first = figure.legend(handles=entries, fontsize=look.font_size, title_fontsize=look.font_size, **style)
+    room = (look.width * _LEGEND_SHARE, look.height - top - _EDGE_MM)
+    font, columns, n = _fitted(_measured(first, canvas, look), room, len(entries), look.font_size)
+    first.remove()
+    if n < len(entries):
+        entries = [*entries[:n], Line2D([], [], linestyle="", label=f"and {len(entries) - n:,} more")]
+    legend = figure.legend(
+        handles=entries, ncols=columns, fontsize=font, title_fontsize=font, markerscale=font / look.font_size, **style
+    )
+    return _measured(legend, canvas, look)[0]
+
+
+def _fitted(
+    one_column: tuple[float, float], room: tuple[float, float], n: int, largest: float
+) -> tuple[float, int, int]:
+    """Font size, number of columns and number of entries of a legend that fits.
+
+    Parameters
+    ----------
+    one_column
+        Width and height in mm of all n entries in one column, in the largest font.
+    room
+        Width and height in mm that it may take.
+    """
+    # the title takes a row; small letters are rounded up to whole pixels
+    wide, row = one_column[0], 1.05 * one_column[1] / (n + 1)
+    columns, font = 1, largest
+    for font in np.arange(largest, _SMALLEST_FONT - 0.01, -0.5).tolist():
+        columns = max(int(room[0] / (wide * font / largest)), 1)
+        rows = int(room[1] / (row * font / largest)) - 1
+        if rows * columns >= n and (wide * font / largest <= room[0] or font == _SMALLEST_FONT):
+            return font, -(-n // rows), n
+    rows = max(int(room[1] / (row * font / largest)) - 1, 2)
+    return font, columns, rows * columns - 1
 
 
 def _measured(legend: Legend, canvas: FigureCanvasAgg, look: Look) -> tuple[float, float]:
