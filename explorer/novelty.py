@@ -111,7 +111,8 @@ def _surplus(cells: AlignedCells, codes: IntArray, expected: Expected) -> NDArra
     """What each stored count adds to the squared residual that a zero would have had, float64 (nnz,)."""
     values = cells.values
     rows = np.repeat(np.arange(cells.n_cells), np.diff(values.indptr))
-    mean = cells.totals[rows] * expected.shares[codes[rows], values.indices]
+    # a cell without counts may still hold stored zeros, of which none are expected
+    mean = np.maximum(cells.totals[rows] * expected.shares[codes[rows], values.indices], 1e-12)
     spread = expected.spread[values.indices]
     residual = np.minimum((values.data - mean) / (spread * np.sqrt(mean)), LARGEST_RESIDUAL)
     return np.asarray(residual**2 - mean / spread**2)

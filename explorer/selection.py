@@ -16,6 +16,7 @@ from explorer.genes import ensembl_of
 
 log = logging.getLogger(__name__)
 
+LEAST_CELLS = 20  # a smaller batch says little about variance, and loess crashes the process over a single cell
 SYMBOL_COLUMNS = ("symbol", "feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_short_name")
 ENSEMBL_COLUMNS = ("ensembl", "gene_id", "gene_ids", "ensembl_id", "feature_id", "ensembl_gene_id")
 
@@ -55,6 +56,7 @@ def variable_genes(cells: AlignedCells, batches: NDArray[np.int32], n: int) -> N
 
     if n >= cells.values.shape[1]:
         return np.arange(cells.values.shape[1])
+    cells, batches = _without_tiny_batches(cells, batches)
     several = len(np.unique(batches)) > 1
     options = {"n_top_genes": n, "batch_key": "batch" if several else None, "inplace": False}
     obs = pd.DataFrame({"batch": pd.Categorical(batches)}, index=np.arange(len(batches)).astype(str))
@@ -68,3 +70,13 @@ def variable_genes(cells: AlignedCells, batches: NDArray[np.int32], n: int) -> N
                 log.info("seurat_v3 gene selection failed (%s); ranking dispersions instead", error)
         found = scanpy.pp.highly_variable_genes(AnnData(cells.log1p(), obs=obs), flavor="seurat", **options)
         return np.flatnonzero(found["highly_variable"].to_numpy())
+
+
+def _without_tiny_batches(
+    cells: AlignedCells, batches: NDArray[np.int32]
+) -> tuple[AlignedCells, NDArray[np.int32]]:
+    """Cells of batches that are large enough to be ranked by themselves; if none is, all cells as one batch."""
+    enough = np.bincount(batches)[batches] >= LEAST_CELLS
+    if not enough.any():
+        return cells, np.zeros_like(batches)
+    return cells.rows(np.flatnonzero(enough)), batches[enough]
