@@ -44,6 +44,12 @@ def batches_per_domain(sizes: NDArray[np.int64], batch_size: int) -> NDArray[np.
     return np.maximum(1, sizes // batch_size)
 
 
+def pieces(domains: NDArray[np.integer], size: int, rng: np.random.Generator) -> list[Index]:
+    """All cells once, in random domain-pure pieces of about `size`."""
+    shuffled = [rng.permutation(np.flatnonzero(domains == d)) for d in np.unique(domains)]
+    return [piece for members in shuffled for piece in np.array_split(members, max(1, round(len(members) / size)))]
+
+
 class DomainSampler:
     """Minibatches of one epoch after the other.
 
@@ -59,6 +65,8 @@ class DomainSampler:
         Share of a minibatch drawn from the core's own dataset.
     neighbors
         int (n, k), neighbours of every cell over all cells, itself included.
+    by_domain
+        Whether all minibatches of a dataset follow each other, datasets in random order.
     """
 
     def __init__(
@@ -68,6 +76,7 @@ class DomainSampler:
         p_knn: float = 0.0,
         p_inside: float = 1.0,
         neighbors: NDArray[np.integer] | None = None,
+        by_domain: bool = False,
     ) -> None:
         self.domains = domains
         self.members = [np.flatnonzero(domains == d) for d in np.unique(domains)]
@@ -75,15 +84,19 @@ class DomainSampler:
         self.p_knn = p_knn if neighbors is not None else 0.0
         self.p_inside = p_inside if len(self.members) > 1 else 1.0
         self.neighbors = neighbors
+        self.by_domain = by_domain
 
     def epoch(self, rng: np.random.Generator) -> list[Index]:
         """The minibatches of one epoch in random order; each holds distinct cells."""
+        order = rng.permutation(len(self.members)) if self.by_domain else range(len(self.members))
         minibatches = [
             minibatch
-            for members in self.members
-            for minibatch in self._of_domain(members, rng)
+            for d in order
+            for minibatch in self._of_domain(self.members[d], rng)
             if len(minibatch) >= SMALLEST
         ]
+        if self.by_domain:
+            return minibatches
         return [minibatches[i] for i in rng.permutation(len(minibatches))]
 
     def _of_domain(self, members: Index, rng: np.random.Generator) -> list[Index]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +76,8 @@ def train(
     patience: int = 3,
     weight_decay: float = 0.0,
     eps: float = 1e-8,
+    others: Sequence[tuple[nn.Module, float]] = (),
+    clip: float = math.inf,
 ) -> TrainingLog:
     """Train `network` in place with Adam.
 
@@ -90,6 +92,10 @@ def train(
     check
         Label-free validation loss; training stops when it has not improved for `patience` epochs,
         and the best weights are kept.
+    others
+        Networks that learn along, each with its own full learning rate.
+    clip
+        Largest norm of the gradient of a network.
 
     Raises
     ------
@@ -97,7 +103,8 @@ def train(
         From `progress`, between two steps.
     """
     device = next(network.parameters()).device
-    optimizer = torch.optim.Adam(_trainable(network), lr=lr, weight_decay=weight_decay, eps=eps, fused=True)
+    learners = [{"params": _trainable(learner), "full": full} for learner, full in ((network, lr), *others)]
+    optimizer = torch.optim.Adam(learners, weight_decay=weight_decay, eps=eps, fused=True)
     losses: list[float] = []
     checks: list[float] = []
     best, best_epoch, best_weights = math.inf, -1, None
@@ -110,10 +117,13 @@ def train(
         for i, minibatch in enumerate(minibatches):
             progress((epoch + i / len(minibatches)) / epochs)
             for group in optimizer.param_groups:
-                group["lr"] = lr * schedule(step, steps, epoch)
+                group["lr"] = group["full"] * schedule(step, steps, epoch)
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(torch.as_tensor(minibatch, device=device))
             loss.backward()
+            if clip < math.inf:
+                for group in optimizer.param_groups:
+                    nn.utils.clip_grad_norm_(group["params"], clip)
             optimizer.step()
             total += float(loss.detach())
             step += 1
@@ -132,5 +142,5 @@ def train(
     return TrainingLog(len(losses), step, tuple(losses), tuple(checks))
 
 
-def _trainable(network: nn.Module) -> Iterable[nn.Parameter]:
+def _trainable(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.networks.samplers import SMALLEST, DomainSampler, batch_shares, batches_per_domain
+from explorer.networks.samplers import SMALLEST, DomainSampler, batch_shares, batches_per_domain, pieces
 
 THREE = np.repeat([0, 1, 2], [3000, 900, 100])
 
@@ -138,3 +138,21 @@ def test_whatever_the_datasets_minibatches_are_distinct_known_and_not_too_large(
         assert len(np.unique(minibatch)) == len(minibatch)
         assert minibatch.min() >= 0
         assert minibatch.max() < n
+
+
+def test_datasets_one_after_the_other_in_an_order_of_their_own() -> None:
+    sampler = DomainSampler(THREE, 256, by_domain=True)
+    orders = set()
+    for seed in range(10):
+        of_minibatch = [int(THREE[minibatch[0]]) for minibatch in drawn(sampler, seed)]
+        assert sorted(of_minibatch) == [0] * 11 + [1] * 3 + [2]
+        assert np.count_nonzero(np.diff(of_minibatch)) == 2
+        orders.add(tuple(dict.fromkeys(of_minibatch)))
+    assert len(orders) > 1
+
+
+def test_pieces_hold_every_cell_once_and_are_of_one_dataset() -> None:
+    found = pieces(THREE, 256, np.random.default_rng(0))
+    assert sorted(np.concatenate(found).tolist()) == list(range(4000))
+    assert all(len(np.unique(THREE[piece])) == 1 for piece in found)
+    assert all(200 <= len(piece) <= 300 for piece in found if THREE[piece[0]] < 2)

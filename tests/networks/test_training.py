@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import Cancelled
-from explorer.networks.training import TrainingLog, decay_per_epoch, train, warmup_cosine
+from explorer.networks.training import TrainingLog, decay_per_epoch, linear_until, train, warmup_cosine
 from explorer.progress import Progress, Report
 
 SIX = [np.arange(i, i + 4) for i in range(6)]
@@ -42,6 +42,11 @@ class TestSchedules:
         rate = decay_per_epoch(0.97**2)
         expected = {0: 0.01, 1: 0.009409, 5: 0.0073742413, 14: 0.0042619521, 15: 0.0040100707}
         assert {e: 0.01 * rate(0, 1, e) for e in expected} == pytest.approx(expected, abs=1e-10)
+
+    def test_published_straight_line(self) -> None:
+        rate = linear_until(450)
+        expected = {0: 1e-4, 100: 7.8e-5, 225: 5.05e-5, 449: 1.22e-6, 450: 1e-6, 9999: 1e-6}
+        assert {step: 1e-4 * rate(step, 1, 0) for step in expected} == pytest.approx(expected, abs=1e-12)
 
     @pytest.mark.parametrize("steps", [20, 333, 1000], ids=str)
     def test_warm_up_then_cosine_to_one_percent(self, steps: int) -> None:
