@@ -74,7 +74,12 @@ class _NegativeBinomial(torch.autograd.Function):
 
 
 def zero_inflated(
-    log_mean: Tensor, log_dispersion: Tensor, condition: Tensor, dropout_logits: Tensor, counts: SparseRows
+    log_mean: Tensor,
+    log_dispersion: Tensor,
+    condition: Tensor,
+    dropout_logits: Tensor,
+    counts: SparseRows,
+    measured: Tensor | None = None,
 ) -> Tensor:
     """The negative binomial of which a share sigmoid(pi) of values is lost and counts as 0.
 
@@ -82,6 +87,8 @@ def zero_inflated(
     ----------
     dropout_logits
         pi, float (B, G).
+    measured
+        float (B, G), weight of each term of the sum: 0 leaves a gene out.
     """
     cell, gene = counts.rows, counts.indices
     log_dispersion = log_dispersion[condition]
@@ -93,6 +100,8 @@ def zero_inflated(
     x, at = counts.values.to(d.dtype), theta[cell, gene]
     nb = x * (d - soft)[cell, gene] + torch.lgamma(x + at) - torch.lgamma(at) - torch.lgamma(x + 1)
     stored = nb - (kept + dropout_logits + theta * soft)[cell, gene]
+    if measured is not None:
+        zero, stored = zero * measured, stored * measured[cell, gene]
     return zero.sum(1).index_add(0, cell, stored - zero[cell, gene])
 
 

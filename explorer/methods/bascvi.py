@@ -1,0 +1,247 @@
+"""BA-scVI: a count autoencoder that discriminators force to forget the batch (Cooper et al., bioRxiv 2024)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from explorer import keys
+from explorer.errors import OptionsProblem, ValuesProblem
+from explorer.flow import AlignedCells, Embedding, Signature
+from explorer.methods.base import Config, MethodCard, Toward, Training
+from explorer.networks.attribution import integrated_gradients
+from explorer.networks.bascvi import Adversary, BascviNet
+from explorer.networks.likelihoods import gaussian_kl
+from explorer.networks.samplers import DomainSampler
+from explorer.networks.sparse import SparseCells
+from explorer.networks.training import constant, train, warmup_cosine
+from explorer.progress import Progress
+
+EMBED_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class BascviConfig(Config):
+    """Settings of BA-scVI.
+
+    Attributes
+    ----------
+    n_hidden, n_layers, n_latent
+        Units of each hidden layer, layers of each half besides the one that discriminators read, and units of the
+        embedding.
+    kl_weight
+        Weight of the KL term.
+    adversary_weight
+        beta: what it is worth to the autoencoder that discriminators miss the batch.
+    warmup
+        Share of the epochs over which both weights grow from 0.
+    batch_size, epochs
+        0 picks them by the number of cells.
+    lr, adversary_lr
+        Full learning rates of Adam for the autoencoder and for its discriminators.
+    weight_decay, eps
+        Of Adam.
+    clip
+        Largest norm of either's gradient.
+    annealed
+        Whether learning rates warm up and fall off by a cosine; else they stay.
+    """
+
+    n_hidden: int = 128
+    n_layers: int = 2
+    n_latent: int = 10
+    kl_weight: float = 1.0
+    adversary_weight: float = 10.0
+    warmup: float = 0.1
+    batch_size: int = 0
+    epochs: int = 0
+    lr: float = 1e-3
+    adversary_lr: float = 1e-2
+    weight_decay: float = 1e-5
+    eps: float = 1e-8
+    clip: float = 5.0
+    annealed: bool = True
+
+    @classmethod
+    def named(cls, preset: str, seed: int = 0) -> Self:
+        """`balanced` (default) or `paper`: the published network, learning rates, batch size and epochs."""
+        if preset == "balanced":
+            return cls(preset=preset, seed=seed)
+        if preset == "paper":
+            return cls(
+                preset=preset,
+                seed=seed,
+                n_hidden=512,
+                n_layers=4,
+                batch_size=64,
+                epochs=100,
+                lr=5e-5,
+                eps=1e-2,
+                annealed=False,
+            )
+        raise OptionsProblem(f"BA-scVI has the presets 'balanced' and 'paper', not {preset!r}.")
+
+    def sized(self, n_cells: int) -> tuple[int, int]:
+        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 2,000 steps."""
+        batch_size = self.batch_size or (128 if n_cells < 20_000 else 512)
+        epochs = self.epochs or max(20, math.ceil(2000 * batch_size / n_cells))
+        return batch_size, epochs
+
+
+class Bascvi:
+    """A trained BA-scVI autoencoder."""
+
+    card: ClassVar[MethodCard] = MethodCard(
+        name="bascvi",
+        title="BA-scVI",
+        paper="Cooper et al., bioRxiv 2024",
+        summary="Models counts, and learns to hide the batch from discriminators that try to guess it.",
+        input_form="log1p",
+        gives=("gene attribution",),
+    )
+    config_type: ClassVar[type[Config]] = BascviConfig
+
+    def __init__(
+        self, config: BascviConfig, genes: NDArray[np.object_], network: BascviNet, baseline: Tensor
+    ) -> None:
+        self.config = config
+        self.genes = genes
+        self._network = network.eval()
+        self._baseline = baseline  # (g,) mean log1p expression of the reference: where attribution starts
+
+    @classmethod
+    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
+        """Train on counts of all batches mixed; labels take no part.
+
+        A gene that no cell of a batch has counted is taken as not measured there, and left out of its likelihood.
+
+        Raises
+        ------
+        ValuesProblem
+            If the reference does not hold counts.
+        """
+        config = _own(config)
+        _require_counts(training.cells)
+        torch.manual_seed(config.seed)
+        rng = np.random.default_rng(config.seed)
+        noise = torch.Generator(device=device).manual_seed(config.seed)
+        expression, values = training.cells.log1p(), training.cells.values
+        cells = SparseCells.of(expression.indptr, expression.indices, expression.data, len(training.genes), device)
+        counts = SparseCells.of(values.indptr, values.indices, values.data, len(training.genes), device)
+        totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)  # over these genes
+        names, batch_of = np.unique(training.batches, return_inverse=True)
+        batch = torch.as_tensor(batch_of, device=device)
+        measured = torch.as_tensor(_measured(training.cells, batch_of, len(names)), device=device)
+        network = _network(config, len(training.genes), len(names)).to(device)
+        adversary = Adversary(config.n_hidden, len(names)).to(device)
+        batch_size, epochs = config.sized(len(cells))
+        sampler = DomainSampler(np.zeros(len(cells), np.int64), batch_size)
+        rise = 0.0
+
+        def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
+            nonlocal rise
+            rise = min(1.0, epoch / max(1.0, config.warmup * epochs))
+            return sampler.epoch(rng)
+
+        def loss_of(which: Tensor) -> Tensor:
+            own = batch[which]
+            encoded = network.encode(cells.rows(which))
+            decoded = network.decoded(encoded.draw(noise), own)
+            missed = -network.log_likelihood(decoded, counts.rows(which), totals[which], measured[own])
+            strayed = config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
+            told = (encoded.hidden, decoded.hidden, own)
+            hidden = config.adversary_weight * adversary.reward(*told)
+            return missed.mean() + rise * (strayed.mean() - hidden) + adversary.lesson(*told)
+
+        train(
+            network,
+            epoch_batches,
+            loss_of,
+            epochs=epochs,
+            lr=config.lr,
+            schedule=warmup_cosine if config.annealed else constant,
+            progress=progress,
+            weight_decay=config.weight_decay,
+            eps=config.eps,
+            others=[(adversary, config.adversary_lr)],
+            clip=config.clip,
+        )
+        baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
+        return cls(config, training.genes, network, baseline)
+
+    @torch.no_grad()
+    def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
+        """Posterior means, float32 (n, d)."""
+        expression = cells.log1p()
+        device = self._baseline.device
+        store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
+        parts = [np.empty((0, self._network.mean.out_features), np.float32)]
+        for start in range(0, len(store), EMBED_ROWS):
+            stop = min(start + EMBED_ROWS, len(store))
+            parts.append(self._network(store.rows(torch.arange(start, stop, device=device))).cpu().numpy())
+            progress(stop / len(store))
+        return Embedding(np.concatenate(parts))
+
+    def explain(self, cells: AlignedCells, toward: Toward, *, progress: Progress) -> Signature:
+        """Integrated gradients of cos(z, direction) from the reference's mean expression, averaged over the cells.
+
+        `error` is |sum of scores - (f(x) - f(mean))| over the mean size of that difference.
+        """
+        device = self._baseline.device
+        expression = torch.as_tensor(cells.log1p().toarray(), device=device)  # (n, g)
+        direction = F.normalize(torch.as_tensor(toward.direction, device=device), dim=0)
+        scores, error = integrated_gradients(self._network.dense, expression, self._baseline, direction, progress)
+        return Signature(self.genes, scores.cpu().numpy(), toward.label, "integrated gradients", error)
+
+    def save(self, folder: Path) -> None:
+        """Write settings as JSON and tensors as safetensors."""
+        settings = {"config": self.config.as_dict(), "genes": list(self.genes)}
+        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
+        save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: torch.device) -> Self:
+        """Read what `save` wrote, onto `device`."""
+        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        config = BascviConfig(**settings["config"])
+        genes = np.array(settings["genes"], dtype=object)
+        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
+        baseline = tensors.pop("baseline")
+        network = _network(config, len(genes), len(tensors["network.batches.0.weight"])).to(device)
+        network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
+        return cls(config, genes, network, baseline)
+
+
+def _own(config: Config) -> BascviConfig:
+    if not isinstance(config, BascviConfig):
+        raise OptionsProblem(f"BA-scVI is trained with a BascviConfig, not a {type(config).__name__}.")
+    return config
+
+
+def _network(config: BascviConfig, n_genes: int, n_batches: int) -> BascviNet:
+    return BascviNet(n_genes, n_batches, config.n_hidden, config.n_layers, config.n_latent)
+
+
+def _require_counts(cells: AlignedCells) -> None:
+    if not cells.is_counts:
+        raise ValuesProblem(
+            "BA-scVI learns from counts, but the reference's values are no whole numbers (the largest is "
+            f"{cells.values.data.max(initial=0):.4g}). Build from a file that holds counts, or train CONCORD."
+        )
+
+
+def _measured(cells: AlignedCells, batch_of: NDArray[np.int64], n_batches: int) -> NDArray[np.float32]:
+    """1 where a batch has counted a gene in any cell, float32 (n_batches, g)."""
+    counted = [cells.values[batch_of == b].sum(0) for b in range(n_batches)]
+    return (np.asarray(np.concatenate(counted)) > 0).astype(np.float32)
