@@ -99,13 +99,15 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _map(options: argparse.Namespace) -> None:
-    from explorer.export import write_csv, write_h5ad
+    from explorer.export import require_writable, write_csv, write_h5ad
     from explorer.mapping import map_query
     from explorer.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_result
 
-    _require_safe(options.output, options)
+    for path in filter(None, (options.output, options.csv)):
+        _require_safe(path, options)
+        require_writable(path)
     query = open_query(options.query, matrix=options.matrix)
     if options.batch is not None and options.batch not in query.obs.columns:
         columns = ", ".join(map(str, query.obs.columns)) or "none"
@@ -128,11 +130,15 @@ def _map(options: argparse.Namespace) -> None:
     print(describe_result(result, options.batch))
 
 
-def _require_safe(output: Path, options: argparse.Namespace) -> None:
-    if output.resolve() == options.query.resolve():
-        raise OptionsProblem(f"--output names the query itself ({output}). Name another file; yours is never changed.")
-    if options.reference.resolve() in output.resolve().parents:
-        raise OptionsProblem(f"--output lies inside the reference {options.reference}. Name a file elsewhere.")
+def _require_safe(path: Path, options: argparse.Namespace) -> None:
+    if path.resolve() == options.query.resolve():
+        raise OptionsProblem(f"{path} is the query itself, which is never changed. Name another file to write to.")
+    if options.reference.resolve() in path.resolve().parents:
+        raise OptionsProblem(f"{path} lies inside the reference {options.reference}. Name a file elsewhere.")
+    if path.is_dir():
+        raise OptionsProblem(f"{path} is a folder. Name a file in it, such as {path / 'result.h5ad'}.")
+    if options.csv is not None and options.csv.resolve() == options.output.resolve():
+        raise OptionsProblem(f"--output and --csv both name {path}. Name two files.")
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -208,6 +208,21 @@ def _extend(dataset: h5py.Dataset, more: NDArray[Any]) -> None:
     dataset[stored:] = more.astype(dataset.dtype)
 
 
+def require_writable(path: Path) -> None:
+    """Refuse at once what could not be written in the end: nothing is made or changed.
+
+    Raises
+    ------
+    OptionsProblem
+        If no file or folder can be put at `path`.
+    """
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir():
+        raise OptionsProblem(f"{path} cannot be written: {place} is no folder. Name a place in a folder.")
+    if not os.access(place, os.W_OK):
+        raise OptionsProblem(f"{path} cannot be written: you may not write into {place}. Name another folder.")
+
+
 @contextmanager
 def _finished_file(path: Path) -> Iterator[Path]:
     """A place to write to; what is written there is named `path` when it is whole, or vanishes."""

@@ -24,6 +24,7 @@ from scipy import sparse
 from explorer import keys
 from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
+from explorer.export import require_writable
 from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
 from explorer.genes import aligned_blocks, match_genes
 from explorer.labels import LevelHead
@@ -37,6 +38,7 @@ from explorer.reference import open_reference, write_card, write_cells, write_he
 from explorer.selection import gene_table, variable_genes
 
 MOST_FOLDS = 5
+LEAST_CELLS = 10  # fewer have no neighbours to vote and no batch to learn from
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def build_reference(
     Raises
     ------
     OptionsProblem
-        If a column, method or preset does not exist.
+        If a column, method or preset does not exist, or `out` cannot be written to.
     ReferenceProblem
         If `out` holds something else.
     Cancelled
@@ -123,10 +125,12 @@ def build_reference(
     if method not in METHODS:
         raise OptionsProblem(f"There is no method {method!r}; choose one of: {', '.join(METHODS)}.")
     recipe = Recipe(METHODS[method], METHODS[method].config_type.named(preset, seed), device_named(device))
+    require_writable(out)
     started = perf_counter()
 
     # 1. cells, genes and labels, checked like any query
-    annotated = read_annotated(source, labels, batch, sample, progress.part("Reading cells", 0.0, 0.03))
+    levels = tuple(dict.fromkeys(labels))
+    annotated = read_annotated(source, levels, batch, sample, progress.part("Reading cells", 0.0, 0.03))
     existing = _existing(out, annotated)
 
     # 2. every batch left out in turn: how good the answers are, and how sure they may be
@@ -170,9 +174,14 @@ def read_annotated(
     Raises
     ------
     OptionsProblem
-        If a named column is missing, or the main label has fewer than two values.
+        If a named column is missing, a label has fewer than two values, or the cells are too few.
     """
     query = open_query(source)
+    if query.n_cells < LEAST_CELLS:
+        raise OptionsProblem(
+            f"{query.name} holds {query.n_cells} cells; a reference needs at least {LEAST_CELLS}, and hundreds of each "
+            "label to be of use. Choose a larger file."
+        )
     for column in (*labels, *filter(None, (batch, sample))):
         if column not in query.obs.columns:
             raise OptionsProblem(
@@ -195,7 +204,11 @@ def read_annotated(
     scale = 1e4 / np.maximum(cells.totals, 1e-12)
     genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
     obs[keys.TOTALS] = cells.totals
-    batches = np.zeros(len(obs), np.int32) if batch is None else pd.factorize(obs[batch])[0].astype(np.int32)
+    for level in labels:  # clusters are often numbers; labels are text everywhere else
+        obs[level] = pd.Categorical(obs[level].astype(object).map(str, na_action="ignore"))
+    batches = np.zeros(len(obs), np.int32)
+    if batch is not None:  # cells without a batch are one batch more
+        batches = pd.factorize(obs[batch], use_na_sentinel=False)[0].astype(np.int32)
     annotated = Annotated(cells, genes, obs, labels, batches)
     for level in labels:
         if len(annotated.classes(level)) < 2:
@@ -295,7 +308,7 @@ def _existing(out: Path, annotated: Annotated) -> Reference | None:
 @contextmanager
 def _replacing(out: Path, existing: Reference | None) -> Iterator[Path]:
     """A folder to write into that takes the place of `out` only when all went well."""
-    part = out.with_name(out.name + ".part")
+    part, old = out.with_name(out.name + ".part"), out.with_name(out.name + ".old")
     shutil.rmtree(part, ignore_errors=True)
     if existing is None:
         part.mkdir(parents=True)
@@ -303,9 +316,14 @@ def _replacing(out: Path, existing: Reference | None) -> Iterator[Path]:
         shutil.copytree(out, part)
     try:
         yield part
-        shutil.rmtree(out, ignore_errors=True)
+        if existing is not None:
+            shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
         part.rename(out)
     finally:
+        if existing is not None and not out.exists():
+            old.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(part, ignore_errors=True)
 
 

@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer import keys
-from explorer.errors import ReferenceProblem
+from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.flow import (
     AlignedCells,
     BoolArray,
     Coverage,
     FloatArray,
-    GeneMatch,
     LabelTransfer,
     MappingResult,
     Neighbors,
@@ -75,11 +74,16 @@ def load_method(reference: Reference, name: str, device: str = "auto") -> Traine
     Raises
     ------
     ReferenceProblem
-        If the reference does not hold it.
+        If the reference does not hold it, or this version does not know it.
     OptionsProblem
         If the device does not exist.
     """
     method_folder(reference, name)
+    if name not in METHODS:
+        raise ReferenceProblem(
+            f"The reference {reference.title} holds a model of {name!r}, which this Atlas Explorer does not know; it "
+            f"knows {', '.join(METHODS)}. Update with: pip install --upgrade atlas-explorer"
+        )
     return _load_method(reference.folder, reference.checksum, name, str(device_named(device)))
 
 
@@ -194,7 +198,11 @@ def explain_cells(
     ------
     ReferenceProblem
         If the reference has no such label.
+    OptionsProblem
+        If no cell is named.
     """
+    if len(rows) == 0:
+        raise OptionsProblem("No cells were chosen to be explained. Choose at least one.")
     progress = progress or Progress()
     trained = load_method(reference, method, device)
     match = match_genes(query.var, reference.genes, orthologs=orthologs)

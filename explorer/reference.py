@@ -34,6 +34,7 @@ from explorer.labels import LevelHead, LinearHead
 from explorer.novelty import Expected, Strayed
 
 SCHEMA = 1
+CARD_KEYS = {"title", "labels", "methods", "files"}
 HEAD_ARRAYS = ("weight", "bias", "shares", "spread", "latent", "expression", "either")
 
 
@@ -71,19 +72,20 @@ def _read_card(folder: Path) -> dict[str, Any]:
             f"{folder} is no reference: a reference is a folder that holds {keys.CARD_FILE}. "
             "Build one with: atlas-explorer build CELLS.h5ad OUT.atlas --labels COLUMN --batch COLUMN"
         )
+    damaged = ReferenceProblem(f"The reference {folder.name} is damaged: {file.name} cannot be read. Copy it again.")
     try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-        schema = card["schema"]
+        card = dict(json.loads(file.read_text(encoding="utf-8")))
+        schema = int(card["schema"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ReferenceProblem(
-            f"The reference {folder.name} is damaged: {file.name} cannot be read. Copy it again."
-        ) from error
+        raise damaged from error
     if schema > SCHEMA:
         raise ReferenceProblem(
             f"The reference {folder.name} was written by a newer Atlas Explorer (format {schema}; this one reads "
             f"up to {SCHEMA}). Update with: pip install --upgrade atlas-explorer"
         )
-    return dict(card)
+    if not card.keys() >= CARD_KEYS or not {keys.GENES_FILE, keys.CELLS_FILE} <= set(card["files"]):
+        raise damaged
+    return card
 
 
 def method_folder(reference: Reference, method: str) -> Path:
@@ -229,6 +231,8 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     listed = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
     part = folder / (keys.CARD_FILE + ".part")
     part.write_text(json.dumps({**card, "schema": SCHEMA, "files": listed}, indent=1), encoding="utf-8")
+    for file in files:  # safetensors writes files that nobody else can read, and a lab shares its references
+        file.chmod(part.stat().st_mode)
     part.replace(folder / keys.CARD_FILE)
 
 

@@ -13,6 +13,7 @@ from planted import BATCHES, STRANGER, SYMBOLS, TYPES, aligned, codes, markers, 
 from sklearn.metrics import roc_auc_score
 
 from explorer.errors import Cancelled
+from explorer.fitting import build_reference
 from explorer.flow import AlignedCells, FloatArray, Reference
 from explorer.mapping import explain_cells, map_query
 from explorer.methods import METHODS
@@ -46,6 +47,22 @@ def name(request: pytest.FixtureRequest) -> str:
 def method(name: str) -> Method:
     """The method, trained."""
     return trained(name)
+
+
+@pytest.fixture(scope="module")
+def reference(name: str, planted_file: Path, planted_reference: Reference) -> Reference:
+    """A reference that holds the method, built from the planted cells through the public function."""
+    if name in planted_reference.methods:
+        return planted_reference
+    return build_reference(
+        planted_file,
+        planted_file.with_name(f"{name}.atlas"),
+        labels=("cell_type", "lineage"),
+        batch="batch",
+        method=name,
+        preset="paper",
+        device="cpu",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +109,10 @@ def test_cells_handed_over_stay_as_they_are(method: Method, cells: AlignedCells)
     np.testing.assert_array_equal(cells.totals, totals)
 
 
-def test_shuffled_query_genes_change_nothing(
-    name: str, planted_reference: Reference, planted_query: ad.AnnData
-) -> None:
+def test_shuffled_query_genes_change_nothing(name: str, reference: Reference, planted_query: ad.AnnData) -> None:
     order = np.random.default_rng(3).permutation(planted_query.n_vars)
-    plain = map_query(open_query(planted_query), planted_reference, name)
-    shuffled = map_query(open_query(planted_query[:, order].copy()), planted_reference, name)
+    plain = map_query(open_query(planted_query), reference, name)
+    shuffled = map_query(open_query(planted_query[:, order].copy()), reference, name)
     np.testing.assert_array_equal(plain.embedding, shuffled.embedding)
     np.testing.assert_array_equal(plain.layout, shuffled.layout)
     for mine, other in zip(plain.labels.levels, shuffled.labels.levels, strict=True):
@@ -120,18 +135,18 @@ def towards_first(method: Method, cells: AlignedCells) -> FloatArray:
     return method.explain(cells.rows(slice(0, 20)), Toward("alpha", direction), progress=Progress()).scores
 
 
-def test_a_reference_mapped_on_itself_gets_its_labels_back(name: str, planted_reference: Reference) -> None:
-    result = map_query(open_query(planted_reference.folder / "cells.h5ad"), planted_reference, name)
+def test_a_reference_mapped_on_itself_gets_its_labels_back(name: str, reference: Reference) -> None:
+    result = map_query(open_query(reference.folder / "cells.h5ad"), reference, name)
     for level in result.labels.levels:
-        own = planted_reference.obs[level.level].astype(str).to_numpy()
+        own = reference.obs[level.level].astype(str).to_numpy()
         assert (level.labels == own).mean() > 0.97
         assert level.unknown.mean() < 0.05
 
 
 def test_a_type_the_reference_has_not_seen_is_more_novel_than_those_it_has(
-    name: str, planted_reference: Reference, planted_query: ad.AnnData
+    name: str, reference: Reference, planted_query: ad.AnnData
 ) -> None:
-    found = map_query(open_query(planted_query), planted_reference, name).labels.first
+    found = map_query(open_query(planted_query), reference, name).labels.first
     stranger = (planted_query.obs["cell_type"] == STRANGER).to_numpy()
     assert roc_auc_score(stranger, found.novelty) > 0.9
     assert found.unknown[stranger].mean() > 0.8
@@ -141,10 +156,10 @@ def test_a_type_the_reference_has_not_seen_is_more_novel_than_those_it_has(
 
 @pytest.mark.parametrize("label", TYPES)
 def test_a_planted_marker_ranks_first_among_the_explanations(
-    name: str, planted_reference: Reference, planted_query: ad.AnnData, label: str
+    name: str, reference: Reference, planted_query: ad.AnnData, label: str
 ) -> None:
     rows = np.flatnonzero(planted_query.obs["cell_type"] == label)
-    found = explain_cells(open_query(planted_query), planted_reference, name, rows, label, level="cell_type")
+    found = explain_cells(open_query(planted_query), reference, name, rows, label, level="cell_type")
     top = found.top(10)["gene"]
     assert top.iloc[0] in markers(label)
     assert np.isin(top, markers(label)).mean() >= 0.7

@@ -1,0 +1,118 @@
+"""What scPoli alone promises: what it does with values that are no counts, and with batches and labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from planted import SYMBOLS, TYPES, aligned, codes, planted
+
+from explorer.errors import OptionsProblem, ValuesProblem
+from explorer.flow import AlignedCells
+from explorer.methods.base import Config, Training
+from explorer.methods.scpoli import Scpoli, ScpoliConfig
+from explorer.neighbors import normalised
+from explorer.progress import Progress
+
+CPU = torch.device("cpu")
+SHORT = replace(ScpoliConfig.named("paper"), epochs=5)
+
+
+def training(**changes: object) -> Training:
+    cells = planted(cells=20)
+    made = Training(aligned(cells), SYMBOLS, {"cell_type": codes(cells)}, codes(cells, "batch"))
+    return replace(made, **changes)
+
+
+def fitted(config: Config = SHORT, **changes: object) -> Scpoli:
+    return Scpoli.fit(training(**changes), config, device=CPU, progress=Progress())
+
+
+def logged_and_back(cells: AlignedCells) -> AlignedCells:
+    """As a query reads them from a file of log1p CP10k: linear, 10,000 a cell, no counts."""
+    values = cells.log1p().expm1()
+    return AlignedCells(values, np.full(cells.n_cells, 1e4, np.float32), is_counts=False)
+
+
+def vectors(method: Scpoli, cells: AlignedCells) -> np.ndarray:
+    return method.embed(cells, progress=Progress()).values
+
+
+@pytest.mark.parametrize("depth", [1, 3], ids=["as it is", "three times as deep"])
+def test_balanced_places_normalised_values_where_it_places_counts(depth: int) -> None:
+    method = fitted(replace(ScpoliConfig.named("balanced"), epochs=3))
+    cells = aligned(planted(TYPES, ("query",), 10, seed=3))
+    deeper = AlignedCells(cells.values * depth, cells.totals * depth, is_counts=True)
+    np.testing.assert_allclose(vectors(method, logged_and_back(cells)), vectors(method, deeper), atol=1e-4)
+
+
+def test_paper_brings_normalised_values_to_the_reference_s_depth() -> None:
+    """Not 10,000 a cell, which would be five times as deep as any cell it has seen."""
+    method = fitted(ScpoliConfig.named("paper"))
+    cells = aligned(planted(TYPES, ("query",), 10, seed=3))
+    unit = normalised(vectors(method, logged_and_back(cells)))
+    assert ((unit * normalised(vectors(method, cells))).sum(1) > 0.9).mean() > 0.9
+
+
+def test_a_reference_without_counts_is_refused() -> None:
+    with pytest.raises(ValuesProblem, match="learns from counts.*Build from a file that holds counts"):
+        fitted(cells=logged_and_back(training().cells))
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson", "mse"])
+def test_every_likelihood_trains_and_embeds(likelihood: str) -> None:
+    found = vectors(fitted(replace(SHORT, likelihood=likelihood)), training().cells)
+    assert np.isfinite(found).all()
+
+
+def test_only_which_cells_share_a_batch_matters() -> None:
+    """Left-out batches leave gaps between the numbers of the others."""
+    batches = training().batches
+    np.testing.assert_array_equal(
+        vectors(fitted(batches=batches * 7 + 2), training().cells), vectors(fitted(), training().cells)
+    )
+
+
+def test_one_batch_is_enough() -> None:
+    assert np.isfinite(vectors(fitted(batches=np.zeros(240, np.int32)), training().cells)).all()
+
+
+def test_labels_are_not_needed() -> None:
+    without = fitted(labels={})
+    unlabelled = fitted(labels={"cell_type": np.full(240, -1, np.int32)})
+    np.testing.assert_array_equal(vectors(without, training().cells), vectors(unlabelled, training().cells))
+
+
+def test_prototypes_draw_cells_of_a_label_together() -> None:
+    """Share of the spread that lies within labels, with prototypes in the last rounds and without."""
+
+    def within(weight: float) -> float:
+        z = vectors(fitted(replace(SHORT, epochs=20, batch_size=16, pretraining=0.2, prototype_weight=weight)), training().cells)
+        own = codes(planted(cells=20))
+        means = np.stack([z[own == c].mean(0) for c in np.unique(own)])
+        return float(((z - means[own]) ** 2).sum() / ((z - z.mean(0)) ** 2).sum())
+
+    assert within(10.0) < within(0.0)
+
+
+@pytest.mark.parametrize(("cells", "steps"), [(500, 1500), (5000, 1500), (200_000, 15_000)], ids=str)
+def test_small_references_get_as_many_steps_as_they_need(cells: int, steps: int) -> None:
+    batch_size, epochs = ScpoliConfig.named("balanced").sized(cells)
+    assert epochs * cells / batch_size >= steps
+    assert epochs >= 50
+
+
+def test_published_settings() -> None:
+    config = ScpoliConfig.named("paper")
+    assert (config.n_hidden, config.n_latent, config.n_condition, config.likelihood) == (45, 10, 5, "nb")
+    assert (config.prototype_weight, config.kl_epochs, config.pretraining) == (10, 100, 0.8)
+    assert config.sized(5000) == (128, 100)
+
+
+def test_other_presets_and_settings_are_refused() -> None:
+    with pytest.raises(OptionsProblem, match="scPoli has the presets 'balanced' and 'paper'"):
+        ScpoliConfig.named("quick")
+    with pytest.raises(OptionsProblem, match="trained with a ScpoliConfig, not a Config"):
+        fitted(Config())
