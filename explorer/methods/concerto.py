@@ -17,10 +17,9 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, Embedding, Signature
+from explorer.flow import AlignedCells, Embedding, FloatArray, Signature
 from explorer.methods.base import Config, MethodCard, Toward, Training
-from explorer.networks.attention import contribution
-from explorer.networks.concerto import ConcertoNet, Teacher, estimate_statistics, views_loss
+from explorer.networks.concerto import ConcertoNet, Teacher, contributions, estimate_statistics, views_loss
 from explorer.networks.samplers import DomainSampler, pieces
 from explorer.networks.sparse import SparseCells, SparseRows
 from explorer.networks.training import linear_until, train, warmup_cosine
@@ -106,7 +105,7 @@ class Concerto:
         paper="Yang et al., Nature Machine Intelligence 2022",
         summary="Contrasts what an attention network and a dense network see of a cell. Attention is over all genes.",
         input_form="log1p",
-        gives=("gene contribution", "attention weights"),
+        gives=("gene contribution",),
     )
     config_type: ClassVar[type[Config]] = ConcertoConfig
 
@@ -149,24 +148,12 @@ class Concerto:
             estimate_statistics(
                 network.teacher, (cells.rows(torch.as_tensor(piece, device=device)) for piece in minibatches)
             )
-        trained = cls(config, training.genes, network.teacher, torch.zeros(config.n_latent, device=device))
-        values = trained.embed(training.cells, progress=progress.part(progress.stage, 1.0, 1.0)).values
-        trained._center = torch.as_tensor(values.mean(0), device=device)
-        return trained
+        values = _embedded(network.teacher.eval(), cells, progress.part(progress.stage, 1.0, 1.0))
+        return cls(config, training.genes, network.teacher, torch.as_tensor(values.mean(0), device=device))
 
-    @torch.no_grad()
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
         """The teacher's output, rows of length 1, float32 (n, d)."""
-        expression = cells.log1p()
-        device = self._center.device
-        store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
-        parts = [np.empty((0, self.config.n_latent), np.float32)]
-        for start in range(0, len(store), EMBED_ROWS):
-            stop = min(start + EMBED_ROWS, len(store))
-            z = self._teacher(store.rows(torch.arange(start, stop, device=device)))
-            parts.append(F.normalize(z, dim=1).cpu().numpy())
-            progress(stop / len(store))
-        return Embedding(np.concatenate(parts))
+        return Embedding(_embedded(self._teacher, self._stored(cells), progress))
 
     def explain(self, cells: AlignedCells, toward: Toward, *, progress: Progress) -> Signature:
         """What each gene adds to how far the cells point from the reference's centre toward the label.
@@ -175,13 +162,15 @@ class Concerto:
         Averaged over the cells, 0 for those that do not express the gene. Leaving out one gene at a time does not
         add up to anything, so there is no `error`.
         """
-        expression = cells.log1p()
-        device = self._center.device
-        store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
-        direction = torch.as_tensor(toward.direction, device=device) - self._center
-        scores = contributions(self._teacher, store.rows(torch.arange(len(store), device=device)), direction)
+        x = _rows(self._stored(cells), 0, cells.n_cells)
+        direction = torch.as_tensor(toward.direction, device=self._center.device) - self._center
+        scores = contributions(self._teacher, x, direction)
         progress(1.0)
         return Signature(self.genes, scores.cpu().numpy(), toward.label, "left-out gene contribution", math.nan)
+
+    def _stored(self, cells: AlignedCells) -> SparseCells:
+        x = cells.log1p()
+        return SparseCells.of(x.indptr, x.indices, x.data, len(self.genes), self._center.device)
 
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
@@ -209,26 +198,16 @@ def _own(config: Config) -> ConcertoConfig:
     return config
 
 
-def contributions(teacher: Teacher, x: SparseRows, direction: Tensor) -> Tensor:
-    """What each gene adds to cos(z, direction), averaged over cells.
+def _rows(cells: SparseCells, start: int, stop: int) -> SparseRows:
+    return cells.rows(torch.arange(start, stop, device=cells.indptr.device))
 
-    Parameters
-    ----------
-    x
-        Cells over the teacher's genes.
-    direction
-        float (d,).
 
-    Returns
-    -------
-    Tensor
-        float (G,).
-    """
-    with torch.no_grad():
-        found = teacher.attend(x)
-    pooled = found.pooled.requires_grad_(True)
-    value = F.cosine_similarity(teacher.after_pooling(pooled), direction[None], dim=1).sum()
-    (toward,) = torch.autograd.grad(value, pooled)  # (B, d)
-    with torch.no_grad():
-        of_value = contribution(found, x, teacher.attention.genes, toward)
-        return of_value.new_zeros(x.n_genes).index_add(0, x.indices, of_value) / max(1, len(x))
+@torch.no_grad()
+def _embedded(teacher: Teacher, cells: SparseCells, progress: Progress) -> FloatArray:
+    """Unit embeddings, float32 (n, d)."""
+    parts = [np.empty((0, teacher.last.out_features), np.float32)]
+    for start in range(0, len(cells), EMBED_ROWS):
+        stop = min(start + EMBED_ROWS, len(cells))
+        parts.append(F.normalize(teacher(_rows(cells, start, stop)), dim=1).cpu().numpy())
+        progress(stop / len(cells))
+    return np.concatenate(parts)

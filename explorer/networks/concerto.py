@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explorer.networks.attention import Attended, AttentionPool, Norm
+from explorer.networks.attention import Attended, AttentionPool, Norm, contribution
 from explorer.networks.losses import contrastive_loss
 from explorer.networks.sparse import SparseRows
 
@@ -162,3 +162,28 @@ def estimate_statistics(network: nn.Module, minibatches: Iterable[SparseRows]) -
     for norm in norms:
         norm.count_cells(False)
     network.eval()
+
+
+def contributions(teacher: Teacher, x: SparseRows, direction: Tensor) -> Tensor:
+    """What each gene adds to cos(z, direction), averaged over cells.
+
+    Parameters
+    ----------
+    x
+        Cells over the teacher's genes.
+    direction
+        float (d,).
+
+    Returns
+    -------
+    Tensor
+        float (G,).
+    """
+    with torch.no_grad():
+        found = teacher.attend(x)
+    pooled = found.pooled.requires_grad_(True)
+    value = F.cosine_similarity(teacher.after_pooling(pooled), direction[None], dim=1).sum()
+    (toward,) = torch.autograd.grad(value, pooled)  # (B, d)
+    with torch.no_grad():
+        of_value = contribution(found, x, teacher.attention.genes, toward)
+        return of_value.new_zeros(x.n_genes).index_add(0, x.indices, of_value) / max(1, len(x))
