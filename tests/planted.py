@@ -1,7 +1,7 @@
 """Cells whose truth is known because it was planted: types with markers, batches with an effect of their own.
 
 Counts are negative binomial. Each type has `MARKERS` genes that it expresses `LIFT` times as much as any other
-type does; each batch multiplies every gene by a factor of its own. `STRANGER` is a type that references leave out.
+type does, all of one pathway of Reactome; genes that mark no type are in no pathway. Each batch multiplies every gene by a factor of its own. `STRANGER` is a type that references leave out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.flow import AlignedCells
+from explorer.genesets import shipped
 
 TYPES = ("alpha", "beta", "gamma", "delta")
 STRANGER = "stranger"
@@ -23,7 +24,22 @@ BATCHES = ("b1", "b2", "b3")
 GENES = 300
 MARKERS = 20
 LIFT = 10.0
-SYMBOLS = np.array([f"GENE{i:03d}" for i in range(GENES)], dtype=object)
+PATHWAYS = (
+    "REACTOME_CHOLESTEROL_BIOSYNTHESIS",
+    "REACTOME_CYTOSOLIC_TRNA_AMINOACYLATION",
+    "REACTOME_DIGESTION",
+    "REACTOME_CARDIOGENESIS",
+    "REACTOME_COMPLEX_III_ASSEMBLY",
+)  # of the types and the stranger; no gene is in two of them
+
+
+def _symbols() -> NDArray[np.object_]:
+    reactome = shipped(["reactome"])
+    marking = [gene for name in PATHWAYS for gene in sorted(reactome[name])[:MARKERS]]
+    return np.array([*marking, *(f"GENE{i:03d}" for i in range(len(marking), GENES))], dtype=object)
+
+
+SYMBOLS = _symbols()
 
 
 def markers(label: str) -> NDArray[np.object_]:
