@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
-from explorer.flow import AlignedCells, Embedding, FloatArray, Signature
+from explorer.flow import AlignedCells, Embedding, Signature
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.likelihoods import gaussian_kl
@@ -46,8 +46,6 @@ class ScpoliConfig(Config):
         Share of hidden units dropped in training.
     same_depth
         Whether the encoder sees every cell at the reference's median depth, else its counts as they are.
-    forgotten
-        Share of training cells encoded as of an unseen batch, as query cells are.
     kl_weight, kl_epochs
         Weight of the KL term, and epochs over which it grows from 0.
     prototype_weight, prototype_norm, per_class
@@ -68,7 +66,6 @@ class ScpoliConfig(Config):
     likelihood: str = "nb"
     dropout: float = 0.05
     same_depth: bool = True
-    forgotten: float = 0.0
     kl_weight: float = 1.0
     kl_epochs: int = 100
     prototype_weight: float = 5.0
@@ -142,50 +139,27 @@ class Scpoli:
         rng = np.random.default_rng(config.seed)
         noise = torch.Generator(device=device).manual_seed(config.seed)
         depth = float(np.median(training.cells.totals))
-        values = training.cells.values
-        counts = SparseCells.of(values.indptr, values.indices, values.data, len(training.genes), device)
-        totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)  # over these genes
-        scale = torch.as_tensor(_scale(training.cells, config, depth), device=device)
-        batches, condition_of = np.unique(training.batches, return_inverse=True)
-        condition = torch.as_tensor(condition_of, device=device)
-        labels = [torch.as_tensor(codes, device=device).long() for codes in training.labels.values()]
-        network = _network(config, len(training.genes), len(batches)).to(device)
-        batch_size, epochs = config.sized(len(counts))
-        sampler = DomainSampler(np.zeros(len(counts), np.int64), batch_size)
-        kl_weight, centres = 0.0, list[Tensor]()
+        expression = _encoder_input(training.cells, config, depth)
+        cells = _Cells.of(training, expression, device)
+        network = _network(config, len(training.genes), cells.n_conditions).to(device)
+        batch_size, epochs = config.sized(len(cells.counts))
+        sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
+        loss = _Loss(network, config, cells, noise)
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
-            nonlocal kl_weight, centres
-            kl_weight = config.kl_weight * min(1.0, epoch / config.kl_epochs)
-            if epoch >= config.pretraining * epochs:
-                z = _posterior_means(network, counts, scale, condition)
-                centres = [prototypes(z, codes, int(codes.max()) + 1) for codes in labels]
+            loss.begin(epoch, epochs)
             return sampler.epoch(rng)
-
-        def loss_of(which: Tensor) -> Tensor:
-            cells = counts.rows(which)
-            taken = cells.log1p(scale[which])
-            posterior = network.encode(taken, condition[which], config.forgotten, noise)
-            z = posterior.draw(noise)
-            explained = taken if config.likelihood == MSE else cells
-            missed = -network.log_likelihood(z, condition[which], explained, totals[which])
-            loss = (missed + kl_weight * gaussian_kl(posterior.mean, posterior.variance)).mean()
-            for codes, of_level in zip(labels, centres, strict=False):
-                distance = prototype_loss(z, codes[which], of_level, config.prototype_norm, config.per_class)
-                loss = loss + config.prototype_weight * distance
-            return loss
 
         train(
             network,
             epoch_batches,
-            loss_of,
+            loss,
             epochs=epochs,
             lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
             progress=progress,
             eps=config.eps,
         )
-        expression = _encoder_input(training.cells, config, depth)
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
         return cls(config, training.genes, network, baseline, depth)
 
@@ -254,29 +228,84 @@ def _require_counts(cells: AlignedCells) -> None:
         )
 
 
-def _scale(cells: AlignedCells, config: ScpoliConfig, depth: float) -> FloatArray:
-    """What a cell's values are multiplied with before the encoder takes their logarithm, float32 (n,).
-
-    Values that are no counts are brought to the depth of the reference's median cell, where they are as large as
-    counts would be.
-    """
-    if cells.is_counts and not config.same_depth:
-        return np.ones(cells.n_cells, np.float32)
-    return np.asarray(depth / np.maximum(cells.totals, 1e-12), np.float32)
-
-
 def _encoder_input(cells: AlignedCells, config: ScpoliConfig, depth: float) -> sparse.csr_matrix:
+    """What the encoder takes, csr float32 (n, g): log1p of counts as they are, or of all at one depth.
+
+    Values that are no counts are always brought to `depth`, where they are about as large as counts would be.
+    """
     if cells.is_counts and not config.same_depth:
         return cells.values.log1p()
     return cells.log1p(depth)
 
 
-@torch.no_grad()
-def _posterior_means(network: ScpoliNet, counts: SparseCells, scale: Tensor, condition: Tensor) -> Tensor:
-    """Where the training cells lie, each in its own batch, float (m, d)."""
-    network.eval()
-    parts = []
-    for which in torch.arange(len(counts), device=scale.device).split(EMBED_ROWS):
-        parts.append(network.encode(counts.rows(which).log1p(scale[which]), condition[which]).mean)
-    network.train()
-    return torch.cat(parts)
+@dataclass(frozen=True)
+class _Cells:
+    """The training cells on the device that trains.
+
+    Attributes
+    ----------
+    counts, taken
+        Counts, and what the encoder takes.
+    totals
+        float32 (m,), counts a cell over these genes.
+    condition
+        int64 (m,), batches numbered without gaps.
+    labels
+        int64 (m,) a label level.
+    """
+
+    counts: SparseCells
+    taken: SparseCells
+    totals: Tensor
+    condition: Tensor
+    n_conditions: int
+    labels: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, training: Training, expression: sparse.csr_matrix, device: torch.device) -> Self:
+        values = training.cells.values
+        counts = SparseCells.of(values.indptr, values.indices, values.data, values.shape[1], device)
+        taken = replace(counts, values=torch.as_tensor(expression.data, device=device))
+        totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)
+        batches, condition = np.unique(training.batches, return_inverse=True)
+        labels = tuple(torch.as_tensor(codes, device=device).long() for codes in training.labels.values())
+        return cls(counts, taken, totals, torch.as_tensor(condition, device=device), len(batches), labels)
+
+
+class _Loss:
+    """The loss of a minibatch; `begin` sets what of it changes with the epoch."""
+
+    def __init__(self, network: ScpoliNet, config: ScpoliConfig, cells: _Cells, noise: torch.Generator) -> None:
+        self._network, self._config, self._cells, self._noise = network, config, cells, noise
+        self._kl_weight = 0.0
+        self._prototypes: list[Tensor] = []  # by label level; none during pretraining
+
+    def begin(self, epoch: int, epochs: int) -> None:
+        """The KL term grows; from the end of pretraining on, prototypes follow their cells once an epoch."""
+        self._kl_weight = self._config.kl_weight * min(1.0, epoch / self._config.kl_epochs)
+        if self._config.prototype_weight > 0 and epoch >= self._config.pretraining * epochs:
+            z = self._posterior_means()
+            self._prototypes = [prototypes(z, codes, int(codes.max()) + 1) for codes in self._cells.labels]
+
+    def __call__(self, which: Tensor) -> Tensor:
+        cells, config = self._cells, self._config
+        taken, condition = cells.taken.rows(which), cells.condition[which]
+        posterior = self._network.encode(taken, condition)
+        z = posterior.draw(self._noise)
+        observed = taken if config.likelihood == MSE else cells.counts.rows(which)
+        missed = -self._network.log_likelihood(z, condition, observed, cells.totals[which])
+        loss = (missed + self._kl_weight * gaussian_kl(posterior.mean, posterior.variance)).mean()
+        for codes, centres in zip(cells.labels, self._prototypes, strict=False):  # no prototypes: no loss
+            distance = prototype_loss(z, codes[which], centres, config.prototype_norm, config.per_class)
+            loss = loss + config.prototype_weight * distance
+        return loss
+
+    @torch.no_grad()
+    def _posterior_means(self) -> Tensor:
+        """Where the training cells lie, each in its own batch, float (m, d)."""
+        self._network.eval()
+        cells = self._cells
+        pieces = torch.arange(len(cells.condition), device=cells.condition.device).split(EMBED_ROWS)
+        parts = [self._network.encode(cells.taken.rows(which), cells.condition[which]).mean for which in pieces]
+        self._network.train()
+        return torch.cat(parts)

@@ -89,18 +89,9 @@ class ScpoliNet(nn.Module):
         """The same of a dense float (B, G), for gradients with respect to genes."""
         return self.mean(self._hidden(x @ self.first.weight + self.first.bias, self.mean_condition()))
 
-    def encode(
-        self, x: SparseRows, condition: Tensor, forgotten: float = 0.0, generator: torch.Generator | None = None
-    ) -> Posterior:
-        """Where cells of known conditions, int64 (B,), may lie.
-
-        A share `forgotten` of them is encoded as if their condition had never been seen.
-        """
-        vector = self.conditions(condition)  # (B, E)
-        if forgotten > 0:
-            forget = torch.rand(len(x), 1, generator=generator, device=vector.device) < forgotten
-            vector = torch.where(forget, self.mean_condition(), vector)
-        hidden = self._hidden(self.first(x), vector)
+    def encode(self, x: SparseRows, condition: Tensor) -> Posterior:
+        """Where cells of known conditions, int64 (B,), may lie."""
+        hidden = self._hidden(self.first(x), self.conditions(condition))
         return Posterior(self.mean(hidden), self.log_variance(hidden).exp() + LEAST_VARIANCE)
 
     def log_likelihood(self, z: Tensor, condition: Tensor, observed: SparseRows, totals: Tensor) -> Tensor:

@@ -55,11 +55,6 @@ class SparseRows:
         kept_before = torch.cat([keep.new_zeros(1, dtype=torch.int64), torch.cumsum(keep, 0)])
         return SparseRows(kept_before[self.offsets], self.indices[keep], self.values[keep], self.n_genes)
 
-    def log1p(self, scale: Tensor) -> SparseRows:
-        """log(1 + scale * value), the scale being a cell's own, float (B,)."""
-        values = torch.log1p(self.values * scale[self.rows])
-        return SparseRows(self.offsets, self.indices, values, self.n_genes)
-
     def dense(self) -> Tensor:
         """float32 (B, G)."""
         out = self.values.new_zeros(len(self), self.n_genes)

@@ -57,7 +57,7 @@ def test_paper_brings_normalised_values_to_the_reference_s_depth() -> None:
 
 
 def test_a_reference_without_counts_is_refused() -> None:
-    with pytest.raises(ValuesProblem, match="learns from counts.*Build from a file that holds counts"):
+    with pytest.raises(ValuesProblem, match=r"learns from counts.*Build from a file that holds counts"):
         fitted(cells=logged_and_back(training().cells))
 
 
@@ -86,15 +86,15 @@ def test_labels_are_not_needed() -> None:
 
 
 def test_prototypes_draw_cells_of_a_label_together() -> None:
-    """Share of the spread that lies within labels, with prototypes in the last rounds and without."""
+    """Mean distance of cells to the mean of their label, with prototypes in the last rounds and without."""
 
-    def within(weight: float) -> float:
-        z = vectors(fitted(replace(SHORT, epochs=20, batch_size=16, pretraining=0.2, prototype_weight=weight)), training().cells)
+    def distance(weight: float) -> float:
+        z = vectors(fitted(replace(SHORT, epochs=20, batch_size=32, prototype_weight=weight)), training().cells)
         own = codes(planted(cells=20))
         means = np.stack([z[own == c].mean(0) for c in np.unique(own)])
-        return float(((z - means[own]) ** 2).sum() / ((z - z.mean(0)) ** 2).sum())
+        return float(np.linalg.norm(z - means[own], axis=1).mean())
 
-    assert within(10.0) < within(0.0)
+    assert distance(10.0) < 0.8 * distance(0.0)
 
 
 @pytest.mark.parametrize(("cells", "steps"), [(500, 1500), (5000, 1500), (200_000, 15_000)], ids=str)
