@@ -38,8 +38,7 @@ class ScpoliConfig(Config):
     Attributes
     ----------
     n_hidden, n_latent, n_condition
-        Units of the hidden layer (0: the square root of the genes, at least 64) and of the embedding, and numbers a
-        batch is described by.
+        Units of the hidden layers and of the embedding, and how many numbers describe a batch.
     likelihood
         "nb", "zinb", "poisson" or "mse".
     dropout
@@ -60,8 +59,8 @@ class ScpoliConfig(Config):
         Whether the learning rate warms up and falls off by a cosine; else it stays.
     """
 
-    n_hidden: int = 0
-    n_latent: int = 10
+    n_hidden: int = 128
+    n_latent: int = 20
     n_condition: int = 5
     likelihood: str = "nb"
     dropout: float = 0.05
@@ -70,13 +69,13 @@ class ScpoliConfig(Config):
     kl_epochs: int = 100
     prototype_weight: float = 5.0
     prototype_norm: float = 2.0
-    per_class: bool = True
+    per_class: bool = False
     pretraining: float = 0.8
     batch_size: int = 0
     epochs: int = 0
-    lr: float = 1e-3
-    eps: float = 1e-2
-    annealed: bool = False
+    lr: float = 3e-3
+    eps: float = 1e-8
+    annealed: bool = True
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
@@ -87,19 +86,24 @@ class ScpoliConfig(Config):
             return cls(
                 preset=preset,
                 seed=seed,
-                n_hidden=45,
+                n_hidden=45,  # the square root of the genes
+                n_latent=10,
                 same_depth=False,
                 prototype_weight=10.0,
+                per_class=True,
                 batch_size=128,
                 epochs=100,
+                lr=1e-3,
+                eps=1e-2,
+                annealed=False,
             )
         raise OptionsProblem(f"scPoli has the presets 'balanced' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
         """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 1,500 steps."""
         batch_size = self.batch_size or (128 if n_cells < 20_000 else 512)
-        epochs = self.epochs or max(50, math.ceil(1500 * batch_size / n_cells))
-        return batch_size, epochs
+        epochs = self.epochs or min(max(50, math.ceil(1500 * batch_size / n_cells)), 20_000 * batch_size // n_cells)
+        return batch_size, max(1, epochs)
 
 
 class Scpoli:
@@ -214,10 +218,8 @@ def _own(config: Config) -> ScpoliConfig:
 
 
 def _network(config: ScpoliConfig, n_genes: int, n_conditions: int) -> ScpoliNet:
-    hidden = config.n_hidden or max(64, math.ceil(math.sqrt(n_genes)))
-    return ScpoliNet(
-        n_genes, n_conditions, hidden, config.n_latent, config.n_condition, config.likelihood, config.dropout
-    )
+    sizes = (n_genes, n_conditions, config.n_hidden, config.n_latent, config.n_condition)
+    return ScpoliNet(*sizes, config.likelihood, config.dropout)
 
 
 def _require_counts(cells: AlignedCells) -> None:
