@@ -1,7 +1,7 @@
 """A map of a million points that redraws in a blink: `EmbeddingMap`.
 
 The server paints what is in view as one byte a pixel; the browser holds the palette. The figure gets a ready
-picture whenever its ranges have changed, and keeps the old one until then. Knows points, not cells.
+picture while its ranges change, and keeps the old one until then. Knows points, not cells.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._layers: dict[str, raster.Layer] = {}
         self._size = _FIRST_SIZE
         self._told: dict[str, int] = {}
+        self._drawn: Extent | None = None
         self._figure = MapFigure()
         for layer in (BACKGROUND, FOREGROUND):
             self._index(layer)
@@ -158,6 +159,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         plot.on_change("inner_width", self._on_resize)
         plot.on_change("inner_height", self._on_resize)
         self._figure.on_pointer(self._on_pointer)
+        self._figure.on_motion(self._on_motion)
         look = ["background_coloring", "foreground_coloring", "show_background", "show_foreground", "hidden",
                 "selected", "show_names"]  # fmt: skip
         self._watchers = [
@@ -240,9 +242,15 @@ class EmbeddingMap(pn.viewable.Viewer):
         view = self._figure.view
         layers = [raster.sized(layer, self.point_size) for layer in self._layers.values()]
         self._figure.put(raster.paint(layers, view, *self._size), view)
+        self._drawn = view
         points = self._points.get(self.selectable)
         with param.edit_constant(self):
             self.in_view = count_in(points, view) if points is not None else 0
+
+    def _redraw(self) -> None:
+        """Paint unless the picture is of this view already."""
+        if self._drawn != self._figure.view:
+            self._draw()
 
     # where the view is
 
@@ -262,7 +270,7 @@ class EmbeddingMap(pn.viewable.Viewer):
             with param.parameterized.discard_events(peer):
                 peer._home = self._home
                 peer.view = None if self._home else self._figure.view
-            peer._draw()
+            peer._redraw()
             peer.param.trigger("view")
 
     def _on_view(self, event: param.parameterized.Event) -> None:
@@ -273,6 +281,10 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._moved()
 
     # what the browser tells
+
+    def _on_motion(self) -> None:
+        for peer in self._peers:
+            peer._redraw()
 
     def _on_ranges(self, _: Event) -> None:
         self._home = self._figure.is_home      # after the reset tool it is

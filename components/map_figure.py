@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from components import theme
 from components.points import Extent
 
-_HOVER_JS = Path(__file__).with_name("map_hover.js").read_text(encoding="utf-8")
+_ASK_JS = Path(__file__).with_name("map_ask.js").read_text(encoding="utf-8")
 _CLEAR = "#00000000"
 
 
@@ -137,24 +137,35 @@ class MapFigure:
         other.x, other.y = self.x, self.y
         other.plot.x_range, other.plot.y_range = self.x, self.y
 
-    # the pointer
+    # what the hand does
 
-    def on_pointer(self, ask: Callable[[float, float], None]) -> None:
-        """Call `ask(x, y)` as the pointer moves, NaN when it leaves; one call in flight at a time."""
-        probe = ColumnDataSource({"x": [], "y": [], "n": []})
-        answer = ColumnDataSource({"n": [0]})
-        send = CustomJS(args={"probe": probe, "answer": answer}, code=_HOVER_JS)
-        self.plot.js_on_event(MouseMove, send)
-        self.plot.js_on_event(MouseLeave, send)
-        answer.js_on_change("data", send)
+    def on_pointer(self, told: Callable[[float, float], None]) -> None:
+        """Call `told(x, y)` as the pointer moves, NaN when it leaves; one call in flight at a time."""
+        ask = self._asking([], lambda values: told(*values))
+        self.plot.js_on_event(MouseMove, ask)
+        self.plot.js_on_event(MouseLeave, ask)
+
+    def on_motion(self, told: Callable[[], None]) -> None:
+        """Call `told()` while the view moves, before Bokeh says where it came to rest; one call at a time."""
+        ask = self._asking([self.x, self.y], lambda _: told())
+        for side in (self.x, self.y):
+            side.js_on_change("start", ask)
+            side.js_on_change("end", ask)
+
+    def _asking(self, ranges: list[Range1d], told: Callable[[list[float]], None]) -> CustomJS:
+        """The browser's half of a question, which waits for each answer before it asks again."""
+        probe, answer = ColumnDataSource({"values": [], "n": []}), ColumnDataSource({"n": [0]})
+        ask = CustomJS(args={"probe": probe, "answer": answer, "ranges": ranges}, code=_ASK_JS)
+        answer.js_on_change("data", ask)
 
         def asked(_attr: str, _old: Any, new: dict[str, Any]) -> None:
             try:
-                ask(float(new["x"][0]), float(new["y"][0]))
+                told([float(value) for value in new["values"]])
             finally:
                 answer.data = {"n": [answer.data["n"][0] + 1]}      # now the browser may ask again
 
         probe.on_change("data", asked)
+        return ask
 
     def point_at(self, place: tuple[float, float] | None, text: str = "") -> None:
         """Ring a place and write beside it, toward the middle of the view; `None` takes both away."""

@@ -13,7 +13,7 @@ import pytest
 from pages import until
 from playwright.sync_api import Browser, Page, sync_playwright
 
-Show = Callable[[pn.viewable.Viewable], Page]
+Show = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +48,14 @@ def _is_outside(url: str) -> bool:
 
 @pytest.fixture
 def show(page: Page) -> Iterator[Show]:
-    """Serve a part of this process and open it."""
+    """Serve a part of this process, or what a function makes for each visit, and open it."""
     servers: list[threading.Thread] = []
 
-    def serve(part: pn.viewable.Viewable) -> Page:
+    def serve(part: pn.viewable.Viewable | Callable[[], pn.viewable.Viewable], **options: int) -> Page:
         with closing(socket.socket()) as probe:
             probe.bind(("localhost", 0))
             port = probe.getsockname()[1]
-        servers.append(pn.serve(part, port=port, threaded=True, show=False, verbose=False))
+        servers.append(pn.serve(part, port=port, threaded=True, show=False, verbose=False, **options))
         until(lambda: _listens(port))
         page.goto(f"http://localhost:{port}")
         return page

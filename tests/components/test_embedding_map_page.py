@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 
 import numpy as np
 import panel as pn
@@ -12,6 +14,8 @@ from PIL import Image
 
 from components.coloring import Categories
 from components.embedding_map import EmbeddingMap
+from components.legend import Legend
+from components.points import index_points
 
 pytestmark = pytest.mark.ui
 
@@ -144,3 +148,45 @@ def test_a_resized_frame_gets_a_picture_of_its_own_size_with_equal_units(show):
 def test_dark_is_dark(show):
     opened = Opened(show, dark=True)
     assert np.median(opened.image()[:600, :770].sum(axis=2)) < 120
+
+
+def test_the_picture_follows_while_the_map_is_dragged(show):
+    opened = Opened(show)
+    before = opened.map.picture
+    opened.page.mouse.move(*opened.pixel(0, 5))
+    opened.page.mouse.down()
+    opened.page.mouse.move(*opened.pixel(12, 5), steps=10)
+    # the mouse is still down: what was beyond the left edge is painted already
+    until(lambda: not np.array_equal(opened.map.picture, before), opened.page)
+    assert opened.map.view is None
+    opened.page.mouse.up()
+    until(lambda: opened.map.view is not None, opened.page)
+    assert opened.map.view[0] == pytest.approx(opened.map._figure.view[0])
+
+
+def test_closed_pages_leave_no_map_behind(show, page):
+    points = index_points(PLACES)
+    made = []
+
+    def app():
+        shown = EmbeddingMap(foreground=points, foreground_coloring=LABELS)
+        legend = Legend()
+        legend.display(LABELS)
+        legend.param.watch(lambda event: shown.param.update(hidden=event.new), "hidden")
+        made.append(weakref.ref(shown))
+        return pn.Row(pn.Column(shown, width=600, height=400), legend)
+
+    show(app, check_unused_sessions_milliseconds=500, unused_session_lifetime_milliseconds=5_000)
+    for _ in range(3):
+        page.locator(".bk-Figure").wait_for()
+        page.mouse.move(300, 200)
+        page.mouse.wheel(0, -200)
+        page.reload()
+    page.goto("about:blank")
+
+    def gone():
+        gc.collect()
+        return not any(ref() for ref in made)
+
+    until(gone, page)
+    assert len(made) >= 4
