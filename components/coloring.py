@@ -123,8 +123,9 @@ def code_colors(coloring: Coloring | None, *, dark: bool = False) -> list[str]:
     colors = ["#00000000"] * 256
     palette = coloring.palette if coloring is not None else (theme.ACCENT,)
     colors[raster.FIRST_COLOR : raster.FIRST_COLOR + len(palette)] = palette
-    colors[raster.MUTED] = "#59626e" if dark else "#b4bac3"
+    tokens = theme.DARK if dark else theme.LIGHT
+    colors[raster.MUTED] = tokens["muted"]
     colors[raster.MISSING] = theme.MISSING_COLOR
-    colors[raster.ZERO] = "#4c5561" if dark else "#c3c9d1"
+    colors[raster.ZERO] = tokens["zero"]
     colors[raster.FIRST_GREY :] = theme.background_greys(raster.N_GREYS, dark=dark)
     return colors

@@ -92,7 +92,7 @@ div { color: var(--ax-ink, #1c2330); font: 13px/1.4 Roboto, system-ui, sans-seri
 .ramp { height: 12px; border-radius: 3px; }
 .ticks { display: flex; justify-content: space-between; font-size: 12px; font-variant-numeric: tabular-nums; }
 .note { font-size: 12px; color: var(--ax-soft, #5b6472); display: flex; align-items: center; gap: 6px; }
-.note i { width: 12px; height: 12px; border-radius: 3px; background: #c3c9d1; }
+.note i { width: 12px; height: 12px; border-radius: 3px; background: var(--ax-zero, #c3c9d1); }
 """
 
 

@@ -85,10 +85,10 @@ div, table { font: 13px/1.45 Roboto, system-ui, sans-serif; color: var(--ax-ink,
 .bar { display: flex; gap: 1px; height: 8px; margin: 8px 0; border-radius: 4px; overflow: hidden; }
 .bar i { min-width: 2px; }
 table { width: 100%; border-collapse: collapse; }
-td { padding: 2px 0 2px 8px; text-align: right; font-variant-numeric: tabular-nums; }
+td { padding: 2px 0 2px 8px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td:first-child { padding-left: 0; width: 12px; }
 td i { display: block; width: 12px; height: 12px; border-radius: 3px; }
-.name { text-align: left; width: 99%; overflow-wrap: anywhere; }
+.name { text-align: left; width: 99%; white-space: normal; overflow-wrap: anywhere; }
 """
 _BUTTONS_CSS = """
 .bk-btn { font: 13px/1.2 Roboto, system-ui, sans-serif !important; padding: 6px 8px !important; white-space: nowrap;

@@ -97,8 +97,12 @@ def test_hover_says_what_is_under_the_pointer_and_tap_keeps_it(show):
     opened.page.mouse.move(*place)
     until(lambda: opened.map.hovered == ("foreground", 700), opened.page)
     until(lambda: (np.abs(opened.image() - before).sum(axis=2) > 100).sum() > 300, opened.page)
-    opened.page.mouse.click(*place)
-    until(lambda: opened.map.tapped == ("foreground", 700), opened.page)
+
+    def tapped():
+        opened.page.mouse.click(*place)      # a click that a busy machine draws out counts as a press: again
+        return opened.map.tapped == ("foreground", 700)
+
+    until(tapped, opened.page)
     opened.page.mouse.move(*opened.pixel(0, 0))
     until(lambda: opened.map.hovered is None, opened.page)
     assert opened.page.locator("img").count() == 0
