@@ -320,10 +320,10 @@ def _replacing(out: Path, existing: Reference | None) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
             out.rename(old)
         part.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         if existing is not None and not out.exists():
             old.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(part, ignore_errors=True)
 
 

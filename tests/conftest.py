@@ -8,6 +8,7 @@ import os
 # and threads that spin while they wait make all of them crawl
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # or drawing a picture would leave torch with as many as numba took
 
 from pathlib import Path
 
