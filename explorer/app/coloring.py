@@ -14,6 +14,7 @@ import pandas as pd
 from components.coloring import Categories, Coloring, Values
 from components.theme import MISSING_COLOR, category_colors
 from explorer import keys
+from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import read_gene_values
@@ -21,8 +22,7 @@ from explorer.flow import Reference
 from explorer.reference import read_gene
 
 KINDS = ("label", "confidence", "novelty", "column", "gene")
-MOST_CATEGORIES = 236
-"""More categories than this cannot be told apart on any screen."""
+
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,23 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
         return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":
         return _column(outcome.result.obs, by.name, known)
+    return _labels(outcome, level, known)
+
+
+def label_categories(reference: Reference, outcome: Outcome | None, level: str, front: str) -> Categories:
+    """The labels of the cells in front, whatever colours them now."""
+    known = label_colors(reference, level)
+    if front == "query" and outcome is not None:
+        return _labels(outcome, level, known)
+    return _names(reference.obs[level], level, known)
+
+
+def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:
+    """What a query's cells were called, with those called unknown apart."""
+    labels = outcome.result.labels.level(level)
     names = (*labels.classes, keys.UNKNOWN)
     codes = np.where(labels.unknown, len(labels.classes), labels.codes).astype(np.int32)
     return Categories(codes, names, category_colors(names, known), f"Predicted {level}")
-
-
-def label_categories(reference: Reference | None, outcome: Outcome | None, level: str, front: str) -> Categories | None:
-    """The labels of the cells in front, whatever colours them now; `None` without a reference."""
-    if reference is None:
-        return None
-    known = label_colors(reference, level)
-    if front == "query" and outcome is not None:
-        found = color_query(outcome, ColorBy("label"), level, known)
-    else:
-        found = color_reference(reference, ColorBy("label"), level, known)
-    return found if isinstance(found, Categories) else None
 
 
 def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -143,30 +145,20 @@ def _gene(name: str, values: np.ndarray) -> Values:
 def _column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:
     if name not in obs.columns:
         raise OptionsProblem(f"There is no column {name!r} among these cells. Choose another one to colour by.")
-    column = obs[name]
-    if is_measured(column):
-        return Values(column.to_numpy(np.float32, na_value=np.nan), name)
+    if is_measured(obs[name]):
+        return Values(obs[name].to_numpy(np.float32, na_value=np.nan), name)
+    return _names(obs[name], name, known)
+
+
+def _names(column: pd.Series, title: str, known: Mapping[str, str]) -> Categories:
     named = column.astype("category").cat.remove_unused_categories().cat
     names = tuple(str(category) for category in named.categories)
     if len(names) > MOST_CATEGORIES:
         raise OptionsProblem(
-            f"{name!r} has {len(names):,} different values; at most {MOST_CATEGORIES} can be told apart by colour. "
+            f"{title!r} has {len(names):,} different values; at most {MOST_CATEGORIES} can be told apart by colour. "
             "Choose another column."
         )
-    return Categories(named.codes.to_numpy(np.int32), names, category_colors(names, known), name)
-
-
-def is_measured(column: pd.Series) -> bool:
-    """Whether a column holds measurements, which get a colour scale, not names, which get a colour each."""
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def usable_columns(obs: pd.DataFrame) -> list[str]:
-    """Columns that can colour cells: measurements, and names that are few enough to tell apart."""
-    return [
-        str(name) for name in obs.columns
-        if is_measured(obs[name]) or 1 <= obs[name].nunique() <= MOST_CATEGORIES
-    ]  # fmt: skip
+    return Categories(named.codes.to_numpy(np.int32), names, category_colors(names, known), title)
 
 
 def text_of(coloring: Coloring, row: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from components.points import Points, index_points
 from explorer import keys
+from explorer.app.columns import usable_columns
 from explorer.app.projects import Projects
 from explorer.export import gene_names, read_result
 from explorer.flow import MappingResult, Reference
@@ -89,6 +90,8 @@ class Outcome:
         The mapping, read back from the result file.
     points
         Its cells' places in the reference's picture, indexed for drawing.
+    columns
+        obs columns that can colour its cells.
     genes
         Names of the genes whose expression can be shown, in the file's order; empty if it keeps none.
     """
@@ -97,6 +100,7 @@ class Outcome:
     folder: Path
     result: MappingResult
     points: Points
+    columns: tuple[str, ...]
     genes: tuple[str, ...]
 
 
@@ -105,7 +109,7 @@ def _read_outcome(job: str) -> Outcome:
     result = read_result(folder / keys.RESULT_FILE)
     expression = folder / keys.EXPRESSION_FILE
     genes = tuple(gene_names(expression)) if expression.exists() else ()
-    return Outcome(job, folder, result, index_points(result.layout), genes)
+    return Outcome(job, folder, result, index_points(result.layout), usable_columns(result.obs), genes)
 
 
 def _read_points(of: tuple[Path, str]) -> Points:

@@ -20,6 +20,7 @@ import param
 from components.coloring import Categories, Coloring, Values
 from explorer.app import library
 from explorer.app.coloring import KINDS, ColorBy, color_both
+from explorer.app.columns import usable_columns
 from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
@@ -69,6 +70,7 @@ class Session(param.Parameterized):
     step: str = param.Selector(default="home", objects=list(STEPS))
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
     reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
+    reference_columns = param.Parameter(default=(), doc="obs columns that can colour the reference.")
     project = param.ClassSelector(class_=Project, default=None, allow_None=True)
     preflight = param.ClassSelector(class_=Preflight, default=None, allow_None=True)
     job = param.ClassSelector(class_=Job, default=None, allow_None=True)
@@ -98,6 +100,7 @@ class Session(param.Parameterized):
         self._on_turn = on_turn
         self._tickets: dict[str, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._soon: dict[Callable[[], None], None] = {}
         self._columns_unset = self._map_when_ready = False
 
     # work that takes time
@@ -138,6 +141,18 @@ class Session(param.Parameterized):
         if self._tickets.get(topic) is ticket:
             self._tell(topic, status)
 
+    def soon(self, react: Callable[[], None]) -> None:
+        """Call a function on the page's next turn: once, however often it is asked for until then."""
+        first = not self._soon
+        self._soon[react] = None
+        if first:
+            self._on_turn(self._catch_up)
+
+    def _catch_up(self) -> None:
+        reactions, self._soon = self._soon, {}
+        for react in reactions:
+            react()
+
     async def settled(self) -> None:
         """Wait until no work is under way."""
         while self._tasks:
@@ -177,14 +192,19 @@ class Session(param.Parameterized):
     def choose_reference(self, folder: Path, then: Callable[[], None] = lambda: None) -> None:
         """Open a reference and make it the one in use, then go on."""
 
-        def use(reference: Reference) -> None:
+        def work() -> tuple[Reference, tuple[str, ...]]:
+            reference = library.reference(folder)
+            return reference, usable_columns(reference.obs)
+
+        def use(opened: tuple[Reference, tuple[str, ...]]) -> None:
+            reference, columns = opened
             method = self.method if self.method in reference.methods else reference.methods[0]
             level = self.level if self.level in reference.levels else reference.levels[0]
-            self.param.update(reference=reference, method=method, level=level)
+            self.param.update(reference=reference, reference_columns=columns, method=method, level=level)
             self.recolor()
             then()
 
-        self.attempt("reference", "Opening the reference", lambda: library.reference(folder), use)
+        self.attempt("reference", "Opening the reference", work, use)
 
     # colour and selection
 
@@ -418,7 +438,8 @@ class Session(param.Parameterized):
         if known is not None:
             job = library.queue().get(known)
             if self.job is None or job.id == self.job.id:
-                self.job = job
+                if job != self.job:
+                    self.job = job
             else:
                 self._take_on(job)
 

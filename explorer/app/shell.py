@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -11,10 +12,12 @@ import param
 from bokeh.models import CustomJS
 
 from components.notice import Notice
+from components.page_theme import PageTheme
 from components.steps import Steps
 from explorer.app import library, look
 from explorer.app.session import STEPS, Session
 from explorer.app.status import NOTHING, Phase
+from explorer.app.turns import Turns
 from explorer.app.views import VIEWS
 from explorer.app.views.base import View
 from explorer.jobs import JobState
@@ -39,11 +42,14 @@ class Shell:
 
     def __init__(self) -> None:
         document = pn.state.curdoc
-        self.session = Session(document.add_next_tick_callback) if document is not None else Session()
+        self._turns = Turns(document, self._own_up) if document is not None else None
+        self.session = Session(self._turns) if self._turns is not None else Session()
         self._views: dict[str, View] = {}
         self._steps = Steps(steps=self._told(), active=self.session.step)
+        self._steps.param.watch(self._go, "active")
         self._project = look.html(sizing_mode=None, width=200, height=20, align="center", margin=(0, 12, 0, 0))
         self._machine = look.html(sizing_mode=None, width=150, height=24, align="center")
+        self._theme = PageTheme(width=0, height=0, margin=0)
         self._problem = Notice("", kind="error")
         self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
         self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
@@ -56,42 +62,47 @@ class Shell:
             sx=_PAGE_SX,
             busy_indicator=None,
         )
-        self.page.jscallback(
-            dark_theme="document.documentElement.dataset.theme = cb_obj.data.dark_theme ? 'dark' : 'light'"
-        )
-        self.page.param.watch(lambda event: self.session.param.update(dark=event.new), "dark_theme")
-        self._steps.param.watch(self._go, "active")
-        self.session.param.watch(self._show, "step")
-        self.session.param.watch(self._tell, ["step", "status", "project", "preflight", "job", "outcome", "reference"])
-        self.session.param.watch(self._write_address, ["step", "project"])
+        self.page.param.watch(self._darken, "dark_theme")
+        self._watch(self._show, "step")
+        self._watch(self._tell, "step", "status", "project", "preflight", "job", "outcome", "reference")
+        self._watch(self._write_address, "step", "project")
         if document is not None:
             pn.config.exception_handler = self._own_up
             document.js_on_event("connection_lost", CustomJS(code=RECONNECT_JS))
+            pn.state.onload(self._begin)
             pn.state.on_session_destroyed(self._destroy)
             self._start()
+
+    def _watch(self, react: Callable[[], None], *names: str) -> None:
+        self.session.param.watch(lambda *_: self.session.soon(react), list(names))
 
     def _header(self) -> pn.viewable.Viewable:
         logo = look.LOGO.read_text(encoding="utf-8")
         brand = look.html(
             f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
-        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, margin=0, height=48,
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, self._theme, margin=0, height=48,
                       sizing_mode="stretch_width")  # fmt: skip
 
     # beginning and end
 
     def _start(self) -> None:
         """Take up what the address names, or begin at Home."""
-        search = pn.state.location.search or "" if pn.state.location is not None else ""
-        asked = parse_qs(search.lstrip("?"))
-        project, step = (asked.get(key, [""])[0] for key in ("project", "step"))
+        location = pn.state.location
+        project, step = asked_for(location.search or "" if location is not None else "")
+        if location is not None:
+            location.param.watch(self._follow_address, "search")
         if project:
             self.session.resume(project, step)
         else:
             self.session.choose_reference(settings().references[0])
-            if step in STEPS:
-                self.session.step = step
+            self.session.step = step or "home"
         self._show()
+
+    def _begin(self) -> None:
+        """The page is there: use the answers that came meanwhile, and start the pulse."""
+        if self._turns is not None:
+            self._turns.open()
         pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
 
     def _own_up(self, problem: Exception) -> None:
@@ -99,6 +110,8 @@ class Shell:
         self.session.report("page", problem)
 
     def _destroy(self, _: Any) -> None:
+        if self._turns is not None:
+            self._turns.close()
         for view in self._views.values():
             view.destroy()
         self._views.clear()
@@ -106,14 +119,17 @@ class Shell:
     def _beat(self) -> None:
         """Read the durable records: this project's job, and how much is queued on this machine."""
         self.session.poll()
-        self._tell_machine()
+        self.session.soon(self._tell_machine)
+
+    def _darken(self, event: param.parameterized.Event) -> None:
+        self.session.dark = self._theme.dark = event.new
 
     # steps and views
 
     def _go(self, event: param.parameterized.Event) -> None:
         self.session.step = event.new
 
-    def _show(self, *_: Any) -> None:
+    def _show(self) -> None:
         step = self.session.step
         self._steps.active = step
         if step not in self._views:
@@ -128,7 +144,7 @@ class Shell:
         told = step_states(self.session)
         return [{"key": step, "label": TITLES[step], "state": told[step][0], "detail": told[step][1]} for step in STEPS]
 
-    def _tell(self, *_: Any) -> None:
+    def _tell(self) -> None:
         told = self._told()
         if told != self._steps.steps:
             self._steps.steps = told
@@ -154,14 +170,35 @@ class Shell:
 
     # address
 
-    def _write_address(self, *_: Any) -> None:
-        location, session = pn.state.location, self.session
-        if location is None:
+    def _write_address(self) -> None:
+        if pn.state.location is not None:
+            pn.state.location.search = self._address()
+
+    def _address(self) -> str:
+        asked = {"project": self.session.project.id} if self.session.project else {}
+        if self.session.step != "home" or asked:
+            asked["step"] = self.session.step
+        return f"?{urlencode(asked)}" if asked else ""
+
+    def _follow_address(self, event: param.parameterized.Event) -> None:
+        """Go where the browser's Back and Forward lead."""
+        if event.new == self._address():
             return
-        asked = {"project": session.project.id} if session.project else {}
-        if session.step != "home" or asked:
-            asked["step"] = session.step
-        location.search = f"?{urlencode(asked)}" if asked else ""
+        project, step = asked_for(event.new)
+        known = self.session.project.id if self.session.project else ""
+        if project and project != known:
+            self.session.resume(project, step)
+            return
+        if not project and known:
+            self.session.leave()
+        self.session.step = step or "home"
+
+
+def asked_for(search: str) -> tuple[str, str]:
+    """The project and the step that an address names; "" for none."""
+    asked = parse_qs(search.lstrip("?"))
+    project, step = (asked.get(key, [""])[0] for key in ("project", "step"))
+    return project, step if step in STEPS else ""
 
 
 def step_states(session: Session) -> dict[str, tuple[str, str]]:

@@ -28,9 +28,9 @@ class View:
         self.session = session
         self._watchers: list[Any] = []
 
-    def watch(self, react: Callable[..., Any], names: Sequence[str]) -> None:
-        """Call `react` when one of the session's parameters changes, until the view is destroyed."""
-        self._watchers.append(self.session.param.watch(react, list(names)))
+    def watch(self, react: Callable[[], None], names: Sequence[str]) -> None:
+        """Draw anew, soon, when one of the session's parameters has changed, until the view is destroyed."""
+        self._watchers.append(self.session.param.watch(lambda *_: self.session.soon(react), list(names)))
 
     def destroy(self) -> None:
         """Let go of the session."""

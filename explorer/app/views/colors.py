@@ -12,11 +12,18 @@ from components.coloring import Categories, Values
 from components.legend import ColorBar, Legend
 from explorer import keys
 from explorer.app import look
-from explorer.app.coloring import ColorBy, usable_columns
+from explorer.app.coloring import ColorBy
 from explorer.app.session import Session
+from explorer.app.status import READY
 from explorer.app.views.base import Standing, View
 
-_OTHERS = {"confidence": "Confidence", "novelty": "Novelty", "column": "Column", "gene": "Gene"}
+_KINDS = {
+    "Label": "label",
+    "Confidence": "confidence",
+    "Novelty": "novelty",
+    "Column": "column",
+    "Gene": "gene",
+}
 
 
 class CategoryList(Legend):
@@ -29,8 +36,9 @@ class ColorsView(View):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
-        self._kind = pmui.RadioBoxGroup(options={}, inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
-                                        sizing_mode="stretch_width")  # fmt: skip
+        self._kind = pmui.RadioBoxGroup(
+            options=_KINDS, value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE, sizing_mode="stretch_width"
+        )
         self._level = pmui.Select(label="Label level", options=[], **wide)
         self._column = pmui.Select(label="Column", options=[], **wide)
         self._gene = pmui.AutocompleteInput(
@@ -55,7 +63,7 @@ class ColorsView(View):
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show", "color", "level"])
         self.watch(self._draw, ["query_coloring", "reference_coloring", "show", "outcome", "hidden"])
-        self.watch(lambda *_: self._standing.display(session.standing("color")), ["status"])
+        self.watch(lambda: self._standing.display(session.standing("color")), ["status"])
         self._fill()
         self._draw()
 
@@ -65,13 +73,15 @@ class ColorsView(View):
     # is news.
 
     def _choose_kind(self, event: param.parameterized.Event) -> None:
-        if event.new is None or event.new == self.session.color.kind:
+        session = self.session
+        if event.new == session.color.kind:
             return
-        name = {"column": self._column.value, "gene": self._gene.value}.get(event.new, "")
+        likely = [name for name in (session.own_label, session.batch, *self._column.options) if name]
+        name = {"column": self._column.value or next(iter(likely), ""), "gene": self._gene.value or ""}.get(event.new, "")
         if event.new in ("column", "gene") and not name:
             self._uncover(event.new)  # nothing to colour by yet: first let her choose
-            return
-        self._choose(ColorBy(event.new, name or ""))
+        else:
+            self._choose(ColorBy(event.new, name))
 
     def _choose_level(self, event: param.parameterized.Event) -> None:
         if event.new and event.new != self.session.level:
@@ -94,42 +104,35 @@ class ColorsView(View):
 
     # drawing
 
-    def _fill(self, *_: Any) -> None:
+    def _fill(self) -> None:
         session = self.session
         if session.reference is None:
             return
-        front, kind = session.front, session.color.kind
-        obs = session.outcome.result.obs if front == "query" and session.outcome else session.reference.obs
-        kinds = {"Label": "label", **{words: other for other, words in _OTHERS.items()
-                                            if front == "query" or other in ("column", "gene")}}  # fmt: skip
-        self._fill_column(usable_columns(obs))
-        self._fill_genes(front)
+        outcome = session.outcome if session.front == "query" else None
+        self._fill_column(list(outcome.columns if outcome is not None else session.reference_columns))
+        self._fill_genes(list(outcome.genes) if outcome is not None else session.reference.genes[keys.SYMBOL].tolist())
         self._level.param.update(options=list(session.reference.levels), value=session.level)
-        self._kind.param.update(options=kinds, value=kind if kind in kinds.values() else None)
-        self._uncover(kind)
+        self._kind.value = session.color.kind
+        self._uncover(session.color.kind)
 
     def _fill_column(self, columns: list[str]) -> None:
         by = self.session.color
         chosen = by.name if by.kind == "column" and by.name in columns else None
         self._column.param.update(options=columns, value=chosen)
 
-    def _fill_genes(self, front: str) -> None:
-        session = self.session
-        if front == "query" and session.outcome is not None:
-            genes = list(session.outcome.genes)
-        else:
-            genes = session.reference.genes[keys.SYMBOL].tolist() if session.reference is not None else []
+    def _fill_genes(self, genes: list[str]) -> None:
+        by = self.session.color
         if genes != self._gene.options:
             self._gene.options = genes
-        if session.color.kind == "gene" and session.color.name in genes:
-            self._gene.value = session.color.name
+        if by.kind == "gene" and by.name in genes:
+            self._gene.value = by.name
 
     def _uncover(self, kind: str) -> None:
         self._level.visible = kind in ("label", "confidence", "novelty")
         self._column.visible = kind == "column"
         self._gene.visible = kind == "gene"
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         coloring = self.session.coloring
         is_categories = isinstance(coloring, Categories)
         self._legend_box.visible = is_categories
@@ -141,11 +144,19 @@ class ColorsView(View):
                 self._legend.hidden = list(self.session.hidden)
         elif isinstance(coloring, Values):
             self._bar.display(coloring, "" if coloring.limits else "from the 1st to the 99th percentile")
-        self._below.object = ""
-        if coloring is None and self.session.reference is not None:
-            self._below.object = (
-                '<p class="soft small">The reference has nothing of this kind; it is drawn in grey.</p>'
-            )
+        words = self._remark()
+        self._below.object = f'<p class="soft small">{look.text(words)}</p>' if words else ""
+
+    def _remark(self) -> str:
+        """What must be said of a reference that has nothing of the kind that was chosen."""
+        session = self.session
+        if session.reference is None or session.front == "query":
+            return ""
+        if session.outcome is None and session.color.kind in ("confidence", "novelty"):
+            return f"Only mapped cells have a {session.color.kind}; until then the labels are shown."
+        if session.reference_coloring is None and session.standing("color") == READY:
+            return "The reference has nothing of this kind; it is drawn in grey."
+        return ""
 
 
 def _differs(legend: Legend, coloring: Categories) -> bool:

@@ -26,7 +26,7 @@ class CompositionView(View):
         self._open = pmui.Button(label="Composition", icon="expand_more", variant="text", margin=(3, 8, 0, 0))
         self._open.on_click(self._toggle)
         self._column = pmui.Select(label="By", options=[], size="small", width=190, margin=(6, 12, 4, 0))
-        self._column.param.watch(self._draw, "value")
+        self._column.param.watch(lambda _: self._draw(), "value")
         self._about = look.html(margin=(11, 0, 0, 0))
         self._table = look.html(margin=(0, 0, 6, 0))
         self._body = pn.Column(
@@ -46,7 +46,7 @@ class CompositionView(View):
         self._column.visible = self._about.visible = self._body.visible
         self._open.icon = "expand_more" if self._body.visible else "expand_less"
 
-    def _fill(self, *_: Any) -> None:
+    def _fill(self) -> None:
         obs = self._obs()
         if obs is None:
             return
@@ -63,23 +63,30 @@ class CompositionView(View):
             return session.outcome.result.obs
         return session.reference.obs if session.reference is not None else None
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         obs, column, session = self._obs(), self._column.value, self.session
-        labels = label_categories(session.reference, session.outcome, session.level, session.front)
-        if obs is None or labels is None:
+        if obs is None or session.reference is None:
             return
-        rows = self.session.selection
         if not column:
             self._table.object = '<p class="soft">These cells have no column that names samples.</p>'
             self._about.object = ""
             return
-        counts = count_labels(labels, obs[column], rows)
-        self._table.object = composition_html(counts, labels)
-        project = self.session.project
-        demo = library.demo_of(project.query) if project is not None and self.session.front == "query" else None
-        scope = "the selected cells" if rows is not None else "all cells"
+        labels = label_categories(session.reference, session.outcome, session.level, session.front)
+        rows = session.selection
+        session.attempt(
+            "composition",
+            "Counting",
+            lambda: composition_html(count_labels(labels, obs[column], rows), labels),
+            self._display,
+        )
+
+    def _display(self, table: str) -> None:
+        session, project = self.session, self.session.project
+        demo = library.demo_of(project.query) if project is not None and session.front == "query" else None
         note = f' <span class="mind">{look.text(demo.note)}</span>' if demo is not None and demo.note else ""
-        self._about.object = f'<p class="soft small">cells, and share of the sample, of {scope}.{note}</p>'
+        scope = "the selected cells" if session.selection is not None else "all cells"
+        self._table.object = table
+        self._about.object = f'<p class="soft small">Cells, and share of the sample, of {scope}.{note}</p>'
 
 
 def sample_columns(obs: pd.DataFrame) -> list[str]:

@@ -105,7 +105,7 @@ class DataView(View):
 
     # drawing
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         session, found = self.session, self.session.preflight
         project = session.project
         self._title.object = f"<h1>{look.text(project.title) if project else 'Which cells do you want to map?'}</h1>"

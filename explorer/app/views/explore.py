@@ -87,7 +87,7 @@ class ExploreView(View):
 
     # the maps
 
-    def _place(self, *_: Any) -> None:
+    def _place(self) -> None:
         """Fetch the picture's points, then paint."""
         session = self.session
         reference, outcome = session.reference, session.outcome
@@ -105,7 +105,7 @@ class ExploreView(View):
         self._points = points
         self._paint()
 
-    def _paint(self, *_: Any) -> None:
+    def _paint(self) -> None:
         """Show what the session holds now."""
         session, points = self.session, self._points
         if points is None:
@@ -191,7 +191,7 @@ class ExploreView(View):
 
     # words
 
-    def _tell(self, *_: Any) -> None:
+    def _tell(self) -> None:
         session = self.session
         if session.reference is None:
             return

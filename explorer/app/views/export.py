@@ -50,7 +50,7 @@ class ExportView(View):
         self._figure.destroy()
         super().destroy()
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         outcome = self.session.outcome
         self._missing.text = "" if outcome is not None else "There is no result to export yet. Map some cells first."
         self._go.visible = outcome is None

@@ -44,7 +44,7 @@ class FigureView(View):
         self._offer = downloads.offer(self._make)
         choices = (self._width, self._height, self._dpi, self._font, self._names, self._legend, self._zoomed)
         for choice in (*choices, self._form):
-            choice.param.watch(self._draw, "value")
+            choice.param.watch(lambda _: self._draw(), "value")
         left = pn.Column(
             self._form, self._width, self._height, self._dpi, self._font, self._names, self._legend, self._zoomed,
             self._file, width=240, margin=(0, 20, 0, 0),
@@ -52,7 +52,7 @@ class FigureView(View):
         right = pn.Column(self._standing, self._picture, sizing_mode="stretch_width", margin=0)
         self.panel = pn.Row(left, right, sizing_mode="stretch_width", margin=0)
         self.watch(self._draw, ["step", "outcome", "query_coloring", "reference_coloring", "hidden", "show", "view"])
-        self.watch(lambda *_: self._standing.display(session.standing(_TOPIC)), ["status"])
+        self.watch(lambda: self._standing.display(session.standing(_TOPIC)), ["status"])
         self._draw()
 
     def destroy(self) -> None:
@@ -73,7 +73,7 @@ class FigureView(View):
     def _make(self) -> downloads.Offered:
         return drawing.offered_figure(self.session, self._look(), self._form.value, as_zoomed=self._zoomed.value)
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         session = self.session
         if session.step != "export" or session.reference is None:
             return

@@ -88,7 +88,7 @@ class HomeView(View):
         menu.param.watch(choose, "value")
         return menu
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         self._standing.display(self.session.standing("reference"))
         reference = self.session.reference
         self._explore.disabled = reference is None
@@ -98,7 +98,7 @@ class HomeView(View):
         self.session.leave()
         self.session.step = "explore"
 
-    def _list_projects(self, *_: Any) -> None:
+    def _list_projects(self) -> None:
         if self.session.step != "home":
             return
         listed = library.projects().list()

@@ -69,7 +69,7 @@ class MapView(View):
             self.session.method = event.new
             self.session.save()
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         session = self.session
         reference, found = session.reference, session.preflight
         if reference is None:

@@ -78,11 +78,11 @@ class SelectionView(View):
 
     # drawing
 
-    def _draw(self, *_: Any) -> None:
+    def _draw(self) -> None:
         session = self.session
-        labels = label_categories(session.reference, session.outcome, session.level, session.front)
-        if labels is None:
+        if session.reference is None:
             return
+        labels = label_categories(session.reference, session.outcome, session.level, session.front)
         mask = None
         if session.selection is not None:
             mask = np.zeros(len(labels.codes), dtype=np.bool_)
@@ -94,7 +94,7 @@ class SelectionView(View):
         what = f"{n:,} {'cells' if n > 1 else 'cell'}"
         self._table.object = f'<a class="get" href="{address}" download>Download {what} as csv</a>'
 
-    def _draw_why(self, *_: Any) -> None:
+    def _draw_why(self) -> None:
         session, outcome = self.session, self.session.outcome
         self._why.visible = outcome is not None and session.front == "query"
         if outcome is None:
