@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ PROBLEM, INTERRUPTED = 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all went well, 2 with one sentence on standard error when it could not."""
     options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)  # a cluster ends jobs so; what is half written goes as with Ctrl-C
     try:
         options.run(options)
     except AtlasError as problem:
@@ -30,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\natlas-explorer: stopped; nothing was left behind.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,6 +196,7 @@ class _Bar:
     def __enter__(self) -> Progress:
         from tqdm import tqdm
 
+        self._stage = ""
         self._bar = tqdm(total=1000, bar_format="{desc:<42} {percentage:3.0f}%|{bar:30}| {postfix}", file=sys.stderr)
         return Progress.to(self._show)
 
@@ -201,6 +208,9 @@ class _Bar:
         self._bar.set_postfix_str(left, refresh=False)
         self._bar.set_description_str(report.stage, refresh=False)
         self._bar.update(int(report.fraction * 1000) - self._bar.n)
+        if report.stage != self._stage:  # a stage that begins is shown at once, however soon after the last
+            self._stage = report.stage
+            self._bar.refresh()
 
 
 if __name__ == "__main__":
