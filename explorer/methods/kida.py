@@ -57,7 +57,7 @@ class KidaConfig(Config):
     collections: tuple[str, ...] = ("reactome",)
     n_pathways: int = 100
     n_latent: int = 48
-    depth: int = 2
+    depth: int = 1
     heads: int = 4
     dropout: float = 0.1
     batch_size: int = 64
@@ -85,8 +85,9 @@ class KidaConfig(Config):
         raise OptionsProblem(f"KIDA has the presets 'balanced' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
-        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 500 steps."""
-        epochs = self.epochs or min(max(6, math.ceil(500 * self.batch_size / n_cells)), 20_000 * self.batch_size // n_cells)
+        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 600 steps."""
+        steps = math.ceil(600 * self.batch_size / n_cells)
+        epochs = self.epochs or min(max(6, steps), 20_000 * self.batch_size // n_cells)
         return self.batch_size, max(1, epochs)
 
 
