@@ -41,7 +41,7 @@ _EXPRESSION_BYTES = 4
 _CHUNK = 2**16
 
 
-def write_h5ad(result: MappingResult, query: Query, path: Path) -> None:
+def write_h5ad(result: MappingResult, query: Query, path: Path | str) -> None:
     """Copy the query's own file and append the result; matrices, genes and own columns stay as they are.
 
     Parameters
@@ -56,6 +56,7 @@ def write_h5ad(result: MappingResult, query: Query, path: Path) -> None:
     ResourceProblem
         If the disk has not enough room.
     """
+    path = Path(path)
     if query.path is not None and path.exists() and path.samefile(query.path):
         raise OptionsProblem(f"{path.name} is the query itself, which is never changed. Choose another name.")
     with _finished_file(path) as part:
@@ -68,7 +69,7 @@ def write_h5ad(result: MappingResult, query: Query, path: Path) -> None:
             _append(file, result)
 
 
-def read_result(path: Path) -> MappingResult:
+def read_result(path: Path | str) -> MappingResult:
     """Read back what `write_h5ad` wrote; neighbours are not kept.
 
     Raises
@@ -76,6 +77,7 @@ def read_result(path: Path) -> MappingResult:
     FileProblem
         If the file cannot be read, or holds no result of this program.
     """
+    path = Path(path)
     h5ad.check_file(path)
     with h5ad.reading(path) as file:
         if f"uns/{keys.PROVENANCE}" not in file:
@@ -97,12 +99,12 @@ def read_result(path: Path) -> MappingResult:
     )
 
 
-def write_csv(result: MappingResult, path: Path) -> None:
+def write_csv(result: MappingResult, path: Path | str) -> None:
     """The first label level as a table: cell_id, label, confidence, novelty, unknown."""
     first = result.labels.first
     columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown)
     table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
-    with _finished_file(path) as part:
+    with _finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
 

@@ -84,8 +84,8 @@ class Recipe:
 
 
 def build_reference(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
     labels: tuple[str, ...],
     batch: str | None = None,
@@ -125,6 +125,7 @@ def build_reference(
     if method not in METHODS:
         raise OptionsProblem(f"There is no method {method!r}; choose one of: {', '.join(METHODS)}.")
     recipe = Recipe(METHODS[method], METHODS[method].config_type.named(preset, seed), device_named(device))
+    source, out = Path(source), Path(out)
     require_writable(out)
     started = perf_counter()
 

@@ -101,7 +101,7 @@ class Inspection:
     notices: tuple[str, ...]
 
 
-def inspect_file(path: Path) -> Inspection:
+def inspect_file(path: Path | str) -> Inspection:
     """Say what an h5ad file holds and which of its matrices would be mapped.
 
     Raises
@@ -129,7 +129,7 @@ def inspect_file(path: Path) -> Inspection:
     )
 
 
-def open_query(source: Path | AnnData, *, matrix: str | None = None, name: str | None = None) -> Query:
+def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name: str | None = None) -> Query:
     """Check a source of cells and choose its expression values; only tables and a sample are read.
 
     There is nothing to close: files are opened for each read.

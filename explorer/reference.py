@@ -38,7 +38,7 @@ CARD_KEYS = {"title", "labels", "methods", "files"}
 HEAD_ARRAYS = ("weight", "bias", "shares", "spread", "latent", "expression", "either")
 
 
-def open_reference(folder: Path) -> Reference:
+def open_reference(folder: Path | str) -> Reference:
     """Open a bundle and check every file against its checksum.
 
     Raises
