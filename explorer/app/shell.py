@@ -12,7 +12,7 @@ import param
 from bokeh.models import CustomJS
 
 from components.notice import Notice
-from components.page_theme import PageTheme
+from components.page_root import PageRoot
 from components.steps import Steps
 from explorer.app import library, look
 from explorer.app.session import STEPS, Session
@@ -49,7 +49,8 @@ class Shell:
         self._steps.param.watch(self._go, "active")
         self._project = look.html(sizing_mode=None, width=200, height=20, align="center", margin=(0, 12, 0, 0))
         self._machine = look.html(sizing_mode=None, width=150, height=24, align="center")
-        self._theme = PageTheme(width=0, height=0, margin=0)
+        self._root = PageRoot(width=0, height=0, margin=0)
+        self._root.param.watch(self._follow_address, "went_to")
         self._problem = Notice("", kind="error")
         self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
         self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
@@ -81,7 +82,7 @@ class Shell:
         brand = look.html(
             f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
-        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, self._theme, margin=0, height=48,
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, self._root, margin=0, height=48,
                       sizing_mode="stretch_width")  # fmt: skip
 
     # beginning and end
@@ -90,8 +91,6 @@ class Shell:
         """Take up what the address names, or begin at Home."""
         location = pn.state.location
         project, step = asked_for(location.search or "" if location is not None else "")
-        if location is not None:
-            location.param.watch(self._follow_address, "search")
         if project:
             self.session.resume(project, step)
         else:
@@ -122,7 +121,7 @@ class Shell:
         self.session.soon(self._tell_machine)
 
     def _darken(self, event: param.parameterized.Event) -> None:
-        self.session.dark = self._theme.dark = event.new
+        self.session.dark = self._root.dark = event.new
 
     # steps and views
 
@@ -182,9 +181,7 @@ class Shell:
 
     def _follow_address(self, event: param.parameterized.Event) -> None:
         """Go where the browser's Back and Forward lead."""
-        if event.new == self._address():
-            return
-        project, step = asked_for(event.new)
+        project, step = asked_for(event.new["search"])
         known = self.session.project.id if self.session.project else ""
         if project and project != known:
             self.session.resume(project, step)

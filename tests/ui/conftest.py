@@ -74,14 +74,20 @@ def demo() -> Path:
 
 
 @pytest.fixture(scope="module")
-def mapped(server: Server, demo: Path) -> str:
-    """Address of a project whose cells the server has mapped; the tests of this file share it."""
-    queue, projects = Queue(server.home / "jobs.sqlite"), Projects(server.home / "jobs.sqlite")
+def job(server: Server, demo: Path) -> str:
+    """Id of a finished mapping of the demo cells."""
+    queue = Queue(server.home / "jobs.sqlite")
     job = queue.submit(MapSpec(query=str(demo), reference=str(SAMPLE_ATLAS), name="PBMC, stimulated"))
     until(lambda: queue.get(job.id).state.is_over, "the mapping")
     assert queue.get(job.id).state is JobState.DONE
+    return job.id
+
+
+@pytest.fixture
+def mapped(server: Server, demo: Path, job: str) -> str:
+    """Address of a fresh project that holds that mapping."""
     options = {"batch": "condition", "own_label": "cell_type", "method": "concord"}
-    project = projects.create(
-        title="PBMC, stimulated", reference=str(SAMPLE_ATLAS), query=str(demo), options=options, job=job.id
+    project = Projects(server.home / "jobs.sqlite").create(
+        title="PBMC, stimulated", reference=str(SAMPLE_ATLAS), query=str(demo), options=options, job=job
     )
     return f"?project={project.id}&step=explore"
