@@ -36,9 +36,9 @@ def read_gmt(path: Path) -> GeneSets:
     """
     if not path.is_file():
         raise FileProblem(f"There is no gene set file {path.name} in {path.parent}.")
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    open_text = gzip.open if path.suffix == ".gz" else open
     sets: GeneSets = {}
-    with opened as lines:
+    with open_text(path, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             name, _, *genes = [*line.rstrip("\n").split("\t"), ""]
             members = frozenset(gene.strip().upper() for gene in genes) - {""}

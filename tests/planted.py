@@ -1,7 +1,8 @@
 """Cells whose truth is known because it was planted: types with markers, batches with an effect of their own.
 
 Counts are negative binomial. Each type has `MARKERS` genes that it expresses `LIFT` times as much as any other
-type does, all of one pathway of Reactome; genes that mark no type are in no pathway. Each batch multiplies every gene by a factor of its own. `STRANGER` is a type that references leave out.
+type does, all of one pathway of Reactome; genes that mark no type are in no pathway. Each batch multiplies every gene
+by a factor of its own. `STRANGER` is a type that references leave out.
 """
 
 from __future__ import annotations

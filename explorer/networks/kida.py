@@ -1,4 +1,4 @@
-"""KIDA's teacher (Communications Biology 2024): a transformer over pathways.
+"""KIDA's teacher (Tang et al., Communications Biology 2024): a transformer over pathways.
 
 A cell is a sequence of tokens, one a pathway. A token is a linear map of the genes of its own pathway and of no
 other gene; one further token sees every gene, so that what no pathway covers is not lost. A class token gathers
@@ -142,9 +142,7 @@ class KidaNet(nn.Module):
         return self.head(z)
 
 
-def balanced_minibatches(
-    classes: NDArray[np.integer], size: int, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def balanced_minibatches(classes: NDArray[np.integer], size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """As many draws as there are labelled cells, every class as likely as any other.
 
     Parameters
