@@ -111,9 +111,7 @@ class Bascvi:
     )
     config_type: ClassVar[type[Config]] = BascviConfig
 
-    def __init__(
-        self, config: BascviConfig, genes: NDArray[np.object_], network: BascviNet, baseline: Tensor
-    ) -> None:
+    def __init__(self, config: BascviConfig, genes: NDArray[np.object_], network: BascviNet, baseline: Tensor) -> None:
         self.config = config
         self.genes = genes
         self._network = network.eval()
