@@ -59,8 +59,8 @@ class BascviConfig(Config):
 
     n_hidden: int = 128
     n_layers: int = 2
-    n_latent: int = 10
-    kl_weight: float = 1.0
+    n_latent: int = 30
+    kl_weight: float = 0.1
     adversary_weight: float = 10.0
     warmup: float = 0.1
     batch_size: int = 0
@@ -83,6 +83,8 @@ class BascviConfig(Config):
                 seed=seed,
                 n_hidden=512,
                 n_layers=4,
+                n_latent=10,
+                kl_weight=1.0,
                 batch_size=64,
                 epochs=100,
                 lr=5e-5,
@@ -92,9 +94,9 @@ class BascviConfig(Config):
         raise OptionsProblem(f"BA-scVI has the presets 'balanced' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
-        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 2,000 steps."""
+        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 600 steps."""
         batch_size = self.batch_size or (128 if n_cells < 20_000 else 512)
-        epochs = self.epochs or max(20, math.ceil(2000 * batch_size / n_cells))
+        epochs = self.epochs or max(20, math.ceil(600 * batch_size / n_cells))
         return batch_size, epochs
 
 
