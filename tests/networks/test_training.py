@@ -93,6 +93,29 @@ def test_what_is_frozen_stays() -> None:
     assert network["frozen"].at == 0
 
 
+def test_a_network_that_learns_along_has_a_rate_of_its_own() -> None:
+    """Adam's first step is as long as the learning rate, whatever the gradient."""
+    first, second = One(), One()
+
+    def loss_of(cells: Tensor) -> Tensor:
+        return pull(first)(cells) + pull(second)(cells)
+
+    options = {"lr": 0.01, "schedule": constant, "progress": Progress(), "others": [(second, 0.5)]}
+    train(first, lambda _epoch: SIX[1:2], loss_of, epochs=1, **options)
+    assert (first.at, second.at) == pytest.approx((0.01, 0.5), rel=1e-4)
+
+
+def test_the_gradient_of_each_network_is_clipped_by_itself() -> None:
+    first, second = One(), One()
+
+    def loss_of(_cells: Tensor) -> Tensor:
+        return (100 * first.value + 0.5 * second.value).sum()
+
+    options = {"lr": 0.01, "schedule": constant, "progress": Progress(), "others": [(second, 0.01)], "clip": 1.0}
+    train(first, lambda _epoch: SIX[:1], loss_of, epochs=1, **options)
+    assert (first.value.grad.item(), second.value.grad.item()) == pytest.approx((1.0, 0.5), rel=1e-4)
+
+
 class TestEarlyStop:
     def run(self, checks: list[float], patience: int = 3) -> tuple[TrainingLog, list[float], float]:
         """Train with these validation losses; the log, the weight after each epoch, and the weight at the end."""
