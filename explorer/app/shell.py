@@ -63,6 +63,8 @@ class Shell:
             sx=_PAGE_SX,
             busy_indicator=None,
         )
+        with param.edit_constant(self.page):
+            self.page.busy = False  # not shown here; following Panel's own costs two messages an event
         self.page.param.watch(self._darken, "dark_theme")
         self._watch(self._show, "step")
         self._watch(self._tell, "step", "status", "project", "preflight", "job", "outcome", "reference")

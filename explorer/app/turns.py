@@ -1,7 +1,7 @@
 """When a page may change: on its own turns, and all that a turn changes in one go.
 
 Bokeh's models may only be changed while the document is locked, and Panel sends some changes on the spot and
-others later: held together, they reach the browser whole and in order.
+others later: held together, they reach the browser in one message, whole and in order, and are painted once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bokeh.document import Document
+from panel.io import unlocked
 
 
 class Turns:
@@ -53,10 +54,8 @@ class Turns:
     def _take(self, do: Callable[[], None]) -> None:
         if self._is_over:
             return
-        self._document.hold("combine")
-        try:
-            do()
-        except Exception as problem:  # noqa: BLE001  (the page says that it is our fault, and goes on)
-            self._own_up(problem)
-        finally:
-            self._document.unhold()
+        with unlocked():
+            try:
+                do()
+            except Exception as problem:  # noqa: BLE001  (the page says that it is our fault, and goes on)
+                self._own_up(problem)
