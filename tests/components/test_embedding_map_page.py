@@ -186,6 +186,7 @@ def test_closed_pages_leave_no_map_behind(show, page):
         page.mouse.move(300, 200)
         page.mouse.wheel(0, -200)
         page.reload()
+    page.locator(".bk-Figure").wait_for()      # a page left before its socket is open is noticed much later
     page.goto("about:blank")
 
     def gone():
