@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would."""
-    asyncio.run(steps())
+    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(steps())).result()
 
 
 def work_off() -> None:
