@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -80,6 +80,7 @@ class TestVote:
         none = Neighbors(np.empty((0, 5), np.int32), np.empty((0, 5), np.float32))
         assert vote(none, codes(A), 3).shape == (0, 3)
 
+    @settings(deadline=None)
     @given(
         similarity=st.lists(st.lists(st.floats(-1, 1, width=32), min_size=6, max_size=6), min_size=1, max_size=8),
         seed=st.integers(0, 99),
