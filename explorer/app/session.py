@@ -25,7 +25,7 @@ from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
-from explorer.app.status import NOTHING, READY, Status, failed, running
+from explorer.app.status import NOTHING, READY, Phase, Status, failed, running
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs import Job, JobState, MapSpec
@@ -261,6 +261,8 @@ class Session(param.Parameterized):
         """Start a project on a file and look the file over; map it at once if it can be, where that was asked."""
         if self.reference is None:
             return
+        if self.project is not None and self.preflight is None and self.standing("file").phase is Phase.FAILED:
+            library.projects().remove(self.project.id)      # its file could not even be read
         folder = str(self.reference.folder)
         project = library.projects().create(title=title, reference=folder, query=str(source))
         self._clear()
@@ -373,6 +375,8 @@ class Session(param.Parameterized):
         """What Start would do; `None` while there is nothing that can be mapped."""
         found = self.preflight
         if self.project is None or self.reference is None or found is None or not found.is_ready:
+            return None
+        if self.standing("file").phase is Phase.FAILED:      # with the choices as they are now
             return None
         return MapSpec(
             query=self.project.query,

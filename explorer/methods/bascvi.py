@@ -1,4 +1,4 @@
-"""BA-scVI: a count autoencoder that discriminators force to forget the batch (Cooper et al., bioRxiv 2024)."""
+"""BA-scVI: a count autoencoder that discriminators force to forget the batch (Diaz-Mejia et al., bioRxiv 2024)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Bascvi:
     card: ClassVar[MethodCard] = MethodCard(
         name="bascvi",
         title="BA-scVI",
-        paper="Cooper et al., bioRxiv 2024",
+        paper="Diaz-Mejia et al., bioRxiv 2024",
         summary="Models counts, and learns to hide the batch from discriminators that try to guess it.",
         input_form="log1p",
         gives=("gene attribution",),

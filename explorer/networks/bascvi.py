@@ -1,4 +1,4 @@
-"""BA-scVI's network (Cooper et al., bioRxiv 2024).
+"""BA-scVI's network (Diaz-Mejia et al., bioRxiv 2024).
 
 A variational autoencoder whose encoder never sees the batch, so that cells of an unseen batch can be embedded as
 they are. The decoder is given the batch, in every layer but the first. Discriminators read the last hidden layer of

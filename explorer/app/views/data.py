@@ -13,9 +13,11 @@ from components.notice import Notice
 from explorer.app import look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
+from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.source import SourcePicker
 from explorer.flow import Coverage
+from explorer.methods import METHODS
 from explorer.query import ColumnFound, MatrixFound
 from explorer.settings import settings
 from explorer.values import kind_in_words
@@ -60,11 +62,7 @@ class DataView(View):
         self._other.on_click(self._leave)
 
     def _build_card(self) -> pn.viewable.Viewable:
-        card: dict[str, Any] = {
-            "styles": {**look.CARD, "align-self": "stretch"},
-            "margin": 0,
-            "sizing_mode": "stretch_width",
-        }
+        card: dict[str, Any] = {"styles": look.CARD, "margin": 0, "sizing_mode": "stretch_width", "align": "auto"}
         found = pn.Column(
             look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card
         )
@@ -110,7 +108,8 @@ class DataView(View):
         project = session.project
         self._title.object = f"<h1>{look.text(project.title) if project else 'Which cells do you want to map?'}</h1>"
         self._standing.display(session.standing("file"))
-        self._picker.visible = project is None
+        failed = session.standing("file").phase is Phase.FAILED
+        self._picker.visible = project is None or (failed and found is None)
         self._card.visible = found is not None
         if found is None:
             return
@@ -119,7 +118,7 @@ class DataView(View):
         self._notes.object = look.notes(found.notices)
         self._problem.text = found.problem
         self._remedy.visible = found.needs_orthologs
-        self._next.disabled = not found.is_ready
+        self._next.disabled = session.spec is None
         self._fill(found)
 
     def _fill(self, found: Preflight) -> None:
@@ -185,7 +184,7 @@ def genes_table(found: Preflight) -> str:
 def _coverage_row(name: str, covered: Coverage) -> str:
     missing = ", ".join(covered.missing[:6]) + (" …" if len(covered.missing) > 6 else "")
     return (
-        f'<tr><td>{look.text(name)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
+        f'<tr><td>{look.text(METHODS[name].card.title if name in METHODS else name)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
         f'<td class="right">{look.share(covered.found, covered.needed)}</td>'
         f'<td class="right">{look.share(covered.weighted_share, 1)}</td>'
         f'<td style="padding-left:24px" class="soft">{look.text(missing or "none")}</td></tr>'

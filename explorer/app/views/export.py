@@ -22,28 +22,25 @@ class ExportView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._missing = Notice("There is no result to export yet. Map some cells first.")
+        self._missing = Notice("")
         self._go = pmui.Button(label="Go to Map", variant="contained", margin=(6, 0, 12, 0))
         self._go.on_click(lambda _: setattr(self.session, "step", "map"))
         self._standing = Standing()
         self._files = look.html()
         self._provenance = look.html()
         self._figure = FigureView(session)
-        self._have = self._layout()
+        card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
+        self._files_card = pn.Column(look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, **card)
+        self._provenance_card = pn.Column(
+            look.html("<h2>How this result came about</h2>", margin=(0, 0, 10, 0)), self._provenance, **card
+        )
+        figure = pn.Column(look.html("<h2>Figure</h2>", margin=(0, 0, 12, 0)), self._figure.panel, **card)
+        title = look.html("<h1>Export</h1>", margin=(28, 0, 18, 0))
         self.panel = sheet(
-            look.html("<h1>Export</h1>", margin=(28, 0, 18, 0)), self._missing, self._go, self._standing, self._have
+            title, self._missing, self._go, self._standing, self._files_card, figure, self._provenance_card
         )
         self.watch(self._draw, ["outcome", "status", "project", "level"])
         self._draw()
-
-    def _layout(self) -> pn.viewable.Viewable:
-        card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
-        return pn.Column(
-            pn.Column(look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, **card),
-            pn.Column(look.html("<h2>Figure</h2>", margin=(0, 0, 12, 0)), self._figure.panel, **card),
-            pn.Column(look.html("<h2>How this result came about</h2>", margin=(0, 0, 10, 0)), self._provenance, **card),
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
 
     def destroy(self) -> None:
         """Let go of the session, and of what is offered."""
@@ -51,14 +48,15 @@ class ExportView(View):
         super().destroy()
 
     def _draw(self) -> None:
-        outcome = self.session.outcome
-        self._missing.text = "" if outcome is not None else "There is no result to export yet. Map some cells first."
-        self._go.visible = outcome is None
-        self._have.visible = outcome is not None
+        outcome, project = self.session.outcome, self.session.project
+        has = outcome is not None
+        missing = "No cells are mapped yet, so there are no files; the figure shows the reference."
+        self._missing.text = "" if has else missing
+        self._go.visible = not has
+        self._files_card.visible = self._provenance_card.visible = has
         self._standing.display(self.session.standing("result"))
         if outcome is not None:
-            title = self.session.project.title if self.session.project is not None else "result"
-            self._files.object = files_html(outcome, title)
+            self._files.object = files_html(outcome, project.title if project is not None else "result")
             self._provenance.object = look.facts(provenance_facts(outcome.result.provenance, outcome.result.n_cells))
 
 

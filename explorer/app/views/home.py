@@ -65,7 +65,7 @@ class HomeView(View):
             left.append(self._reference_menu())
         left += [self._standing, self._about, self._explore]
         cards = pn.Row(
-            pn.Column(*left, **{**card, "styles": {**look.CARD, "align-self": "stretch"}}),
+            pn.Column(*left, **{**card, "align": "auto"}),
             pn.Spacer(width=16),
             pn.Column(look.html("<h2>Map my data</h2>", margin=(0, 0, 8, 0)), SourcePicker(self.session), **card),
             sizing_mode="stretch_width",
@@ -122,7 +122,7 @@ class HomeView(View):
 def about(reference: Reference) -> str:
     """What a reference is, as HTML."""
     card = reference.card
-    labels = [f"{reference.obs[level].nunique()} {level.replace('_', ' ')}" for level in reference.levels]
+    labels = [f"{level} ({reference.obs[level].nunique()})" for level in reference.levels]
     methods = ", ".join(METHODS[name].card.title if name in METHODS else name for name in reference.methods)
     rows = [
         ("Cells", f"{reference.n_cells:,}"),
