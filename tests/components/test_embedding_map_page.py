@@ -17,7 +17,11 @@ from components.embedding_map import EmbeddingMap
 from components.legend import Legend
 from components.points import index_points
 
-pytestmark = pytest.mark.ui
+pytestmark = [
+    pytest.mark.ui,
+    # a server of this process that is stopped while it sends drops its last message, and says so much later
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 PLACES = np.concatenate([np.random.default_rng(side).normal((side * 20 - 10, 0), 1, (500, 2)) for side in (0, 1)])

@@ -23,7 +23,11 @@ from components.legend import Legend
 from components.ranked_bars import RankedBars
 from components.threshold_histogram import ThresholdHistogram
 
-pytestmark = pytest.mark.ui
+pytestmark = [
+    pytest.mark.ui,
+    # a server of this process that is stopped while it sends drops its last message, and says so much later
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 NASTY = "<img src=x onerror=alert(1)>"
 LABELS = Categories.of(["T cell"] * 5 + ["B cell"] * 3 + ["NK cell"] * 2 + [NASTY])
