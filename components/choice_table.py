@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import param
 from panel.custom import JSComponent
 
@@ -116,10 +118,11 @@ class ChoiceTable(JSComponent):
     }
     """
 
-    _stylesheets = [
+    _stylesheets: ClassVar[list[str]] = [
         """
         :host { overflow-x: auto; }
-        table { font-family: Roboto, system-ui, sans-serif; border-collapse: collapse; width: 100%; font-size: 13px; color: var(--ax-ink); }
+        table { font: 13px/1.45 Roboto, system-ui, sans-serif; border-collapse: collapse; width: 100%;
+                color: var(--ax-ink); }
         th { text-align: left; font-weight: 500; font-size: 12px; color: var(--ax-soft);
              padding: 6px 10px; border-bottom: 1px solid var(--ax-line); white-space: nowrap; }
         td { padding: 7px 10px; border-bottom: 1px solid var(--ax-line); vertical-align: top;
@@ -132,7 +135,8 @@ class ChoiceTable(JSComponent):
         tr:focus-visible { outline: 2px solid var(--ax-accent); outline-offset: -2px; }
         .note { font-size: 12px; color: var(--ax-soft); margin-top: 2px; line-height: 1.4; }
         .mark { width: 18px; padding-right: 0; }
-        .mark i { display: block; width: 14px; height: 14px; margin-top: 1px; border-radius: 50%; box-sizing: border-box;
+        .mark i { display: block; width: 14px; height: 14px; margin-top: 1px; border-radius: 50%;
+                  box-sizing: border-box;
                   border: 2px solid var(--ax-soft); }
         .chosen .mark i { border: 5px solid var(--ax-accent); }
         .disabled .mark i { opacity: 0.4; }

@@ -5,6 +5,8 @@ Knows keys, labels and states, not what the steps do.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import param
 from panel.custom import JSComponent
 
@@ -89,7 +91,7 @@ class Steps(JSComponent):
     }
     """
 
-    _stylesheets = [
+    _stylesheets: ClassVar[list[str]] = [
         """
         nav { font-family: Roboto, system-ui, sans-serif; display: flex; gap: 2px; height: 48px; align-items: stretch; }
         .step {

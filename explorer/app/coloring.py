@@ -24,7 +24,6 @@ from explorer.reference import read_gene
 KINDS = ("label", "confidence", "novelty", "column", "gene")
 
 
-
 @dataclass(frozen=True)
 class ColorBy:
     """What a person chose to colour by.

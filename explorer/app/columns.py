@@ -16,7 +16,5 @@ def is_measured(column: pd.Series) -> bool:
 def usable_columns(obs: pd.DataFrame) -> tuple[str, ...]:
     """Columns that can colour cells: measurements, and names that are few enough to tell apart."""
     return tuple(
-        str(name)
-        for name in obs.columns
-        if is_measured(obs[name]) or 1 <= obs[name].nunique() <= MOST_CATEGORIES
+        str(name) for name in obs.columns if is_measured(obs[name]) or 1 <= obs[name].nunique() <= MOST_CATEGORIES
     )

@@ -18,7 +18,11 @@ CSS = (ASSETS / "app.css").read_text(encoding="utf-8")
 LOGO = ASSETS / "logo.svg"
 FONT = "Roboto, system-ui, sans-serif"
 CARD = {
-    "border": "1px solid var(--ax-line)", "border-radius": "10px", "padding": "18px 20px", "background": "var(--ax-surface)",
+    "border": "1px solid var(--ax-line)",
+    "border-radius": "10px",
+    "padding": "18px 20px",
+    "background": "var(--ax-surface)",
+    "height": "auto",  # as tall as the card beside it
 }  # fmt: skip
 SIDE = {"overflow-y": "auto", "padding": "14px 14px 20px", "height": "100%", "box-sizing": "border-box",
         "border-right": "1px solid var(--ax-line)"}  # fmt: skip
@@ -81,6 +85,11 @@ def html(content: str = "", **params: Any) -> pn.pane.HTML:
     """A pane for HTML that this app wrote."""
     defaults: dict[str, Any] = {"margin": 0, "sizing_mode": "stretch_width", "stylesheets": [CSS]}
     return pn.pane.HTML(content, **{**defaults, **params})
+
+
+def rule() -> pn.pane.HTML:
+    """A line between two parts."""
+    return html('<div class="rule"></div>', margin=(14, 0, 10, 0))
 
 
 def facts(rows: Iterable[tuple[str, object] | tuple[str, object, str]], *, tight: bool = False) -> str:

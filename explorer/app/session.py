@@ -67,7 +67,7 @@ class Session(param.Parameterized):
         Calls a function when the page may change; at once where there is no page.
     """
 
-    step: str = param.Selector(default="home", objects=list(STEPS))
+    step: Any = param.Selector(default="home", objects=list(STEPS))
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
     reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
     reference_columns = param.Parameter(default=(), doc="obs columns that can colour the reference.")
@@ -84,7 +84,7 @@ class Session(param.Parameterized):
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
     level = param.String(default="", doc="Label level in view.")
-    show: str = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
+    show: Any = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
     view = param.Parameter(default=None, doc="x0, x1, y0, y1 on the map; `None` while all of it is in view.")
     hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
@@ -247,7 +247,7 @@ class Session(param.Parameterized):
             "explain",
             "Finding the genes",
             lambda: explain(job.spec, outcome, reference, rows, toward, level),
-            lambda found: self.param.update(explanation=found),
+            lambda found: setattr(self, "explanation", found),
         )
 
     def select(self, rows: np.ndarray | None) -> None:
@@ -262,7 +262,7 @@ class Session(param.Parameterized):
         if self.reference is None:
             return
         if self.project is not None and self.preflight is None and self.standing("file").phase is Phase.FAILED:
-            library.projects().remove(self.project.id)      # its file could not even be read
+            library.projects().remove(self.project.id)  # its file could not even be read
         folder = str(self.reference.folder)
         project = library.projects().create(title=title, reference=folder, query=str(source))
         self._clear()
@@ -336,13 +336,22 @@ class Session(param.Parameterized):
         if self.project is None or self.reference is None:
             return
         path, reference = Path(self.project.query), self.reference
-        matrix, orthologs = self.matrix or None, self.orthologs
-        self.attempt(
-            "file",
-            "Reading the file",
-            lambda: look_over(path, reference, matrix, orthologs=orthologs),
-            self._take_in,
-        )
+        matrix, orthologs, in_her_words = self.matrix or None, self.orthologs, self.in_her_words
+
+        def work() -> Preflight:
+            try:
+                return look_over(path, reference, matrix, orthologs=orthologs)
+            except AtlasError as problem:
+                raise type(problem)(in_her_words(str(problem))) from problem
+
+        self.attempt("file", "Reading the file", work, self._take_in)
+
+    def in_her_words(self, text: str) -> str:
+        """A sentence with the name that an uploaded file had on the person's computer."""
+        path = Path(self.project.query) if self.project is not None else Path()
+        if self.project is None or not path.is_relative_to(settings().uploads):
+            return text
+        return text.replace(path.name, f"{self.project.title}.h5ad")
 
     def _take_in(self, found: Preflight) -> None:
         if not self._columns_unset:
@@ -376,7 +385,7 @@ class Session(param.Parameterized):
         found = self.preflight
         if self.project is None or self.reference is None or found is None or not found.is_ready:
             return None
-        if self.standing("file").phase is Phase.FAILED:      # with the choices as they are now
+        if self.standing("file").phase is Phase.FAILED:  # with the choices as they are now
             return None
         return MapSpec(
             query=self.project.query,

@@ -226,9 +226,13 @@ def _map_state(session: Session) -> tuple[str, str]:
     job = session.job
     if job is None:
         return "todo", "not started"
-    words = {JobState.QUEUED: ("running", "waiting"), JobState.RUNNING: ("running", f"{job.fraction:.0%}".replace("%", " %")),
-             JobState.DONE: ("ready", "done"), JobState.FAILED: ("problem", "failed"),
-             JobState.CANCELLED: ("todo", "cancelled")}  # fmt: skip
+    words = {
+        JobState.QUEUED: ("running", "waiting"),
+        JobState.RUNNING: ("running", f"{round(100 * job.fraction)} %"),
+        JobState.DONE: ("ready", "done"),
+        JobState.FAILED: ("problem", "failed"),
+        JobState.CANCELLED: ("todo", "cancelled"),
+    }
     return words[job.state]
 
 

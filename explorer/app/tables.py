@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def front_table(session: Session) -> pd.DataFrame:
     if session.front == "reference" or session.outcome is None:
         return session.reference.obs.rename_axis("cell_id").reset_index() if session.reference else pd.DataFrame()
     result = session.outcome.result
-    columns = {"cell_id": result.obs.index}
+    columns: dict[str, Any] = {"cell_id": result.obs.index}
     for found in result.labels.levels:
         columns[keys.predicted(found.level)] = found.labels
         columns[keys.confidence(found.level)] = found.confidence

@@ -152,7 +152,8 @@ class UploadHandler(RequestHandler):
             )
         origin = self.request.headers.get("Origin")
         server = cast(BokehTornado, self.application)
-        allowed = bokeh_settings.allowed_ws_origin() or tuple(server.websocket_origins)
+        # the address in the browser is as good as for the page's own websocket
+        allowed = (*(bokeh_settings.allowed_ws_origin() or server.websocket_origins), self.request.host.lower())
         if origin and not check_allowlist(urlsplit(origin).netloc.lower(), allowed):
             raise UploadError(
                 HTTPStatus.FORBIDDEN,

@@ -58,8 +58,8 @@ class ColorsView(View):
         self._bar_box = pn.Column(self._bar, sizing_mode="stretch_width", margin=0)
         self.panel = pn.Column(
             look.html("<h3>Colour by</h3>", margin=(0, 0, 2, 0)), self._kind, self._level, self._column, self._gene,
-            self._standing, look.html('<div class="rule"></div>', margin=(12, 0, 10, 0)), self._legend_box, self._bar_box,
-            self._below, width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
+            self._standing, look.rule(), self._legend_box, self._bar_box, self._below,
+            width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show", "color", "level"])
         self.watch(self._draw, ["query_coloring", "reference_coloring", "show", "outcome", "hidden"])
@@ -77,7 +77,9 @@ class ColorsView(View):
         if event.new == session.color.kind:
             return
         likely = [name for name in (session.own_label, session.batch, *self._column.options) if name]
-        name = {"column": self._column.value or next(iter(likely), ""), "gene": self._gene.value or ""}.get(event.new, "")
+        name = {"column": self._column.value or next(iter(likely), ""), "gene": self._gene.value or ""}.get(
+            event.new, ""
+        )
         if event.new in ("column", "gene") and not name:
             self._uncover(event.new)  # nothing to colour by yet: first let her choose
         else:

@@ -34,7 +34,8 @@ class CompositionView(View):
         )
         self.panel = pn.Column(
             pn.Row(self._open, self._column, self._about, sizing_mode="stretch_width", margin=0), self._body,
-            sizing_mode="stretch_width", styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"}, margin=0,
+            sizing_mode="stretch_width", margin=0,
+            styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"},
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show", "batch"])
         self.watch(self._draw, ["selection", "level", "outcome", "show", "reference", "batch"])

@@ -176,16 +176,17 @@ def genes_table(found: Preflight) -> str:
     rows = "".join(_coverage_row(name, covered) for name, covered in found.coverages.items())
     return (
         '<table class="plain"><thead><tr><th>Model</th><th class="right">Found</th><th class="right">Share</th>'
-        '<th class="right">Weighted by expression</th><th style="padding-left:24px">Most expressed among the missing</th>'
+        '<th class="right">Weighted by expression</th><th class="apart">Most expressed among the missing</th>'
         f"</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
 def _coverage_row(name: str, covered: Coverage) -> str:
+    title = METHODS[name].card.title if name in METHODS else name
     missing = ", ".join(covered.missing[:6]) + (" …" if len(covered.missing) > 6 else "")
     return (
-        f'<tr><td>{look.text(METHODS[name].card.title if name in METHODS else name)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
+        f'<tr><td>{look.text(title)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
         f'<td class="right">{look.share(covered.found, covered.needed)}</td>'
         f'<td class="right">{look.share(covered.weighted_share, 1)}</td>'
-        f'<td style="padding-left:24px" class="soft">{look.text(missing or "none")}</td></tr>'
+        f'<td class="soft apart">{look.text(missing or "none")}</td></tr>'
     )

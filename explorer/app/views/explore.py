@@ -219,7 +219,7 @@ class ExploreView(View):
         text, label, kind = "", "", "info"
         if session.is_outdated:
             kind, label = "warn", "Go to Map"
-            text = "The reference was built anew after these cells were mapped, so their places do not fit its picture. Map again."
+            text = "The reference was built anew since these cells were mapped: their places do not fit it. Map again."
         elif not has and session.is_mapping and session.job is not None:
             text, label = (
                 f"Your cells are being mapped ({session.job.fraction:.0%}). Meanwhile, this is the reference.",
@@ -253,9 +253,9 @@ class ExploreView(View):
             else n
         )
         return (
-            f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} ({look.share(unknown, n)}) "
-            f"called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from their label than its own held-out "
-            f"cells · {method}"
+            f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} "
+            f"({look.share(unknown, n)}) called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from "
+            f"their label than its own held-out cells · {method}"
         )
 
 

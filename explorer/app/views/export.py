@@ -67,8 +67,8 @@ def files_html(outcome: Outcome, title: str) -> str:
     annotated = (
         f"Your own file, untouched, plus in obs {', '.join(keys.predicted(level) for level in levels)}, the "
         f"{'confidences' if len(levels) > 1 else 'confidence'} ({keys.confidence(levels[0])} …), {keys.NOVELTY} and "
-        f"{keys.IS_UNKNOWN}; in obsm {keys.embedding(result.method)}, {keys.LAYOUT} (in the reference's picture) and the "
-        f"probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about."
+        f"{keys.IS_UNKNOWN}; in obsm {keys.embedding(result.method)}, {keys.LAYOUT} (in the reference's picture) and "
+        f"the probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about."
     )
     table = f"One row a cell: {', '.join(keys.CSV_COLUMNS)}; labels of {levels[0]}."
     name = downloads.safe_name(title)

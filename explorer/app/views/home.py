@@ -59,13 +59,13 @@ class HomeView(View):
         self._list_projects()
 
     def _layout(self) -> pn.viewable.Viewable:
-        card = {"sizing_mode": "stretch_width", "styles": look.CARD, "margin": 0}
+        card = {"sizing_mode": "stretch_width", "styles": look.CARD, "margin": 0, "align": "auto"}
         left: list[Any] = [look.html("<h2>Reference</h2>", margin=(0, 0, 8, 0))]
         if len(settings().references) > 1:
             left.append(self._reference_menu())
         left += [self._standing, self._about, self._explore]
         cards = pn.Row(
-            pn.Column(*left, **{**card, "align": "auto"}),
+            pn.Column(*left, **card),
             pn.Spacer(width=16),
             pn.Column(look.html("<h2>Map my data</h2>", margin=(0, 0, 8, 0)), SourcePicker(self.session), **card),
             sizing_mode="stretch_width",

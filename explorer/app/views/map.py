@@ -14,6 +14,7 @@ from components.notice import Notice
 from explorer.app import library, look
 from explorer.app.library import Outcome
 from explorer.app.session import Session
+from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
 from explorer.flow import Reference
 from explorer.jobs import JobState
@@ -96,6 +97,8 @@ class MapView(View):
         missing = ""
         if session.project is None:
             missing = "There are no cells to map yet. Drop a file, or take a demo file."
+        elif session.standing("file").phase is Phase.FAILED:
+            missing = session.standing("file").text
         elif session.preflight is not None and not session.preflight.is_ready:
             missing = session.preflight.problem
         self._missing.param.update(text=missing, kind="info" if session.project is None else "error")
@@ -110,7 +113,8 @@ class MapView(View):
             return
         self._job.param.update(
             title=f"{_title(job.spec.method)} on {session.reference.title if session.reference else ''}",
-            state=str(job.state), stage=job.stage, fraction=job.fraction, left=job.left, error=job.error,
+            state=str(job.state), stage=job.stage, fraction=job.fraction, left=job.left,
+            error=session.in_her_words(job.error) if job.error else None,
         )  # fmt: skip
         ahead = library.queue().ahead(job.id) if job.state is JobState.QUEUED else 0
         words = [f"{ahead} job{'s' if ahead > 1 else ''} before this one."] if ahead else []
@@ -152,9 +156,9 @@ def method_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
         rows.append({
             "id": name,
             "title": card.title if card else name,
-            "note": f"{card.summary} Gives {', '.join(card.gives)}." if card else "This program does not know this model.",
+            "note": f"{card.summary} Gives {', '.join(card.gives)}." if card else "Not known to this program.",
             "disabled": "" if card else "Update Atlas Explorer to use this model.",
-            "genes": look.share(covered.found, covered.needed) if covered else f"of {told.get('genes', '?'):,}",
+            "genes": look.share(covered.found, covered.needed) if covered else f"{told.get('genes', '?'):,} needed",
             "accuracy": _score(scores.get("accuracy")),
             "macro_f1": _score(scores.get("macro_f1")),
             "calibration": _score(scores.get("calibration_error")),

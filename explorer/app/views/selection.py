@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
@@ -39,7 +37,7 @@ class SelectionView(View):
         self._build_why()
         self._cell = look.html()
         self.panel = pn.Column(
-            look.html("<h3>Selection</h3>", margin=(0, 0, 4, 0)), self.selection, self._doubt, self._table, _rule(),
+            look.html("<h3>Selection</h3>", margin=(0, 0, 4, 0)), self.selection, self._doubt, self._table, look.rule(),
             self._why, look.html("<h3>Cell</h3>", margin=(0, 0, 4, 0)), self._cell, width=312,
             sizing_mode="stretch_height", styles={**look.SIDE, "border-left": "1px solid var(--ax-line)"}, margin=0,
         )  # fmt: skip
@@ -63,7 +61,7 @@ class SelectionView(View):
         self._why = pn.Column(
             look.html("<h3>Genes behind the label</h3>"),
             pn.Row(self._toward, self._ask, margin=0, sizing_mode="stretch_width"),
-            self._standing, self._said, self._genes_box, _rule(), sizing_mode="stretch_width", margin=0,
+            self._standing, self._said, self._genes_box, look.rule(), sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
     def destroy(self) -> None:
@@ -119,10 +117,6 @@ class SelectionView(View):
             obs = session.reference.obs
             rows = [("Name", obs.index[row]), *((level, obs[level].iloc[row]) for level in session.reference.levels)]
             self._cell.object = look.facts(rows, tight=True)
-
-
-def _rule() -> pn.viewable.Viewable:
-    return look.html('<div class="rule"></div>', margin=(14, 0, 10, 0))
 
 
 def _by_frequency(session: Session, outcome: Outcome) -> list[str]:

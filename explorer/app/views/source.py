@@ -30,7 +30,7 @@ class SourcePicker(pn.viewable.Viewer):
             label="Drop an .h5ad file here",
             hint="Any size; it goes to this server only and is read part by part.",
             max_size=settings().max_upload,
-            height=150,
+            min_height=150,
             sizing_mode="stretch_width",
             margin=0,
         )
