@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# a shell that runs the tests in the background ignores Ctrl-C, and so would every process that a test interrupts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # before torch is imported, and for every process that a test starts: several test processes share few cores,
 # and threads that spin while they wait make all of them crawl

@@ -1,7 +1,7 @@
 """The methods, in menu order."""
 
-from explorer.methods.base import Method
 from explorer.methods.bascvi import Bascvi
+from explorer.methods.base import Method
 from explorer.methods.concerto import Concerto
 from explorer.methods.concord import Concord
 from explorer.methods.kida import Kida
