@@ -111,6 +111,8 @@ def share(part: float, whole: float) -> str:
     """A share in percent, with a decimal where it is small, and never 0 % for something that is there."""
     if whole <= 0:
         return "-"
+    if part == 0:
+        return "0 %"
     percent = 100 * part / whole
     if 0 < percent < 0.1:
         return "< 0.1 %"

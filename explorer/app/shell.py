@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -70,7 +71,10 @@ class Shell:
         self._watch(self._tell, "step", "status", "project", "preflight", "job", "outcome", "reference")
         self._watch(self._write_address, "step", "project")
         if document is not None:
-            pn.config.exception_handler = self._own_up
+            # Panel keeps the handler by document: one that held this page, and with it the document, would keep
+            # both for ever
+            own_up = weakref.WeakMethod(self._own_up)
+            pn.config.exception_handler = lambda problem: (call := own_up()) and call(problem)
             document.js_on_event("connection_lost", CustomJS(code=RECONNECT_JS))
             pn.state.onload(self._begin)
             pn.state.on_session_destroyed(self._destroy)
@@ -93,11 +97,11 @@ class Shell:
         """Take up what the address names, or begin at Home."""
         location = pn.state.location
         project, step = asked_for(location.search or "" if location is not None else "")
+        self.session.step = step or "home"
         if project:
             self.session.resume(project, step)
         else:
             self.session.choose_reference(settings().references[0])
-            self.session.step = step or "home"
         self._show()
 
     def _begin(self) -> None:
@@ -238,7 +242,7 @@ def _map_state(session: Session) -> tuple[str, str]:
 
 def _explore_state(session: Session) -> tuple[str, str]:
     if session.outcome is not None:
-        return "ready", f"{session.outcome.result.n_cells:,} labelled"
+        return "ready", f"{session.outcome.result.n_cells:,} mapped"
     return ("ready", "reference") if session.reference is not None else ("todo", "")
 
 
