@@ -41,8 +41,8 @@ class ConcordConfig(Config):
         Probability that a stored value, and that a gene, is dropped from a view.
     temperature, hardness
         T and beta of the contrastive loss.
-    p_knn, p_inside
-        Share of a minibatch near its core cell, and inside its dataset.
+    p_inside
+        Share of a minibatch drawn from one dataset.
     batch_size, epochs
         0 picks them by the number of cells.
     lr
@@ -57,7 +57,6 @@ class ConcordConfig(Config):
     feature_mask: float = 0.3
     temperature: float = 0.4
     hardness: float = 1.0
-    p_knn: float = 0.0
     p_inside: float = 1.0
     batch_size: int = 0
     epochs: int = 0
@@ -112,7 +111,7 @@ class Concord:
         cells = SparseCells.of(expression.indptr, expression.indices, expression.data, len(training.genes), device)
         network = ConcordNet(len(training.genes), config.n_hidden, config.n_latent).to(device)
         batch_size, epochs = config.sized(len(cells))
-        sampler = DomainSampler(training.batches, batch_size, config.p_knn, config.p_inside)
+        sampler = DomainSampler(training.batches, batch_size, p_inside=config.p_inside)
 
         def loss_of(which: Tensor) -> Tensor:
             drop = (config.element_mask, config.feature_mask)
