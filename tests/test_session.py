@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +24,7 @@ from explorer.app import downloads, drawing, library
 from explorer.app.coloring import ColorBy, label_categories, text_of
 from explorer.app.library import Shelf
 from explorer.app.session import Session
-from explorer.app.shell import step_states
+from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
 from explorer.app.views.composition import composition_html, count_labels
@@ -434,6 +436,14 @@ def test_project_left_meanwhile_does_not_come_back(home: Path) -> None:
         assert session.preflight is None
 
     run(steps)
+
+
+def test_nothing_keeps_a_page_that_is_gone(home: Path) -> None:
+    page = Shell()
+    session = weakref.ref(page.session)
+    del page
+    gc.collect()
+    assert session() is None
 
 
 def test_server_paths_stay_inside_their_folders(home: Path) -> None:

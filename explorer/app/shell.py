@@ -11,6 +11,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 from bokeh.models import CustomJS
+from panel.io import PeriodicCallback
 
 from components.notice import Notice
 from components.page_root import PageRoot
@@ -46,6 +47,7 @@ class Shell:
         self._turns = Turns(document, self._own_up) if document is not None else None
         self.session = Session(self._turns) if self._turns is not None else Session()
         self._views: dict[str, View] = {}
+        self._pulse: PeriodicCallback | None = None
         self._steps = Steps(steps=self._told(), active=self.session.step)
         self._steps.param.watch(self._go, "active")
         self._project = look.html(sizing_mode=None, width=200, height=20, align="center", margin=(0, 12, 0, 0))
@@ -64,8 +66,7 @@ class Shell:
             sx=_PAGE_SX,
             busy_indicator=None,
         )
-        with param.edit_constant(self.page):
-            self.page.busy = False  # not shown here; following Panel's own costs two messages an event
+        _stop_following_busy(self.page)
         self.page.param.watch(self._darken, "dark_theme")
         self._watch(self._show, "step")
         self._watch(self._tell, "step", "status", "project", "preflight", "job", "outcome", "reference")
@@ -108,7 +109,7 @@ class Shell:
         """The page is there: use the answers that came meanwhile, and start the pulse."""
         if self._turns is not None:
             self._turns.open()
-        pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
+        self._pulse = pn.state.add_periodic_callback(self._beat, period=PULSE_MS)
 
     def _own_up(self, problem: Exception) -> None:
         """Say that something went wrong which nobody foresaw; the page goes on."""
@@ -117,6 +118,8 @@ class Shell:
     def _destroy(self, _: Any) -> None:
         if self._turns is not None:
             self._turns.close()
+        if self._pulse is not None:
+            self._pulse.stop()
         for view in self._views.values():
             view.destroy()
         self._views.clear()
@@ -195,6 +198,16 @@ class Shell:
         if not project and known:
             self.session.leave()
         self.session.step = step or "home"
+
+
+def _stop_following_busy(page: pmui.Page) -> None:
+    """Part a page from Panel's own busy state, which would keep it in memory for ever.
+
+    Nothing here shows it, and following it costs two messages an event.
+    """
+    for watcher in pn.state.param.watchers.get("busy", {}).get("value", []):
+        if getattr(getattr(watcher.fn, "__self__", None), "self", None) is page:
+            pn.state.param.unwatch(watcher)
 
 
 def asked_for(search: str) -> tuple[str, str]:
