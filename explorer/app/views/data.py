@@ -124,9 +124,8 @@ class DataView(View):
     def _fill(self, found: Preflight) -> None:
         """Show the session's choices in the widgets."""
         session, inspection = self.session, found.inspection
-        auto = f"{AUTO} ({inspection.chosen.name})"
         self._matrix.param.update(
-            options={auto: AUTO, **{_matrix_words(matrix): matrix.name for matrix in inspection.matrices}},
+            options={AUTO: AUTO, **{_matrix_words(matrix): matrix.name for matrix in inspection.matrices}},
             value=session.matrix or AUTO,
         )
         self._fill_columns(self._batch, found.batch_columns(), session.batch)
