@@ -20,16 +20,14 @@ import pytest
 
 from components.coloring import Categories, Values
 from explorer import keys, worker
-from explorer.app import downloads, drawing, library
+from explorer.app import drawing, library
 from explorer.app.coloring import ColorBy, label_categories, text_of
-from explorer.app.library import Shelf
 from explorer.app.session import Session
 from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
 from explorer.app.views.composition import composition_html, count_labels
-from explorer.app.views.source import allowed_path
-from explorer.errors import FileProblem, OptionsProblem
+from explorer.errors import FileProblem
 from explorer.figures import Look
 from explorer.jobs import JobState
 from explorer.settings import ASSETS, SAMPLE_ATLAS, SAMPLE_DATA, settings
@@ -43,7 +41,6 @@ CACHED = (settings, library.queue, library.projects)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder of its own for what this process stores."""
     monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ATLAS_EXPLORER_SERVER_PATHS", str(tmp_path / "data"))
     for function in CACHED:
         function.cache_clear()
     yield tmp_path
@@ -444,62 +441,3 @@ def test_nothing_keeps_a_page_that_is_gone(home: Path) -> None:
     del page
     gc.collect()
     assert session() is None
-
-
-def test_server_paths_stay_inside_their_folders(home: Path) -> None:
-    inside = home / "data"
-    inside.mkdir()
-    (inside / "cells.h5ad").write_bytes(b"")
-    (home / "secret.h5ad").write_bytes(b"")
-    (inside / "link.h5ad").symlink_to(home / "secret.h5ad")
-    assert allowed_path(str(inside / "cells.h5ad")) == inside / "cells.h5ad"
-    for asked in (home / "secret.h5ad", inside / ".." / "secret.h5ad", inside / "link.h5ad"):
-        with pytest.raises(OptionsProblem, match="outside the folders"):
-            allowed_path(str(asked))
-    with pytest.raises(OptionsProblem, match="no file"):
-        allowed_path(str(inside / "absent.h5ad"))
-
-
-def test_shelf_loads_once_for_two_askers_and_again_after_a_failure() -> None:
-    loaded: list[int] = []
-    both = threading.Barrier(2)
-
-    def load(key: int) -> int:
-        loaded.append(key)
-        if len(loaded) == 1:
-            raise FileProblem("not now")
-        return key * 10
-
-    shelf = Shelf(load, size=2)
-    with pytest.raises(FileProblem):
-        shelf.get(1)
-    answers: list[int] = []
-
-    def ask() -> None:
-        both.wait()
-        answers.append(shelf.get(1))
-
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers == [10, 10]
-    assert loaded == [1, 1]
-
-
-def test_shelf_gives_up_what_was_used_longest_ago() -> None:
-    loaded: list[int] = []
-    shelf = Shelf(lambda key: loaded.append(key) or key, size=2)
-    for key in (1, 2, 1, 3, 1, 2):
-        shelf.get(key)
-    assert loaded == [1, 2, 3, 2]
-
-
-@pytest.mark.parametrize(
-    ("name", "safe"),
-    [("../../etc/passwd", ".._.._etc_passwd"), ("blood: day 1", "blood_ day 1"), ("...", "result"), ("", "result")],
-    ids=["a path", "a colon", "only dots", "nothing"],
-)
-def test_download_names_suit_every_file_system(name: str, safe: str) -> None:
-    assert downloads.safe_name(name).lstrip(".") == safe.lstrip(".")

@@ -1,18 +1,14 @@
 """What one person chose and what has been computed for her; parameters, no widgets.
 
 A `Session` is the only thing that changes while the app runs. Views read it and write only choices. Whatever
-takes time goes through `attempt`: the work runs in a thread, and its answer is used on the page's next turn,
-when Bokeh's models may change, and only if it is still wanted.
+takes time goes through `attempt`, see `explorer.app.work`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import param
@@ -25,7 +21,8 @@ from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
-from explorer.app.status import NOTHING, READY, Phase, Status, failed, running
+from explorer.app.status import NOTHING, Phase
+from explorer.app.work import Work
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs import Job, JobState, MapSpec
@@ -35,36 +32,13 @@ SHOWS = ("query", "both", "reference")
 """The query on the grey reference, the two side by side, or the reference alone."""
 
 STEPS = ("home", "data", "map", "explore", "export")
-log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
 
 
-def in_words(problem: Exception, topic: str) -> str:
-    """What to tell the person; anything that is not an `AtlasError` is our fault, and is logged with a number."""
-    if isinstance(problem, AtlasError):
-        return str(problem)
-    number = secrets.token_hex(4)
-    log.error("problem %s, about %r", number, topic, exc_info=problem)
-    return (
-        f"Something went wrong on our side (reference {number}). Try again; if it fails again, send this "
-        "reference and the server's log to whoever runs this server."
-    )
-
-
-def _at_once(use: Callable[[], None]) -> None:
-    use()
-
-
-class Session(param.Parameterized):
+class Session(Work):
     """One tab.
 
     Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result", "color", "explain",
     and what a view adds for itself.
-
-    Parameters
-    ----------
-    on_turn
-        Calls a function when the page may change; at once where there is no page.
     """
 
     step: Any = param.Selector(default="home", objects=list(STEPS))
@@ -93,90 +67,9 @@ class Session(param.Parameterized):
     reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
 
-    status = param.Dict(default={}, doc="Where each topic stands: its `Status`.")
-
-    def __init__(self, on_turn: Callable[[Callable[[], None]], Any] = _at_once, **params: Any) -> None:
-        super().__init__(**params)
-        self._on_turn = on_turn
-        self._tickets: dict[str, object] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._soon: dict[Callable[[], None], None] = {}
+    def __init__(self, *args: Any, **params: Any) -> None:
+        super().__init__(*args, **params)
         self._columns_unset = self._map_when_ready = False
-
-    # work that takes time
-
-    def attempt(self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]) -> None:
-        """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
-
-        Parameters
-        ----------
-        topic
-            What the work is about; a later attempt at the same topic makes this one's answer unwanted.
-        text
-            What to say meanwhile.
-        work
-            Called without arguments in a thread; changes nothing of this session.
-        use
-            Called with the answer on the page's turn.
-        """
-        ticket = self._tickets[topic] = object()
-        self._tell(topic, running(text))
-
-        async def go() -> None:
-            try:
-                answer = await asyncio.to_thread(work)
-            except Exception as problem:  # noqa: BLE001  (the one place where problems of work become sentences)
-                status = failed(in_words(problem, topic))
-                self._on_turn(lambda: self._arrive(topic, ticket, status, lambda: None))
-            else:
-                self._on_turn(lambda: self._arrive(topic, ticket, READY, lambda: use(answer)))
-
-        task = asyncio.get_running_loop().create_task(go())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _arrive(self, topic: str, ticket: object, status: Status, use: Callable[[], None]) -> None:
-        if self._tickets.get(topic) is ticket:
-            use()
-        if self._tickets.get(topic) is ticket:
-            self._tell(topic, status)
-
-    def soon(self, react: Callable[[], None]) -> None:
-        """Call a function on the page's next turn: once, however often it is asked for until then."""
-        first = not self._soon
-        self._soon[react] = None
-        if first:
-            self._on_turn(self._catch_up)
-
-    def _catch_up(self) -> None:
-        reactions, self._soon = self._soon, {}
-        for react in reactions:
-            react()
-
-    async def settled(self) -> None:
-        """Wait until no work is under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
-
-    def report(self, topic: str, problem: Exception) -> None:
-        """Say that something about a topic failed."""
-        self._tell(topic, failed(in_words(problem, topic)))
-
-    def forget(self, *topics: str) -> None:
-        """Make answers on their way unwanted, and the topics blank."""
-        for topic in topics:
-            self._tickets.pop(topic, None)
-        if any(topic in self.status for topic in topics):
-            self.status = {name: status for name, status in self.status.items() if name not in topics}
-
-    def standing(self, topic: str) -> Status:
-        """Where a topic stands."""
-        status: Status = self.status.get(topic, NOTHING)
-        return status
-
-    def _tell(self, topic: str, status: Status) -> None:
-        if self.standing(topic) != status:
-            self.status = {**self.status, topic: status}
 
     def _ask(self, do: Callable[[], None]) -> None:
         """Do something quick with the durable records, and say so if they refuse."""

@@ -1,0 +1,129 @@
+"""Work that takes time, done without making anybody wait for it.
+
+The work runs in a thread; its answer is used on the page's next turn, when Bokeh's models may change, and only
+if it is still wanted. Every topic says where it stands, and problems become sentences here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import param
+
+from explorer.app.status import NOTHING, READY, Status, failed, running
+from explorer.errors import AtlasError
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+def in_words(problem: Exception, topic: str) -> str:
+    """What to tell the person; anything that is not an `AtlasError` is our fault, and is logged with a number."""
+    if isinstance(problem, AtlasError):
+        return str(problem)
+    number = secrets.token_hex(4)
+    log.error("problem %s, about %r", number, topic, exc_info=problem)
+    return (
+        f"Something went wrong on our side (reference {number}). Try again; if it fails again, send this "
+        "reference and the server's log to whoever runs this server."
+    )
+
+
+def _at_once(use: Callable[[], None]) -> None:
+    use()
+
+
+class Work(param.Parameterized):
+    """What a tab is busy with.
+
+    Parameters
+    ----------
+    on_turn
+        Calls a function when the page may change; at once where there is no page.
+    """
+
+    status = param.Dict(default={}, doc="Where each topic stands: its `Status`.")
+
+    def __init__(self, on_turn: Callable[[Callable[[], None]], Any] = _at_once, **params: Any) -> None:
+        super().__init__(**params)
+        self._on_turn = on_turn
+        self._tickets: dict[str, object] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._soon: dict[Callable[[], None], None] = {}
+
+    def attempt(self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]) -> None:
+        """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
+
+        Parameters
+        ----------
+        topic
+            What the work is about; a later attempt at the same topic makes this one's answer unwanted.
+        text
+            What to say meanwhile.
+        work
+            Called without arguments in a thread; changes nothing of this session.
+        use
+            Called with the answer on the page's turn.
+        """
+        ticket = self._tickets[topic] = object()
+        self._tell(topic, running(text))
+
+        async def go() -> None:
+            try:
+                answer = await asyncio.to_thread(work)
+            except Exception as problem:  # noqa: BLE001  (the one place where problems of work become sentences)
+                status = failed(in_words(problem, topic))
+                self._on_turn(lambda: self._arrive(topic, ticket, status, lambda: None))
+            else:
+                self._on_turn(lambda: self._arrive(topic, ticket, READY, lambda: use(answer)))
+
+        task = asyncio.get_running_loop().create_task(go())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _arrive(self, topic: str, ticket: object, status: Status, use: Callable[[], None]) -> None:
+        if self._tickets.get(topic) is ticket:
+            use()
+        if self._tickets.get(topic) is ticket:
+            self._tell(topic, status)
+
+    def soon(self, react: Callable[[], None]) -> None:
+        """Call a function on the page's next turn: once, however often it is asked for until then."""
+        first = not self._soon
+        self._soon[react] = None
+        if first:
+            self._on_turn(self._catch_up)
+
+    def _catch_up(self) -> None:
+        reactions, self._soon = self._soon, {}
+        for react in reactions:
+            react()
+
+    async def settled(self) -> None:
+        """Wait until no work is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def report(self, topic: str, problem: Exception) -> None:
+        """Say that something about a topic failed."""
+        self._tell(topic, failed(in_words(problem, topic)))
+
+    def forget(self, *topics: str) -> None:
+        """Make answers on their way unwanted, and the topics blank."""
+        for topic in topics:
+            self._tickets.pop(topic, None)
+        if any(topic in self.status for topic in topics):
+            self.status = {name: status for name, status in self.status.items() if name not in topics}
+
+    def standing(self, topic: str) -> Status:
+        """Where a topic stands."""
+        status: Status = self.status.get(topic, NOTHING)
+        return status
+
+    def _tell(self, topic: str, status: Status) -> None:
+        if self.standing(topic) != status:
+            self.status = {**self.status, topic: status}
