@@ -162,11 +162,15 @@ class AlignedCells:
         float32 (n,), the sum over *all* genes of the file, which normalisation divides by.
     is_counts
         Whether `values` are integers counted in an experiment.
+    proteins
+        float32 (n, p), raw counts of the reference's surface proteins, NaN where a cell's were not measured; `None`
+        when no cell's were.
     """
 
     values: sparse.csr_matrix
     totals: FloatArray
     is_counts: bool
+    proteins: FloatArray | None = None
 
     @property
     def n_cells(self) -> int:
@@ -182,11 +186,12 @@ class AlignedCells:
 
     def rows(self, which: slice | NDArray[Any]) -> AlignedCells:
         """Some of the cells."""
-        return AlignedCells(self.values[which], self.totals[which], self.is_counts)
+        proteins = None if self.proteins is None else self.proteins[which]
+        return AlignedCells(self.values[which], self.totals[which], self.is_counts, proteins)
 
     def genes(self, which: NDArray[Any]) -> AlignedCells:
         """Some of the genes; totals still count all of them."""
-        return AlignedCells(sparse.csr_matrix(self.values[:, which]), self.totals, self.is_counts)
+        return AlignedCells(sparse.csr_matrix(self.values[:, which]), self.totals, self.is_counts, self.proteins)
 
 
 @dataclass(frozen=True)
@@ -304,6 +309,28 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class ConditionEmbedding:
+    """Batches or samples as a method has learned to describe them.
+
+    Attributes
+    ----------
+    column
+        obs column that names them.
+    names
+        Their names (c,).
+    values
+        float32 (c, e).
+    from_query
+        bool (c,), which of them came with the query.
+    """
+
+    column: str
+    names: NDArray[np.object_]
+    values: FloatArray
+    from_query: BoolArray
+
+
+@dataclass(frozen=True)
 class MappingResult:
     """A query mapped onto a reference by one method.
 
@@ -326,6 +353,7 @@ class MappingResult:
     labels: LabelTransfer
     layout: FloatArray
     provenance: Provenance
+    conditions: tuple[ConditionEmbedding, ...] = ()
 
     @property
     def n_cells(self) -> int:
@@ -335,14 +363,14 @@ class MappingResult:
 
 @dataclass(frozen=True)
 class Signature:
-    """The genes behind an answer.
+    """What an answer rests on: scores of genes or of pathways.
 
     Attributes
     ----------
-    genes
-        Symbols (g,), in the method's order.
+    names
+        Gene symbols or pathways (g,), in the method's order.
     scores
-        float32 (g,), signed: positive genes speak for `toward`.
+        float32 (g,), signed: what scores above 0 speaks for `toward`.
     toward
         What they speak for, e.g. a label.
     measure
@@ -350,18 +378,21 @@ class Signature:
     error
         Completeness error of the explanation: what the scores fail to account for, relative to what they
         should sum to; NaN where a measure has no such identity.
+    of
+        What `names` are: "gene", "pathway" or "protein".
     """
 
-    genes: NDArray[np.object_]
+    names: NDArray[np.object_]
     scores: FloatArray
     toward: str
     measure: str
     error: float
+    of: str = "gene"
 
     def top(self, n: int = 20) -> pd.DataFrame:
-        """The n genes that speak most for `toward`: columns gene, score."""
+        """The n that speak most for `toward`: columns named after what they are (gene, pathway), and score."""
         order = np.argsort(-self.scores, kind="stable")[:n]
-        return pd.DataFrame({"gene": self.genes[order], "score": self.scores[order]})
+        return pd.DataFrame({self.of: self.names[order], "score": self.scores[order]})
 
 
 @dataclass(frozen=True)

@@ -181,11 +181,12 @@ def explain_cells(
     toward: str,
     *,
     level: str,
+    measure: str | None = None,
     orthologs: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Signature:
-    """The genes by which some cells of a query point toward a label.
+    """By what some cells of a query point toward a label.
 
     Parameters
     ----------
@@ -193,6 +194,8 @@ def explain_cells(
         Positions of the cells; above 128 a seeded sample of them is explained.
     toward, level
         A label of the reference and its level.
+    measure
+        One of the measures on the method's card; the first if not named.
 
     Raises
     ------
@@ -212,7 +215,7 @@ def explain_cells(
     cells = aligned_rows(query, match, rows, trained.positions)
     progress.part("Reading cells", 0.0, 0.3)(1.0)
     aim = Toward(toward, _direction(trained, level, toward))
-    return trained.method.explain(cells, aim, progress=progress.part("Explaining", 0.3, 1.0))
+    return trained.method.explain(cells, aim, measure, progress=progress.part("Explaining", 0.3, 1.0))
 
 
 def _direction(trained: TrainedMethod, level: str, label: str) -> FloatArray:

@@ -126,7 +126,7 @@ class TestRealCells:
         found = explain_cells(query, sample_atlas, "concord", rows, label, level="cell_type", device="cpu")
         assert known & set(found.top(10)["gene"])
         assert found.error < 0.1
-        assert found.scores.shape == found.genes.shape == (2000,)
+        assert found.scores.shape == found.names.shape == (2000,)
 
     def test_provenance_tells_how_the_answer_came_about(
         self, query: Query, result: MappingResult, sample_atlas: Reference

@@ -9,15 +9,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, Embedding, FloatArray, Signature
+from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArray, Signature
 from explorer.progress import Progress
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to map a query.
+
+    Attributes
+    ----------
+    name
+        As typed in a shell.
+    title, summary
+        As shown: what it does and what it costs.
+    """
+
+    name: str
+    title: str
+    summary: str
+
+
+INSTANT = Mode("instant", "As trained", "Places cells with the reference's own model. Seconds; nothing is learned.")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A way to explain an answer.
+
+    Attributes
+    ----------
+    name
+        As typed in a shell.
+    of
+        What is scored: "gene", "pathway" or "protein".
+    summary
+        One sentence on what the scores mean.
+    """
+
+    name: str
+    of: str
+    summary: str
+
+
+GRADIENTS = Measure(
+    "integrated gradients",
+    "gene",
+    "How much each gene moves the cells toward the label, from the reference's mean expression on; scores add up.",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +80,10 @@ class MethodCard:
         "counts" or "log1p": what it takes; a query without counts can only use the latter.
     gives
         What a user gets besides labels and uncertainty, one phrase each.
+    measures
+        Ways to explain, the default first.
+    modes
+        Ways to map, the default first.
     """
 
     name: str
@@ -42,6 +92,38 @@ class MethodCard:
     summary: str
     input_form: str
     gives: tuple[str, ...]
+    measures: tuple[Measure, ...] = (GRADIENTS,)
+    modes: tuple[Mode, ...] = (INSTANT,)
+
+    def measure(self, name: str | None) -> Measure:
+        """The measure called `name`; the first for `None`.
+
+        Raises
+        ------
+        OptionsProblem
+            If the method has none of that name.
+        """
+        return _named(self.measures, name, f"{self.title} explains by")
+
+    def mode(self, name: str | None) -> Mode:
+        """The mode called `name`; the first for `None`.
+
+        Raises
+        ------
+        OptionsProblem
+            If the method has none of that name.
+        """
+        return _named(self.modes, name, f"{self.title} maps by the modes")
+
+
+_Named = TypeVar("_Named", Mode, Measure)
+
+
+def _named(all_of: tuple[_Named, ...], name: str | None, told: str) -> _Named:
+    for each in all_of:
+        if name in (None, each.name):
+            return each
+    raise OptionsProblem(f"{told}: {', '.join(each.name for each in all_of)}; not by {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -81,6 +163,29 @@ class Config:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What an obs column says of each cell.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    names
+        The values that occur, (c,).
+    codes
+        int32 (n,), position in `names`.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+    def rows(self, which: NDArray[Any]) -> Condition:
+        """The same names, of some of the cells."""
+        return Condition(self.column, self.names, self.codes[which])
+
+
+@dataclass(frozen=True)
 class Training:
     """The cells a method learns from.
 
@@ -94,12 +199,41 @@ class Training:
         int32 (m,) codes by label level, -1 for unlabelled, and how many classes there are.
     batches
         int32 (m,), batch of each cell.
+    conditions
+        What a method may describe cells by besides: the batch column, and those asked for by name. Empty without any.
     """
 
     cells: AlignedCells
     genes: NDArray[np.object_]
     labels: Mapping[str, NDArray[np.int32]]
     batches: NDArray[np.int32]
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What a method is given to adapt itself to a query.
+
+    Attributes
+    ----------
+    mode
+        Name of one of its modes, not "instant".
+    cells
+        All n cells of the query over the method's genes.
+    labels
+        int32 (n,) codes by label level in the order of the reference's, -1 for unlabelled; empty when the query's
+        labels are not known.
+    conditions
+        Of the query, those of `reference.conditions` that it has a column for; their names are the query's own.
+    reference
+        What the method was trained on.
+    """
+
+    mode: str
+    cells: AlignedCells
+    labels: Mapping[str, NDArray[np.int32]]
+    conditions: tuple[Condition, ...]
+    reference: Training
 
 
 @dataclass(frozen=True)
@@ -149,8 +283,10 @@ class Method(Protocol):
         """Place cells (n x g, the method's genes in its order); each cell's vector depends on that cell alone."""
         ...
 
-    def explain(self, cells: AlignedCells, toward: Toward, *, progress: Progress) -> Signature:
-        """The genes by which these cells, on average, point toward a label."""
+    def explain(
+        self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
+    ) -> Signature:
+        """By what these cells, on average, point toward a label; by the first of the card's measures unless named."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -161,6 +297,45 @@ class Method(Protocol):
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote."""
         ...
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """A method that can also learn from a query; its card has modes besides "instant"."""
+
+    def adapt(self, to: Adaptation, *, progress: Progress) -> Adapted:
+        """Learn from a query's cells; the method itself stays as it is.
+
+        Raises
+        ------
+        OptionsProblem
+            If the query lacks what the mode needs.
+        Cancelled
+            From `progress`, within one minibatch.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A method that has learned from a query.
+
+    Attributes
+    ----------
+    method
+        Embeds the query's cells, and the reference's where they moved.
+    moved
+        Whether reference cells lie elsewhere than before, so that they must be embedded again.
+    notices
+        What the user should know of it, one sentence each.
+    conditions
+        The reference's and the query's batches as described, where the method does so.
+    """
+
+    method: Method
+    moved: bool
+    notices: tuple[str, ...] = ()
+    conditions: tuple[ConditionEmbedding, ...] = ()
 
 
 def device_named(name: str) -> torch.device:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from explorer import keys
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, Embedding, FloatArray, Signature
-from explorer.methods.base import Config, MethodCard, Toward, Training
+from explorer.methods.base import Config, Measure, MethodCard, Toward, Training
 from explorer.networks.concerto import ConcertoNet, Teacher, contributions, estimate_statistics, views_loss
 from explorer.networks.samplers import DomainSampler, pieces
 from explorer.networks.sparse import SparseCells, SparseRows
@@ -26,6 +26,11 @@ from explorer.networks.training import linear_until, train, warmup_cosine
 from explorer.progress import Progress
 
 EMBED_ROWS = 2048
+CONTRIBUTION = Measure(
+    "contribution",
+    "gene",
+    "How much farther from the label the cells would point if they did not express the gene.",
+)
 STATISTICS_ROWS = 256
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 
@@ -106,6 +111,7 @@ class Concerto:
         summary="Contrasts what an attention network and a dense network see of a cell. Attention is over all genes.",
         input_form="log1p",
         gives=("gene contribution",),
+        measures=(CONTRIBUTION,),
     )
     config_type: ClassVar[type[Config]] = ConcertoConfig
 
@@ -155,7 +161,9 @@ class Concerto:
         """The teacher's output, rows of length 1, float32 (n, d)."""
         return Embedding(_embedded(self._teacher, self._stored(cells), progress))
 
-    def explain(self, cells: AlignedCells, toward: Toward, *, progress: Progress) -> Signature:
+    def explain(
+        self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
+    ) -> Signature:
         """What each gene adds to how far the cells point from the reference's centre toward the label.
 
         Exact for the pooled vector, one gene left out at a time; the rest of the network is taken as linear there.
@@ -166,7 +174,7 @@ class Concerto:
         direction = torch.as_tensor(toward.direction, device=self._center.device) - self._center
         scores = contributions(self._teacher, x, direction)
         progress(1.0)
-        return Signature(self.genes, scores.cpu().numpy(), toward.label, "left-out gene contribution", math.nan)
+        return Signature(self.genes, scores.cpu().numpy(), toward.label, self.card.measure(measure).name, math.nan)
 
     def _stored(self, cells: AlignedCells) -> SparseCells:
         x = cells.log1p()

@@ -180,7 +180,9 @@ class Scpoli:
             progress(stop / len(store))
         return Embedding(np.concatenate(parts))
 
-    def explain(self, cells: AlignedCells, toward: Toward, *, progress: Progress) -> Signature:
+    def explain(
+        self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
+    ) -> Signature:
         """Integrated gradients of cos(z, direction) from the reference's mean expression, averaged over the cells.
 
         `error` is |sum of scores - (f(x) - f(mean))| over the mean size of that difference.
@@ -189,7 +191,7 @@ class Scpoli:
         expression = torch.as_tensor(_encoder_input(cells, self.config, self._depth).toarray(), device=device)  # (n, g)
         direction = F.normalize(torch.as_tensor(toward.direction, device=device), dim=0)
         scores, error = integrated_gradients(self._network.dense, expression, self._baseline, direction, progress)
-        return Signature(self.genes, scores.cpu().numpy(), toward.label, "integrated gradients", error)
+        return Signature(self.genes, scores.cpu().numpy(), toward.label, self.card.measure(measure).name, error)
 
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
