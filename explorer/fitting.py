@@ -8,7 +8,7 @@ calibrate its probabilities and give the distances that novelty is measured agai
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
 from explorer.genes import aligned_blocks, match_genes
 from explorer.labels import LevelHead
 from explorer.layout import reference_layout
+from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS, versions
 from explorer.methods import METHODS
 from explorer.methods.base import Config, Method, Training, device_named
@@ -38,40 +39,6 @@ from explorer.reference import open_reference, write_card, write_cells, write_he
 from explorer.selection import gene_table, variable_genes
 
 MOST_FOLDS = 5
-LEAST_CELLS = 10  # fewer have no neighbours to vote and no batch to learn from
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """Reference cells in memory: m cells, g genes.
-
-    Attributes
-    ----------
-    cells
-        Counts over all genes of the file.
-    genes
-        symbol, ensembl, mean_expression.
-    levels
-        Label columns, main one first.
-    batches
-        int32 (m,).
-    """
-
-    cells: AlignedCells
-    genes: pd.DataFrame
-    obs: pd.DataFrame
-    levels: tuple[str, ...]
-    batches: IntArray
-
-    def classes(self, level: str) -> tuple[str, ...]:
-        """Labels of a level, sorted."""
-        text = self.obs[level].dropna().astype(str)
-        return tuple(sorted(set(text) - {""}))
-
-    def codes(self, level: str) -> IntArray:
-        """int32 (m,), -1 for unlabelled."""
-        text = self.obs[level].astype(object)
-        return pd.Categorical(text, categories=list(self.classes(level))).codes.astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -90,6 +57,7 @@ def build_reference(
     labels: tuple[str, ...],
     batch: str | None = None,
     sample: str | None = None,
+    conditions: Sequence[str] = (),
     method: str = "concord",
     preset: str = "balanced",
     seed: int = 0,
@@ -109,6 +77,8 @@ def build_reference(
         Label columns, the main one first.
     batch, sample
         obs columns: the technical batch, and the biological sample.
+    conditions
+        Further obs columns that a method may describe cells by, besides the batch: a donor, a treatment, a chemistry.
     about
         Texts for the card: title, organism, description, origin, licence.
 
@@ -131,14 +101,15 @@ def build_reference(
 
     # 1. cells, genes and labels, checked like any query
     levels = tuple(dict.fromkeys(labels))
-    annotated = read_annotated(source, levels, batch, sample, progress.part("Reading cells", 0.0, 0.03))
+    reading = progress.part("Reading cells", 0.0, 0.03)
+    annotated = read_annotated(source, levels, batch, sample, reading, tuple(conditions))
     existing = _existing(out, annotated)
 
     # 2. every batch left out in turn: how good the answers are, and how sure they may be
     held_out = hold_out(annotated, recipe, progress.part("Mapping left-out batches", 0.03, 0.78))
 
     # 3. the model that queries will meet, trained on all cells
-    model, positions = _fit(annotated, np.arange(annotated.cells.n_cells), recipe,
+    model, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe,
                             progress.part("Training on all cells", 0.78, 0.93))
     embedding = model.embed(annotated.cells.genes(positions), progress=progress.part("Embedding", 0.93, 0.94)).values
     heads = _heads(annotated, held_out, embedding, positions, seed)
@@ -161,63 +132,11 @@ def build_reference(
         write_heads(place, heads)
         card = {} if existing is None else dict(existing.card)
         card = {**_described(annotated, out, batch, sample), **card, **(about or {})}
-        summary = _summary(recipe, heads, perf_counter() - started)
+        described_by = [condition.column for condition in annotated.conditions]
+        summary = {**_summary(recipe, heads, perf_counter() - started), "batch": batch, "conditions": described_by}
         write_card(folder, {**card, "methods": {**card.get("methods", {}), method: summary}})
     progress(1.0)
     return open_reference(out)
-
-
-def read_annotated(
-    source: Path, labels: tuple[str, ...], batch: str | None, sample: str | None, progress: Progress
-) -> Annotated:
-    """Read annotated cells into memory.
-
-    Raises
-    ------
-    OptionsProblem
-        If a named column is missing, a label has fewer than two values, or the cells are too few.
-    """
-    query = open_query(source)
-    if query.n_cells < LEAST_CELLS:
-        raise OptionsProblem(
-            f"{query.name} holds {query.n_cells} cells; a reference needs at least {LEAST_CELLS}, and hundreds of each "
-            "label to be of use. Choose a larger file."
-        )
-    for column in (*labels, *filter(None, (batch, sample))):
-        if column not in query.obs.columns:
-            raise OptionsProblem(
-                f"{query.name} has no obs column {column!r}. It has: {', '.join(map(str, query.obs.columns))}."
-            )
-    genes = gene_table(query.var)
-    match = match_genes(query.var, genes)
-    blocks = []
-    done = 0
-    for block in aligned_blocks(query, match, None):
-        blocks.append(block)
-        done += block.n_cells
-        progress(done / query.n_cells)
-    obs = query.obs.copy()
-    cells = AlignedCells(
-        sparse.csr_matrix(sparse.vstack([block.values for block in blocks])),
-        np.concatenate([block.totals for block in blocks]),
-        blocks[0].is_counts,
-    )
-    scale = 1e4 / np.maximum(cells.totals, 1e-12)
-    genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
-    obs[keys.TOTALS] = cells.totals
-    for level in labels:  # clusters are often numbers; labels are text everywhere else
-        obs[level] = pd.Categorical(obs[level].astype(object).map(str, na_action="ignore"))
-    batches = np.zeros(len(obs), np.int32)
-    if batch is not None:  # cells without a batch are one batch more
-        batches = pd.factorize(obs[batch], use_na_sentinel=False)[0].astype(np.int32)
-    annotated = Annotated(cells, genes, obs, labels, batches)
-    for level in labels:
-        if len(annotated.classes(level)) < 2:
-            raise OptionsProblem(
-                f"The label column {level!r} holds {len(annotated.classes(level))} label(s); a reference needs at "
-                "least 2 to tell cells apart. Choose another column."
-            )
-    return annotated
 
 
 def folds(batches: IntArray, seed: int) -> IntArray:
@@ -242,7 +161,7 @@ def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[s
     for fold in range(n_folds):
         span = progress.part(f"{progress.stage} ({fold + 1} of {n_folds})", fold / n_folds, (fold + 1) / n_folds)
         rest, left_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        model, positions = _fit(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
+        model, positions = fit_method(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
         quiet = span.part(span.stage, 0.9, 1.0)
         cells = annotated.cells.genes(positions)
         reference, values = (model.embed(cells.rows(rows), progress=quiet).values for rows in (rest, left_out))
@@ -255,18 +174,25 @@ def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[s
     return {level: pooled(of_level) for level, of_level in parts.items()}
 
 
-def _fit(
+def fit_method(
     annotated: Annotated, rows: NDArray[np.int64], recipe: Recipe, progress: Progress
 ) -> tuple[Method, NDArray[np.int64]]:
-    """Choose genes on these cells only, and train on them; the model and its genes' positions."""
-    cells = annotated.cells.rows(rows)
-    positions = variable_genes(cells, annotated.batches[rows], recipe.config.n_genes)
-    training = Training(
-        cells=cells.genes(positions),
-        genes=annotated.genes[keys.SYMBOL].to_numpy(object)[positions],
-        labels={level: annotated.codes(level)[rows] for level in annotated.levels},
-        batches=annotated.batches[rows],
-    )
+    """Choose genes on some of the cells only, and train on them.
+
+    Parameters
+    ----------
+    rows
+        Positions of the cells to learn from.
+
+    Returns
+    -------
+    model
+        The trained method.
+    positions
+        int64 (g,), the method's genes among the genes of `annotated`.
+    """
+    positions = variable_genes(annotated.cells.rows(rows), annotated.batches[rows], recipe.config.n_genes)
+    training = annotated.training(rows, positions)
     return recipe.method.fit(training, recipe.config, device=recipe.device, progress=progress), positions
 
 
