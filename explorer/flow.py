@@ -11,7 +11,7 @@ k of neighbours. Arrays are numpy unless said; nothing here knows a file format,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,12 +165,17 @@ class AlignedCells:
     proteins
         float32 (n, p), raw counts of the reference's surface proteins, NaN where a cell's were not measured; `None`
         when no cell's were.
+    conditions
+        int32 (n, columns), what each condition column says of a cell, as positions in the names of the method's own
+        `ConditionEmbedding`s; -1 where that is not known. `None` asks for no column: every cell is then placed as of
+        an average condition.
     """
 
     values: sparse.csr_matrix
     totals: FloatArray
     is_counts: bool
     proteins: FloatArray | None = None
+    conditions: IntArray | None = None
 
     @property
     def n_cells(self) -> int:
@@ -187,11 +192,12 @@ class AlignedCells:
     def rows(self, which: slice | NDArray[Any]) -> AlignedCells:
         """Some of the cells."""
         proteins = None if self.proteins is None else self.proteins[which]
-        return AlignedCells(self.values[which], self.totals[which], self.is_counts, proteins)
+        conditions = None if self.conditions is None else self.conditions[which]
+        return AlignedCells(self.values[which], self.totals[which], self.is_counts, proteins, conditions)
 
     def genes(self, which: NDArray[Any]) -> AlignedCells:
         """Some of the genes; totals still count all of them."""
-        return AlignedCells(sparse.csr_matrix(self.values[:, which]), self.totals, self.is_counts, self.proteins)
+        return replace(self, values=sparse.csr_matrix(self.values[:, which]))
 
 
 @dataclass(frozen=True)

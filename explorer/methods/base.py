@@ -6,7 +6,7 @@ README table, promises and comparison follow by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
@@ -314,6 +314,40 @@ class Adaptive(Protocol):
             From `progress`, within one minibatch.
         """
         ...
+
+
+@runtime_checkable
+class Conditioned(Protocol):
+    """A method that describes conditions (batches, samples) by vectors it has learned.
+
+    Its `embed` places cells that carry `AlignedCells.conditions` as of those conditions, others as of an average one.
+    """
+
+    @property
+    def conditions(self) -> tuple[ConditionEmbedding, ...]:
+        """One a condition column, in the order of the columns of `AlignedCells.conditions`."""
+        ...
+
+
+def condition_codes(known: Sequence[ConditionEmbedding], of: Sequence[Condition]) -> NDArray[np.int32]:
+    """What `AlignedCells.conditions` should say of cells: int32 (n, columns), -1 for what is not known.
+
+    Parameters
+    ----------
+    known
+        The method's own conditions, from `Conditioned.conditions` or `Adapted.conditions`.
+    of
+        What is known of the cells, at least one column; columns that the method does not know are left out.
+    """
+    columns = {condition.column: condition for condition in of}
+    out = np.full((len(of[0].codes), len(known)), -1, np.int32)
+    for at, embedding in enumerate(known):
+        if embedding.column in columns:
+            condition = columns[embedding.column]
+            position = {str(name): i for i, name in enumerate(embedding.names)}
+            rows = np.array([*(position.get(str(name), -1) for name in condition.names), -1], np.int32)
+            out[:, at] = rows[condition.codes]  # a code of -1 finds the last
+    return out
 
 
 @dataclass(frozen=True)
