@@ -16,27 +16,23 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from explorer import keys
 from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
-from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
-from explorer.genes import aligned_blocks, match_genes
+from explorer.flow import FloatArray, IntArray, Reference
 from explorer.labels import LevelHead
 from explorer.layout import reference_layout
 from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS, versions
 from explorer.methods import METHODS
-from explorer.methods.base import Config, Method, Training, device_named
+from explorer.methods.base import Config, Method, device_named
 from explorer.progress import Progress
-from explorer.query import open_query
 from explorer.reference import open_reference, write_card, write_cells, write_heads
-from explorer.selection import gene_table, variable_genes
+from explorer.selection import variable_genes
 
 MOST_FOLDS = 5
 
@@ -48,6 +44,26 @@ class Recipe:
     method: type[Method]
     config: Config
     device: torch.device
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A method trained on annotated cells, and what mapping needs besides.
+
+    Attributes
+    ----------
+    positions
+        int64 (g,), the method's genes among those of the cells.
+    embedding
+        float32 (m, d), of the cells it was trained on.
+    heads
+        One a label level, chosen and calibrated on left-out batches.
+    """
+
+    method: Method
+    positions: NDArray[np.int64]
+    embedding: FloatArray
+    heads: tuple[LevelHead, ...]
 
 
 def build_reference(
@@ -105,20 +121,14 @@ def build_reference(
     annotated = read_annotated(source, levels, batch, sample, reading, tuple(conditions))
     existing = _existing(out, annotated)
 
-    # 2. every batch left out in turn: how good the answers are, and how sure they may be
-    held_out = hold_out(annotated, recipe, progress.part("Mapping left-out batches", 0.03, 0.78))
+    # 2. every batch left out in turn, then the model that queries will meet, trained on all cells
+    fitted = fit_examined(annotated, recipe, progress.part("", 0.03, 0.94))
 
-    # 3. the model that queries will meet, trained on all cells
-    model, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe,
-                            progress.part("Training on all cells", 0.78, 0.93))
-    embedding = model.embed(annotated.cells.genes(positions), progress=progress.part("Embedding", 0.93, 0.94)).values
-    heads = _heads(annotated, held_out, embedding, positions, seed)
-
-    # 4. the picture that queries will be placed in
+    # 3. the picture that queries will be placed in
     progress.part("Drawing the picture", 0.94, 0.99)(0.0)
-    layout = reference_layout(embedding, seed)
+    layout = reference_layout(fitted.embedding, seed)
 
-    # 5. the bundle
+    # 4. the bundle
     progress.part("Writing", 0.99, 1.0)(0.0)
     with _replacing(out, existing) as folder:
         if existing is None:
@@ -126,17 +136,33 @@ def build_reference(
         place = folder / keys.METHODS_FOLDER / method
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        model.save(place)
-        np.save(place / keys.EMBEDDING_FILE, embedding, allow_pickle=False)
+        write_fitted(place, fitted)
         np.save(place / keys.LAYOUT_FILE, layout, allow_pickle=False)
-        write_heads(place, heads)
         card = {} if existing is None else dict(existing.card)
         card = {**_described(annotated, out, batch, sample), **card, **(about or {})}
         described_by = [condition.column for condition in annotated.conditions]
-        summary = {**_summary(recipe, heads, perf_counter() - started), "batch": batch, "conditions": described_by}
+        summary = {**summary_of(recipe, fitted, perf_counter() - started), "batch": batch, "conditions": described_by}
         write_card(folder, {**card, "methods": {**card.get("methods", {}), method: summary}})
     progress(1.0)
     return open_reference(out)
+
+
+def fit_examined(annotated: Annotated, recipe: Recipe, progress: Progress) -> Fitted:
+    """Leave every batch out in turn, to learn how good the answers are and how sure they may be; then train on all."""
+    held_out = hold_out(annotated, recipe, progress.part("Mapping left-out batches", 0.0, 0.82))
+    training = progress.part("Training on all cells", 0.82, 0.99)
+    method, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe, training)
+    cells = annotated.cells.genes(positions)
+    embedding = method.embed(cells, progress=progress.part("Embedding", 0.99, 1.0)).values
+    heads = _heads(annotated, held_out, embedding, positions, recipe.config.seed)
+    return Fitted(method, positions, embedding, heads)
+
+
+def write_fitted(folder: Path, fitted: Fitted) -> None:
+    """Write the model, the embedding and the heads into an existing folder."""
+    fitted.method.save(folder)
+    np.save(folder / keys.EMBEDDING_FILE, fitted.embedding, allow_pickle=False)
+    write_heads(folder, fitted.heads)
 
 
 def folds(batches: IntArray, seed: int) -> IntArray:
@@ -270,18 +296,19 @@ def _described(annotated: Annotated, out: Path, batch: str | None, sample: str |
     }
 
 
-def _summary(recipe: Recipe, heads: tuple[LevelHead, ...], seconds: float) -> dict[str, Any]:
+def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]:
+    """What a card tells of a trained method: settings, and scores on left-out batches by label level."""
     scores = {
         head.level: {
             "head": head.head,
             **{key: head.scores[head.head][key] for key in ("accuracy", "macro_f1", "calibration_error", "cells")},
         }
-        for head in heads
+        for head in fitted.heads
     }
     return {
         "preset": recipe.config.preset,
         "seed": recipe.config.seed,
-        "genes": recipe.config.n_genes,
+        "genes": len(fitted.positions),
         "scores": scores,
         "device": str(recipe.device),
         "seconds": round(seconds, 1),
