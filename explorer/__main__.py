@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first")
     build.add_argument("--batch", metavar="COLUMN", help="technical batch; left out in turn to measure quality")
     build.add_argument("--sample", metavar="COLUMN", help="biological sample")
+    build.add_argument("--condition", action="append", default=[], metavar="COLUMN", help="repeat; e.g. the donor")
     build.add_argument("--preset", choices=("balanced", "paper"), default="balanced")
     build.add_argument("--seed", type=int, default=0)
     for text in ("title", "organism", "description", "origin", "licence"):
@@ -92,6 +93,7 @@ def _build(options: argparse.Namespace) -> None:
             labels=tuple(options.labels),
             batch=options.batch,
             sample=options.sample,
+            conditions=options.condition,
             method=options.method,
             preset=options.preset,
             seed=options.seed,

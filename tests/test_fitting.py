@@ -14,8 +14,9 @@ from cells import transformed
 from planted import BATCHES, SYMBOLS, TYPES, planted
 
 from explorer.errors import Cancelled, OptionsProblem, ReferenceProblem, ValuesProblem
-from explorer.fitting import LEAST_CELLS, MOST_FOLDS, Annotated, build_reference, folds, read_annotated
+from explorer.fitting import MOST_FOLDS, build_reference, folds
 from explorer.flow import Reference
+from explorer.learning import LEAST_CELLS, Annotated, read_annotated
 from explorer.mapping import map_query
 from explorer.methods import METHODS
 from explorer.progress import Progress, Report
@@ -104,6 +105,24 @@ class TestAnnotation:
         assert len(np.unique(found.batches)) == 3
         assert found.batches.min() == 0
         assert folds(found.batches, 0).max() == 2
+
+    def test_the_batch_is_the_first_of_the_conditions(self, tmp_path: Path) -> None:
+        """Some of the cells keep the names, and so the codes, of all of them."""
+        cells = planted(cells=5)
+        cells.obs["dose"] = np.where(cells.obs["batch"] == "b2", 10, 2)
+        source = saved(cells, tmp_path)
+        found = read_annotated(source, ("cell_type",), "batch", None, Progress(), ("dose", "batch"))
+        assert [(each.column, each.names) for each in found.conditions] == [("batch", BATCHES), ("dose", ("10", "2"))]
+        rows = np.flatnonzero(cells.obs["batch"] == "b3")
+        batch, dose = found.training(rows, np.arange(3)).conditions
+        assert (batch.names, dose.names) == (BATCHES, ("10", "2"))
+        assert (set(batch.codes), set(dose.codes)) == ({2}, {1})
+
+    def test_without_a_batch_the_conditions_are_those_named(self, tmp_path: Path) -> None:
+        source = saved(planted(cells=5), tmp_path)
+        found = read_annotated(source, ("cell_type",), None, None, Progress(), ("donor",))
+        assert [each.column for each in found.conditions] == ["donor"]
+        assert not found.batches.any()
 
     def test_without_a_batch_column_all_cells_are_one(self, tmp_path: Path) -> None:
         assert not annotated(planted(cells=5), tmp_path, batch=None).batches.any()
@@ -198,6 +217,14 @@ class TestBuilding:
         found = built(saved(planted(batches=BATCHES[:1], cells=40), tmp_path), tmp_path / "out.atlas", batch=None)
         assert found.card["batch"] is None
         assert found.card["methods"]["concord"]["scores"]["cell_type"]["macro_f1"] > 0.9
+
+    def test_the_card_says_what_a_method_may_describe_cells_by(self, tmp_path: Path) -> None:
+        found = built(saved(planted(cells=15), tmp_path), tmp_path / "out.atlas", conditions=("donor",))
+        assert found.card["methods"]["concord"]["conditions"] == ["batch", "donor"]
+
+    def test_a_condition_that_does_not_exist(self, planted_file: Path, tmp_path: Path) -> None:
+        with pytest.raises(OptionsProblem, match="no obs column 'dose'"):
+            built(planted_file, tmp_path / "out.atlas", conditions=("dose",))
 
     def test_a_label_column_that_is_named_twice_is_one(self, tmp_path: Path) -> None:
         labels = ("cell_type", "lineage", "cell_type")

@@ -1,0 +1,146 @@
+"""What a method learns from: cells, labels, batches and conditions, out of an annotated file.
+
+Knows files and their columns; trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from explorer import keys
+from explorer.errors import OptionsProblem
+from explorer.flow import AlignedCells, IntArray
+from explorer.genes import aligned_blocks, match_genes
+from explorer.methods.base import Condition, Training
+from explorer.progress import Progress
+from explorer.query import open_query
+from explorer.selection import gene_table
+
+LEAST_CELLS = 10  # fewer have no neighbours to vote and no batch to learn from
+NOT_GIVEN = "not given"  # cells without a value are one batch more
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Reference cells in memory: m cells, g genes.
+
+    Attributes
+    ----------
+    cells
+        Counts over all genes of the file.
+    genes
+        symbol, ensembl, mean_expression.
+    levels
+        Label columns, main one first.
+    conditions
+        What a method may describe cells by: the batch first where there is one.
+    has_batch
+        Whether the first of them is the technical batch.
+    """
+
+    cells: AlignedCells
+    genes: pd.DataFrame
+    obs: pd.DataFrame
+    levels: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
+    has_batch: bool = False
+
+    @property
+    def batches(self) -> IntArray:
+        """int32 (m,), batch of each cell; all 0 without batches."""
+        return self.conditions[0].codes if self.has_batch else np.zeros(self.cells.n_cells, np.int32)
+
+    def classes(self, level: str) -> tuple[str, ...]:
+        """Labels of a level, sorted."""
+        text = self.obs[level].dropna().astype(str)
+        return tuple(sorted(set(text) - {""}))
+
+    def codes(self, level: str) -> IntArray:
+        """int32 (m,), -1 for unlabelled."""
+        text = self.obs[level].astype(object)
+        return pd.Categorical(text, categories=list(self.classes(level))).codes.astype(np.int32)
+
+    def training(self, rows: NDArray[np.int64], positions: NDArray[np.int64]) -> Training:
+        """Some of the cells over some of the genes, as a method learns from them; codes mean what they mean here."""
+        return Training(
+            cells=self.cells.rows(rows).genes(positions),
+            genes=self.genes[keys.SYMBOL].to_numpy(object)[positions],
+            labels={level: self.codes(level)[rows] for level in self.levels},
+            batches=self.batches[rows],
+            conditions=tuple(condition.rows(rows) for condition in self.conditions),
+        )
+
+
+def read_annotated(
+    source: Path,
+    labels: tuple[str, ...],
+    batch: str | None,
+    sample: str | None,
+    progress: Progress,
+    conditions: tuple[str, ...] = (),
+) -> Annotated:
+    """Read annotated cells into memory.
+
+    Raises
+    ------
+    OptionsProblem
+        If a named column is missing, a label has fewer than two values, or the cells are too few.
+    """
+    query = open_query(source)
+    if query.n_cells < LEAST_CELLS:
+        raise OptionsProblem(
+            f"{query.name} holds {query.n_cells} cells; a reference needs at least {LEAST_CELLS}, and hundreds of each "
+            "label to be of use. Choose a larger file."
+        )
+    for column in (*labels, *conditions, *filter(None, (batch, sample))):
+        if column not in query.obs.columns:
+            raise OptionsProblem(
+                f"{query.name} has no obs column {column!r}. It has: {', '.join(map(str, query.obs.columns))}."
+            )
+    genes = gene_table(query.var)
+    match = match_genes(query.var, genes)
+    blocks = []
+    done = 0
+    for block in aligned_blocks(query, match, None):
+        blocks.append(block)
+        done += block.n_cells
+        progress(done / query.n_cells)
+    obs = query.obs.copy()
+    cells = AlignedCells(
+        sparse.csr_matrix(sparse.vstack([block.values for block in blocks])),
+        np.concatenate([block.totals for block in blocks]),
+        blocks[0].is_counts,
+    )
+    scale = 1e4 / np.maximum(cells.totals, 1e-12)
+    genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
+    obs[keys.TOTALS] = cells.totals
+    for level in labels:  # clusters are often numbers; labels are text everywhere else
+        obs[level] = pd.Categorical(obs[level].astype(object).map(str, na_action="ignore"))
+    described = tuple(condition_of(obs, column) for column in condition_columns(batch, conditions))
+    annotated = Annotated(cells, genes, obs, labels, described, batch is not None)
+    for level in labels:
+        if len(annotated.classes(level)) < 2:
+            raise OptionsProblem(
+                f"The label column {level!r} holds {len(annotated.classes(level))} label(s); a reference needs at "
+                "least 2 to tell cells apart. Choose another column."
+            )
+    return annotated
+
+
+def condition_columns(batch: str | None, conditions: Sequence[str]) -> tuple[str, ...]:
+    """obs columns that a method may describe cells by: the batch first, each once."""
+    return tuple(dict.fromkeys((*filter(None, (batch,)), *conditions)))
+
+
+def condition_of(obs: pd.DataFrame, column: str) -> Condition:
+    """What a column says of each cell; its values as text, sorted."""
+    text = obs[column].astype(object).map(str, na_action="ignore").fillna("").astype(str).replace("", NOT_GIVEN)
+    names = tuple(sorted(set(text)))
+    return Condition(column, names, pd.Categorical(text, categories=list(names)).codes.astype(np.int32))
