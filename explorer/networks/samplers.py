@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
 SMALLEST = 4  # a minibatch of fewer cells has too few negatives to learn from
+STRATEGIES = ("proportional", "equal", "coverage")
+ENRICHED = 0.2  # share of what is expected from which on a dataset counts as present in a cluster
 
 
 def _share(p: float, n: int) -> int:
@@ -39,15 +41,65 @@ def batch_shares(size: int, p_knn: float, p_inside: float) -> BatchShares:
     return BatchShares(near_inside, near - near_inside, far_inside, size - near - far_inside)
 
 
-def batches_per_domain(sizes: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
-    """Minibatches an epoch for each dataset, proportional to its cells and at least one."""
-    return np.maximum(1, sizes // batch_size)
+def batches_per_domain(
+    sizes: NDArray[np.int64],
+    batch_size: int,
+    strategy: str = "proportional",
+    coverage: NDArray[np.floating] | None = None,
+) -> NDArray[np.int64]:
+    """Minibatches an epoch for each dataset, at least one.
+
+    Parameters
+    ----------
+    sizes
+        int (d,), cells of each dataset.
+    strategy
+        "proportional" to its cells; "equal", the median of the former for all; "coverage", in proportion to
+        `coverage`, as many in all as the cells fill.
+    coverage
+        float (d,), share of the cell states that each dataset holds; from `coverage_of`.
+    """
+    proportional = np.maximum(1, sizes // batch_size)
+    if strategy == "equal":
+        return np.full(len(sizes), int(np.median(proportional)), np.int64)
+    if strategy == "coverage" and coverage is not None:
+        in_all = int(sizes.sum()) // batch_size
+        return np.maximum(1, np.floor(coverage / coverage.sum() * in_all + 1e-9).astype(np.int64))
+    return proportional
+
+
+def coverage_of(domains: NDArray[np.integer], clusters: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Share of the clusters in which each dataset is present: with over a fifth of the cells expected there.
+
+    Parameters
+    ----------
+    domains, clusters
+        int (n,) each.
+
+    Returns
+    -------
+    NDArray
+        float (d,), datasets in ascending order of their codes.
+    """
+    _, d = np.unique(domains, return_inverse=True)
+    _, c = np.unique(clusters, return_inverse=True)
+    seen = np.zeros((d.max() + 1, c.max() + 1))
+    np.add.at(seen, (d, c), 1)
+    expected = np.outer(seen.sum(1), seen.sum(0)) / len(d)
+    return np.asarray((seen > ENRICHED * expected).mean(1))
 
 
 def pieces(domains: NDArray[np.integer], size: int, rng: np.random.Generator) -> list[Index]:
     """All cells once, in random domain-pure pieces of about `size`."""
     shuffled = [rng.permutation(np.flatnonzero(domains == d)) for d in np.unique(domains)]
     return [piece for members in shuffled for piece in np.array_split(members, max(1, round(len(members) / size)))]
+
+
+def _drawn(members: Index, count: int, each: int, rng: np.random.Generator) -> Index:
+    """int (count, each): distinct cells all over while they last, else distinct within a row."""
+    if count * each <= len(members):
+        return rng.permutation(members)[: count * each].reshape(count, each)
+    return np.array([rng.permutation(members)[:each] for _ in range(count)], np.int64).reshape(count, each)
 
 
 class DomainSampler:
@@ -64,9 +116,12 @@ class DomainSampler:
     p_inside
         Share of a minibatch drawn from the core's own dataset.
     neighbors
-        int (n, k), neighbours of every cell over all cells, itself included.
+        int (n, k), neighbours of every cell over all cells, itself included. May be set between two epochs, as after
+        a warm-up; without it the whole minibatch is drawn from anywhere.
     by_domain
         Whether all minibatches of a dataset follow each other, datasets in random order.
+    strategy, coverage
+        How many minibatches each dataset gets; see `batches_per_domain`.
     """
 
     def __init__(
@@ -77,11 +132,15 @@ class DomainSampler:
         p_inside: float = 1.0,
         neighbors: NDArray[np.integer] | None = None,
         by_domain: bool = False,
+        strategy: str = "proportional",
+        coverage: NDArray[np.floating] | None = None,
     ) -> None:
         self.domains = domains
         self.members = [np.flatnonzero(domains == d) for d in np.unique(domains)]
+        sizes = np.array([len(members) for members in self.members], np.int64)
+        self.counts = batches_per_domain(sizes, batch_size, strategy, coverage)
         self.batch_size = batch_size
-        self.p_knn = p_knn if neighbors is not None else 0.0
+        self.p_knn = p_knn
         self.p_inside = p_inside if len(self.members) > 1 else 1.0
         self.neighbors = neighbors
         self.by_domain = by_domain
@@ -92,19 +151,18 @@ class DomainSampler:
         minibatches = [
             minibatch
             for d in order
-            for minibatch in self._of_domain(self.members[d], rng)
+            for minibatch in self._of_domain(self.members[d], int(self.counts[d]), rng)
             if len(minibatch) >= SMALLEST
         ]
         if self.by_domain:
             return minibatches
         return [minibatches[i] for i in rng.permutation(len(minibatches))]
 
-    def _of_domain(self, members: Index, rng: np.random.Generator) -> list[Index]:
+    def _of_domain(self, members: Index, count: int, rng: np.random.Generator) -> list[Index]:
         size = min(self.batch_size, len(members))
-        count = int(batches_per_domain(np.array([len(members)]), self.batch_size)[0])
-        shares = batch_shares(size, self.p_knn, self.p_inside)
-        inside = rng.permutation(members)[: count * shares.far_inside].reshape(count, shares.far_inside)
-        cores = rng.permutation(members)[:count]
+        shares = batch_shares(size, self.p_knn if self.neighbors is not None else 0.0, self.p_inside)
+        inside = _drawn(members, count, shares.far_inside, rng)
+        cores = _drawn(members, count, 1, rng)[:, 0]
         return [
             np.unique(
                 np.concatenate(

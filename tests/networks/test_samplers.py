@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.networks.samplers import SMALLEST, DomainSampler, batch_shares, batches_per_domain, pieces
+from explorer.networks.samplers import (
+    SMALLEST,
+    STRATEGIES,
+    DomainSampler,
+    batch_shares,
+    batches_per_domain,
+    coverage_of,
+    pieces,
+)
 
 THREE = np.repeat([0, 1, 2], [3000, 900, 100])
 
@@ -36,8 +44,31 @@ def test_a_minibatch_is_split_as_published(
     assert (found.near_inside, found.near_outside, found.far_inside, found.far_outside) == expected
 
 
-def test_datasets_get_minibatches_in_proportion_and_at_least_one() -> None:
-    assert batches_per_domain(np.array([3000, 900, 100]), 256).tolist() == [11, 3, 1]
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [("proportional", [11, 3, 1]), ("equal", [3, 3, 3]), ("coverage", [7, 5, 2])],
+)
+def test_datasets_get_minibatches_by_the_published_strategies(strategy: str, expected: list[int]) -> None:
+    coverage = np.array([0.9, 0.6, 0.3])
+    assert batches_per_domain(np.array([3000, 900, 100]), 256, strategy, coverage).tolist() == expected
+
+
+def test_coverage_is_the_share_of_clusters_that_a_dataset_is_present_in() -> None:
+    """Of 100 cells in four clusters of 25, the first dataset fills two, the second all but one."""
+    clusters = np.repeat(np.arange(4), 25)
+    domains = np.where(clusters < 2, np.arange(100) % 2, 1)
+    domains[clusters == 0] = 0
+    domains[:2] = 1  # of 16 expected in the first cluster: too few to count
+    assert coverage_of(domains, clusters).tolist() == [0.5, 0.75]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_each_dataset_is_drawn_as_often_as_the_strategy_says(strategy: str) -> None:
+    coverage = np.array([0.9, 0.6, 0.3])
+    minibatches = drawn(DomainSampler(THREE, 256, strategy=strategy, coverage=coverage))
+    counts = np.bincount([THREE[minibatch[0]] for minibatch in minibatches])
+    assert counts.tolist() == batches_per_domain(np.bincount(THREE), 256, strategy, coverage).tolist()
+    assert all(len(minibatch) in (100, 256) for minibatch in minibatches)
 
 
 class TestPureMinibatches:
@@ -114,6 +145,14 @@ class TestAroundACore:
         for minibatch in (m for seed in range(20) for m in drawn(sampler, seed)):
             assert len(np.unique(lonely[minibatch])) == 1
             assert len(minibatch) >= 24
+
+    def test_neighbours_may_come_after_a_warm_up(self) -> None:
+        sampler = DomainSampler(self.domains, 32, p_knn=0.5)
+        before = drawn(sampler)
+        sampler.neighbors = self.neighbors
+        near = [(np.abs(self.place[:, None] - minibatch) <= 20).sum(1).max() for minibatch in drawn(sampler)]
+        far = [(np.abs(self.place[:, None] - minibatch) <= 20).sum(1).max() for minibatch in before]
+        assert min(near) >= 14 > np.mean(far)
 
     def test_without_neighbours_the_whole_minibatch_comes_from_afar(self) -> None:
         assert {len(m) for m in drawn(DomainSampler(self.domains, 32, p_knn=0.3))} == {32}
