@@ -157,6 +157,16 @@ class Config:
             return cls(preset=preset, seed=seed)
         raise OptionsProblem(f"{cls.__name__} has no preset {preset!r}.")
 
+    def with_gene_sets(self, collections: tuple[str, ...]) -> Self:  # noqa: ARG002
+        """The same settings for cells read by other gene sets: files, or collections that come with the program.
+
+        Raises
+        ------
+        OptionsProblem
+            If the method reads no gene sets.
+        """
+        raise OptionsProblem("Gene sets were named, but this method reads none. Leave them out, or choose KIDA.")
+
     def as_dict(self) -> dict[str, Any]:
         """As plain values, for files."""
         return asdict(self)
@@ -201,6 +211,10 @@ class Training:
         int32 (m,), batch of each cell.
     conditions
         What a method may describe cells by besides: the batch column, and those asked for by name. Empty without any.
+    proteins
+        Names (p,) of the columns of `cells.proteins`; empty without proteins.
+    measured
+        Symbols of all genes of the reference, from which `genes` were chosen; `None` where nobody says.
     """
 
     cells: AlignedCells
@@ -208,6 +222,8 @@ class Training:
     labels: Mapping[str, NDArray[np.int32]]
     batches: NDArray[np.int32]
     conditions: tuple[Condition, ...] = ()
+    proteins: tuple[str, ...] = ()
+    measured: NDArray[np.object_] | None = None
 
 
 @dataclass(frozen=True)
