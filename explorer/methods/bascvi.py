@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +30,7 @@ from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
 
 EMBED_ROWS = 2048
+MISSED = 10.0  # counts expected of a gene before none at all says that it was not measured: by chance once in 22,000
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class BascviConfig(Config):
         Largest norm of either's gradient.
     annealed
         Whether learning rates warm up and fall off by a cosine; else they stay.
+    masked
+        Whether genes that a batch did not measure are left out of its likelihood; else they count as not expressed.
     """
 
     n_hidden: int = 128
@@ -71,6 +76,7 @@ class BascviConfig(Config):
     eps: float = 1e-8
     clip: float = 5.0
     annealed: bool = True
+    masked: bool = True
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
@@ -113,17 +119,23 @@ class Bascvi:
     )
     config_type: ClassVar[type[Config]] = BascviConfig
 
-    def __init__(self, config: BascviConfig, genes: NDArray[np.object_], network: BascviNet, baseline: Tensor) -> None:
+    def __init__(
+        self,
+        config: BascviConfig,
+        genes: NDArray[np.object_],
+        network: BascviNet,
+        baseline: Tensor,
+        mixing: Mapping[str, float],
+    ) -> None:
         self.config = config
         self.genes = genes
+        self.mixing = mixing  # by level, how often batches stay hidden: 1 is chance, 0 is told every time
         self._network = network.eval()
         self._baseline = baseline  # (g,) mean log1p expression of the reference: where attribution starts
 
     @classmethod
     def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
         """Train on counts of all batches mixed; labels take no part.
-
-        A gene that no cell of a batch has counted is taken as not measured there, and left out of its likelihood.
 
         Raises
         ------
@@ -135,38 +147,22 @@ class Bascvi:
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
         noise = torch.Generator(device=device).manual_seed(config.seed)
-        expression, values = training.cells.log1p(), training.cells.values
-        cells = SparseCells.of(expression.indptr, expression.indices, expression.data, len(training.genes), device)
-        counts = SparseCells.of(values.indptr, values.indices, values.data, len(training.genes), device)
-        totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)  # over these genes
-        names, batch_of = np.unique(training.batches, return_inverse=True)
-        batch = torch.as_tensor(batch_of, device=device)
-        measured = torch.as_tensor(_measured(training.cells, batch_of, len(names)), device=device)
-        network = _network(config, len(training.genes), len(names)).to(device)
-        adversary = Adversary(config.n_hidden, len(names)).to(device)
-        batch_size, epochs = config.sized(len(cells))
-        sampler = DomainSampler(np.zeros(len(cells), np.int64), batch_size)
-        rise = 0.0
+        expression = training.cells.log1p()
+        cells = _Cells.of(training, expression, config, device)
+        network = _network(config, len(training.genes), cells.sizes).to(device)
+        adversary = Adversary(config.n_hidden, cells.sizes).to(device)
+        batch_size, epochs = config.sized(len(cells.counts))
+        sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
+        loss = _Loss(network, adversary, config, cells, noise)
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
-            nonlocal rise
-            rise = min(1.0, epoch / max(1.0, config.warmup * epochs))
+            loss.begin(epoch, epochs)
             return sampler.epoch(rng)
-
-        def loss_of(which: Tensor) -> Tensor:
-            own = batch[which]
-            encoded = network.encode(cells.rows(which))
-            decoded = network.decoded(encoded.draw(noise), own)
-            missed = -network.log_likelihood(decoded, counts.rows(which), totals[which], measured[own])
-            strayed = config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
-            told = (encoded.hidden, decoded.hidden, own)
-            hidden = config.adversary_weight * adversary.reward(*told)
-            return missed.mean() + rise * (strayed.mean() - hidden) + adversary.lesson(*told)
 
         train(
             network,
             epoch_batches,
-            loss_of,
+            loss,
             epochs=epochs,
             lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
@@ -177,7 +173,7 @@ class Bascvi:
             clip=config.clip,
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
-        return cls(config, training.genes, network, baseline)
+        return cls(config, training.genes, network, baseline, _mixing(network, adversary, cells))
 
     @torch.no_grad()
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
@@ -207,7 +203,12 @@ class Bascvi:
 
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
-        settings = {"config": self.config.as_dict(), "genes": list(self.genes)}
+        settings = {
+            "config": self.config.as_dict(),
+            "genes": list(self.genes),
+            "sizes": list(self._network.sizes),
+            "mixing": dict(self.mixing),
+        }
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
         save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
@@ -220,9 +221,9 @@ class Bascvi:
         genes = np.array(settings["genes"], dtype=object)
         tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
-        network = _network(config, len(genes), len(tensors["network.batches.0.weight"])).to(device)
+        network = _network(config, len(genes), settings["sizes"]).to(device)
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-        return cls(config, genes, network, baseline)
+        return cls(config, genes, network, baseline, settings["mixing"])
 
 
 def _own(config: Config) -> BascviConfig:
@@ -231,8 +232,8 @@ def _own(config: Config) -> BascviConfig:
     return config
 
 
-def _network(config: BascviConfig, n_genes: int, n_batches: int) -> BascviNet:
-    return BascviNet(n_genes, n_batches, config.n_hidden, config.n_layers, config.n_latent)
+def _network(config: BascviConfig, n_genes: int, sizes: Sequence[int]) -> BascviNet:
+    return BascviNet(n_genes, sizes, config.n_hidden, config.n_layers, config.n_latent)
 
 
 def _require_counts(cells: AlignedCells) -> None:
@@ -243,7 +244,118 @@ def _require_counts(cells: AlignedCells) -> None:
         )
 
 
-def _measured(cells: AlignedCells, batch_of: NDArray[np.int64], n_batches: int) -> NDArray[np.float32]:
-    """1 where a batch has counted a gene in any cell, float32 (n_batches, g)."""
-    counted = [cells.values[batch_of == b].sum(0) for b in range(n_batches)]
-    return (np.asarray(np.concatenate(counted)) > 0).astype(np.float32)
+def _levels(training: Training) -> dict[str, NDArray[np.int64]]:
+    """What tells a cell's batch, int64 (m,) without gaps, by the column that says so; those of one value say nothing.
+
+    The columns are those of `training.conditions`, or the batch where there are none.
+    """
+    named = {condition.column: condition.codes for condition in training.conditions} or {"batch": training.batches}
+    levels = {column: np.unique(codes, return_inverse=True)[1] for column, codes in named.items()}
+    telling = {column: codes for column, codes in levels.items() if codes.max(initial=0) > 0}
+    return telling or dict(list(levels.items())[:1])
+
+
+def measured(cells: AlignedCells, batch_of: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Which genes each batch measured, float32 (batches, g), 1 for yes.
+
+    A gene that no cell of a batch has counted was measured all the same where the other batches would lead one to
+    expect fewer than `MISSED` counts of it: a small batch does not meet every gene.
+    """
+    counted = np.concatenate([cells.values[batch_of == b].sum(0) for b in range(int(batch_of.max()) + 1)])
+    counted = np.asarray(counted, np.float64)  # (batches, g)
+    others = counted.sum(0) - counted
+    share = others / np.maximum(others.sum(1, keepdims=True), 1)
+    expected = share * counted.sum(1, keepdims=True)
+    return ((counted > 0) | (expected < MISSED)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The training cells on the device that trains.
+
+    Attributes
+    ----------
+    counts, taken
+        Counts, and what the encoder takes.
+    totals
+        float32 (m,), counts a cell over these genes.
+    levels, sizes
+        Columns that tell a batch, and how many values each has.
+    batch
+        int64 (m, L), the value of each cell.
+    kind, measured
+        int64 (m,), each cell's batch, and float32 (batches, g), 1 for a gene that the batch measured.
+    """
+
+    counts: SparseCells
+    taken: SparseCells
+    totals: Tensor
+    levels: tuple[str, ...]
+    sizes: tuple[int, ...]
+    batch: Tensor
+    kind: Tensor
+    measured: Tensor
+
+    @classmethod
+    def of(
+        cls, training: Training, expression: sparse.csr_matrix, config: BascviConfig, device: torch.device
+    ) -> Self:
+        values = training.cells.values
+        counts = SparseCells.of(values.indptr, values.indices, values.data, values.shape[1], device)
+        kind = np.unique(training.batches, return_inverse=True)[1]
+        found = measured(training.cells, kind)
+        levels = _levels(training)
+        return cls(
+            counts=counts,
+            taken=replace(counts, values=torch.as_tensor(expression.data, device=device)),
+            totals=torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device),
+            levels=tuple(levels),
+            sizes=tuple(int(codes.max()) + 1 for codes in levels.values()),
+            batch=torch.as_tensor(np.stack(list(levels.values()), 1), device=device),
+            kind=torch.as_tensor(kind, device=device),
+            measured=torch.as_tensor(found if config.masked else np.ones_like(found), device=device),
+        )
+
+
+class _Loss:
+    """The loss of a minibatch, of both sides; `begin` sets what of it changes with the epoch."""
+
+    def __init__(
+        self,
+        network: BascviNet,
+        adversary: Adversary,
+        config: BascviConfig,
+        cells: _Cells,
+        noise: torch.Generator,
+    ) -> None:
+        self._network, self._adversary, self._config = network, adversary, config
+        self._cells, self._noise = cells, noise
+        self._rise = 0.0
+
+    def begin(self, epoch: int, epochs: int) -> None:
+        """The KL term and the adversary's weight grow."""
+        self._rise = min(1.0, epoch / max(1.0, self._config.warmup * epochs))
+
+    def __call__(self, which: Tensor) -> Tensor:
+        cells, config, network = self._cells, self._config, self._network
+        batch = cells.batch[which]
+        encoded = network.encode(cells.taken.rows(which))
+        decoded = network.decoded(encoded.draw(self._noise), batch)
+        observed, measured = cells.counts.rows(which), cells.measured[cells.kind[which]]
+        missed = -network.log_likelihood(decoded, observed, cells.totals[which], measured)
+        strayed = config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
+        told = (encoded.hidden, decoded.hidden, batch)
+        hidden = config.adversary_weight * self._adversary.reward(*told)
+        return missed.mean() + self._rise * (strayed.mean() - hidden) + self._adversary.lesson(*told)
+
+
+@torch.no_grad()
+def _mixing(network: BascviNet, adversary: Adversary, cells: _Cells) -> dict[str, float]:
+    """How well the encoder hides each level from its discriminator: cross-entropy over ln(values), 1 at chance."""
+    network.eval()
+    missed = torch.zeros(len(cells.sizes), device=cells.batch.device)
+    for which in torch.arange(len(cells.batch), device=cells.batch.device).split(EMBED_ROWS):
+        hidden = network.encode(cells.taken.rows(which)).hidden
+        missed += adversary.missed(adversary.of_encoder, hidden, cells.batch[which]) * len(which) / len(cells.batch)
+    of_level = zip(cells.levels, cells.sizes, missed.tolist(), strict=True)
+    return {level: round(lost / math.log(n), 4) for level, n, lost in of_level if n > 1}

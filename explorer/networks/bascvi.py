@@ -2,7 +2,8 @@
 
 A variational autoencoder whose encoder never sees the batch, so that cells of an unseen batch can be embedded as
 they are. The decoder is given the batch, in every layer but the first. Discriminators read the last hidden layer of
-the encoder and the first of the decoder and guess the batch; what they read is trained to tell them nothing.
+the encoder and the first of the decoder and guess the batch; what they read is trained to tell them nothing. A batch
+may be told at several levels (study, sample): the decoder gets all of them, and each has its own two discriminators.
 
 Follows the authors' code where it differs from the text: the decoder keeps the batch (without it types do not
 separate), and discriminators read hidden layers, not z. Differs from the code on purpose:
@@ -14,6 +15,7 @@ have the same gradients, one step apart.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,11 +37,25 @@ def dense_layer(n_in: int, n_out: int) -> nn.Linear:
     return layer
 
 
-def batch_rows(n_batches: int, n_hidden: int) -> nn.Embedding:
-    """A row a batch; to add it is what a linear layer does to a one-hot vector of the batch."""
-    rows = nn.Embedding(n_batches, n_hidden)
+def batch_rows(n_values: int, n_hidden: int) -> nn.EmbeddingBag:
+    """A row a value of any level; their sum is what a linear layer makes of the multi-hot vector of a batch."""
+    rows = nn.EmbeddingBag(n_values, n_hidden, mode="sum")
     nn.init.xavier_uniform_(rows.weight)
     return rows
+
+
+def slots(batch: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Places of the ones in the multi-hot vector: int64 (B, L), each level's values after those of the one before.
+
+    Parameters
+    ----------
+    batch
+        int64 (B, L), a cell's value at each level.
+    sizes
+        Values of each level.
+    """
+    before = torch.tensor([0, *sizes[:-1]], device=batch.device).cumsum(0)  # (L,)
+    return batch + before
 
 
 @dataclass(frozen=True)
@@ -80,12 +96,15 @@ class BascviNet(nn.Module):
 
     Parameters
     ----------
-    n_genes, n_batches, n_hidden, n_layers, n_latent
-        G, C, H, layers of each half besides the one that discriminators read, and d.
+    n_genes, n_hidden, n_layers, n_latent
+        G, H, layers of each half besides the one that discriminators read, and d.
+    sizes
+        Values of each of the L levels that tell a batch.
     """
 
-    def __init__(self, n_genes: int, n_batches: int, n_hidden: int, n_layers: int, n_latent: int) -> None:
+    def __init__(self, n_genes: int, sizes: Sequence[int], n_hidden: int, n_layers: int, n_latent: int) -> None:
         super().__init__()
+        self.sizes = tuple(sizes)
         self.first = SparseLinear(n_genes, n_hidden)
         self.encoder = nn.ModuleList(dense_layer(n_hidden, n_hidden) for _ in range(n_layers))
         self.encoder_norms = nn.ModuleList(nn.LayerNorm(n_hidden) for _ in range(n_layers + 1))
@@ -93,7 +112,7 @@ class BascviNet(nn.Module):
         self.log_variance = dense_layer(n_hidden, n_latent)
         self.decode = dense_layer(n_latent, n_hidden)
         self.decoder = nn.ModuleList(dense_layer(n_hidden, n_hidden) for _ in range(n_layers))
-        self.batches = nn.ModuleList(batch_rows(n_batches, n_hidden) for _ in range(n_layers))
+        self.batches = nn.ModuleList(batch_rows(sum(sizes), n_hidden) for _ in range(n_layers))
         self.decoder_norms = nn.ModuleList(nn.LayerNorm(n_hidden) for _ in range(n_layers + 1))
         self.output = dense_layer(n_hidden, n_genes)
         self.dropout_logits = dense_layer(n_hidden, n_genes)
@@ -113,10 +132,11 @@ class BascviNet(nn.Module):
         return Encoded(hidden, self.mean(hidden), self.log_variance(hidden).exp() + LEAST_VARIANCE)
 
     def decoded(self, z: Tensor, batch: Tensor) -> Decoded:
-        """Expression of points (B, d) as each batch, int64 (B,), would show it."""
+        """Expression of points (B, d) as each batch, int64 (B, L), would show it."""
+        told = slots(batch, self.sizes)
         first = hidden = F.relu(self.decoder_norms[0](self.decode(z)))  # (B, H)
         for layer, rows, norm in zip(self.decoder, self.batches, self.decoder_norms[1:], strict=True):
-            hidden = F.relu(norm(layer(hidden) + rows(batch)))
+            hidden = F.relu(norm(layer(hidden) + rows(told)))
         return Decoded(first, F.log_softmax(self.output(hidden), 1), self.dropout_logits(hidden))
 
     def log_likelihood(self, decoded: Decoded, counts: SparseRows, totals: Tensor, measured: Tensor) -> Tensor:
@@ -141,42 +161,58 @@ class BascviNet(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Guesses the batch from a hidden layer: float (B, H) to logits (B, C), which are normalised too."""
+    """Guesses one level of the batch from a hidden layer: (B, H) to logits (B, values), which are normalised too."""
 
-    def __init__(self, n_hidden: int, n_batches: int) -> None:
+    def __init__(self, n_hidden: int, n_values: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             dense_layer(n_hidden, n_hidden),
             nn.LayerNorm(n_hidden),
             nn.LeakyReLU(),
-            dense_layer(n_hidden, n_batches),
-            nn.LayerNorm(n_batches),
+            dense_layer(n_hidden, n_values),
+            nn.LayerNorm(n_values),
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Logits of the batches."""
+        """Logits of the values."""
         return self.layers(hidden)
 
 
 class Adversary(nn.Module):
-    """The discriminators of the encoder's and of the decoder's hidden layer.
+    """The discriminators of the encoder's and of the decoder's hidden layer, one of each a level.
 
     Parameters
     ----------
-    n_hidden, n_batches
-        H and C.
+    n_hidden
+        H.
+    sizes
+        Values of each of the L levels.
     """
 
-    def __init__(self, n_hidden: int, n_batches: int) -> None:
+    def __init__(self, n_hidden: int, sizes: Sequence[int]) -> None:
         super().__init__()
-        self.of_encoder = Discriminator(n_hidden, n_batches)
-        self.of_decoder = Discriminator(n_hidden, n_batches)
-        self.chance = 2 * math.log(n_batches)
+        self.of_encoder = nn.ModuleList(Discriminator(n_hidden, n) for n in sizes)
+        self.of_decoder = nn.ModuleList(Discriminator(n_hidden, n) for n in sizes)
+        self.chance = 2 * sum(math.log(n) for n in sizes) / len(sizes)
 
     def forward(self, of_encoder: Tensor, of_decoder: Tensor, batch: Tensor) -> Tensor:
-        """Sum of both cross-entropies, a scalar, from two hidden layers (B, H) and batches int64 (B,)."""
-        guesses = (self.of_encoder(of_encoder), self.of_decoder(of_decoder))
-        return F.cross_entropy(guesses[0], batch) + F.cross_entropy(guesses[1], batch)
+        """Mean cross-entropy of the levels, summed over both places: a scalar.
+
+        Parameters
+        ----------
+        of_encoder, of_decoder
+            Hidden layers, (B, H).
+        batch
+            int64 (B, L).
+        """
+        places = ((self.of_encoder, of_encoder), (self.of_decoder, of_decoder))
+        return torch.stack([self.missed(guessers, hidden, batch).mean() for guessers, hidden in places]).sum()
+
+    @staticmethod
+    def missed(guessers: nn.ModuleList, hidden: Tensor, batch: Tensor) -> Tensor:
+        """Cross-entropy of each level, float (L,)."""
+        guesses = (guess(hidden) for guess in guessers)
+        return torch.stack([F.cross_entropy(logits, own) for logits, own in zip(guesses, batch.T, strict=True)])
 
     def lesson(self, of_encoder: Tensor, of_decoder: Tensor, batch: Tensor) -> Tensor:
         """What the discriminators descend on; nothing reaches what they read."""

@@ -12,22 +12,23 @@ from torch import Tensor, nn
 from torch.distributions import NegativeBinomial
 from torch.nn import functional as F
 
-from explorer.networks.bascvi import Adversary, BascviNet, Discriminator
+from explorer.networks.bascvi import Adversary, BascviNet, Discriminator, slots
 from explorer.networks.sparse import SparseCells, SparseRows
 
-CELLS, GENES, BATCHES, HIDDEN = 24, 30, 3, 16
+CELLS, GENES, HIDDEN = 24, 30, 16
+SIZES = (2, 3)  # studies and samples
 
 
 @pytest.fixture
 def network() -> BascviNet:
     torch.manual_seed(0)
-    return BascviNet(GENES, BATCHES, HIDDEN, 2, 5).eval()
+    return BascviNet(GENES, SIZES, HIDDEN, 2, 5).eval()
 
 
 @pytest.fixture
 def adversary() -> Adversary:
     torch.manual_seed(1)
-    return Adversary(HIDDEN, BATCHES)
+    return Adversary(HIDDEN, SIZES)
 
 
 @pytest.fixture
@@ -41,7 +42,14 @@ def counts() -> Tensor:
 
 @pytest.fixture
 def batch() -> Tensor:
-    return torch.arange(CELLS) % BATCHES
+    """Study and sample of each cell."""
+    sample = torch.arange(CELLS) % 3
+    return torch.stack([sample // 2, sample], 1)
+
+
+def another(batch: Tensor) -> Tensor:
+    """The next sample, and the other study."""
+    return (batch + 1) % torch.tensor(SIZES)
 
 
 def rows(x: Tensor) -> SparseRows:
@@ -75,17 +83,24 @@ class TestEncoder:
 class TestDecoder:
     def test_the_batch_changes_expression_and_nothing_before_it(self, network: BascviNet, batch: Tensor) -> None:
         z = torch.randn(CELLS, 5, generator=torch.Generator().manual_seed(0))
-        one, other = network.decoded(z, batch), network.decoded(z, (batch + 1) % BATCHES)
+        one, other = network.decoded(z, batch), network.decoded(z, another(batch))
         torch.testing.assert_close(one.hidden, other.hidden)
         assert (one.log_share - other.log_share).abs().mean() > 0.01
         torch.testing.assert_close(one.log_share.exp().sum(1), torch.ones(CELLS))
 
-    def test_a_row_a_batch_is_a_linear_layer_of_its_one_hot_vector(self, network: BascviNet, batch: Tensor) -> None:
+    def test_each_level_has_its_own_slots(self) -> None:
+        """The first of two studies and the second of four samples."""
+        vector = torch.zeros(6)
+        vector[slots(torch.tensor([[1, 2]]), (2, 4))[0]] = 1
+        assert vector.tolist() == [0, 1, 0, 0, 1, 0]
+
+    def test_rows_of_a_batch_are_a_linear_layer_of_its_multi_hot_vector(self, network: BascviNet, batch: Tensor) -> None:
         z = torch.randn(CELLS, 5, generator=torch.Generator().manual_seed(0))
         hidden = F.relu(network.decoder_norms[0](network.decode(z)))
         for layer, added, norm in zip(network.decoder, network.batches, network.decoder_norms[1:], strict=True):
             joined = torch.cat([layer.weight, added.weight.T], 1)  # type: ignore[union-attr, list-item]
-            linear = torch.cat([hidden, F.one_hot(batch, BATCHES).float()], 1) @ joined.T + layer.bias
+            multi_hot = torch.cat([F.one_hot(batch[:, 0], 2), F.one_hot(batch[:, 1], 3)], 1).float()
+            linear = torch.cat([hidden, multi_hot], 1) @ joined.T + layer.bias
             hidden = F.relu(norm(linear))
         expected = F.log_softmax(network.output(hidden), 1)
         torch.testing.assert_close(network.decoded(z, batch).log_share, expected)
@@ -135,24 +150,34 @@ class TestDecoder:
         assert torch.isfinite(likelihood(network, counts, batch, torch.ones(CELLS, GENES))).all()
 
 
+class Columns(nn.Module):
+    """Some columns of what it reads."""
+
+    def __init__(self, which: slice) -> None:
+        super().__init__()
+        self.which = which
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden[:, self.which]
+
+
 class TestAdversary:
-    @pytest.mark.parametrize(
-        ("logits", "truth", "expected"),
-        [
-            ([[1.0, 0.0], [0.0, 2.0]], [0, 1], 0.22009485),
-            ([[0.5, 0.0, 0.0], [0.0, 0.2, 1.0]], [0, 2], 0.69583912),
-        ],
-        ids=["two batches", "three batches"],
-    )
-    def test_both_places_count_alike(self, logits: list[list[float]], truth: list[int], expected: float) -> None:
-        adversary = Adversary(2, 2)
-        adversary.of_encoder = adversary.of_decoder = nn.Identity()  # what they read are the logits
-        read = torch.tensor(logits, dtype=torch.float64)
-        assert adversary(read, read, torch.tensor(truth)).item() == pytest.approx(2 * expected, abs=1e-7)
+    def test_levels_are_averaged_and_both_places_summed(self) -> None:
+        """Two cells: their logits at the levels study and sample, the same in both places."""
+        adversary = Adversary(5, (2, 3))
+        for guessers in (adversary.of_encoder, adversary.of_decoder):
+            for level, columns in enumerate((slice(0, 2), slice(2, 5))):
+                guessers[level] = Columns(columns)
+        read = torch.tensor([[1.0, 0.0, 0.5, 0.0, 0.0], [0.0, 2.0, 0.0, 0.2, 1.0]], dtype=torch.float64)
+        truth = torch.tensor([[0, 0], [1, 2]])
+        found = adversary.missed(adversary.of_encoder, read, truth)
+        assert found.tolist() == pytest.approx([0.22009485, 0.69583912], abs=1e-7)
+        assert found.mean().item() == pytest.approx(0.45796697, abs=1e-7)
+        assert adversary(read, read, truth).item() == pytest.approx(0.91593397, abs=1e-7)
 
     def test_chance(self) -> None:
-        """Two and three batches, the mean of both levels."""
-        assert (Adversary(4, 2).chance + Adversary(4, 3).chance) / 2 == pytest.approx(1.79175947, abs=1e-8)
+        """Two and three batches, the mean of both levels, in two places."""
+        assert Adversary(4, (2, 3)).chance == pytest.approx(1.79175947, abs=1e-8)
 
     @pytest.mark.parametrize(
         ("n_batches", "expected"), [(1, 0.0), (2, 0.12692801), (4, 0.26079546), (50, 0.03800269)], ids=str
@@ -175,23 +200,23 @@ class TestAdversary:
 
     def test_beyond_chance_there_is_nothing_to_gain(self, adversary: Adversary, batch: Tensor) -> None:
         """Each guess is sure and wrong; hiding the batch any better would only tell it upside down."""
-        wrong = F.one_hot((batch + 1) % BATCHES, HIDDEN).float().requires_grad_(True)
+        wrong = F.one_hot(another(batch)[:, 1], HIDDEN).float().requires_grad_(True)
         for _ in range(300):  # taught the wrong batches
             adversary.zero_grad()
-            adversary.lesson(wrong, wrong, (batch + 1) % BATCHES).backward()
+            adversary.lesson(wrong, wrong, another(batch)).backward()
             with torch.no_grad():
                 for weights in adversary.parameters():
                     weights -= 0.1 * weights.grad
         assert adversary(wrong, wrong, batch) > adversary.chance
         reward = adversary.reward(wrong, wrong, batch)
-        assert reward.item() == pytest.approx(2 * math.log(BATCHES))
+        assert reward.item() == pytest.approx(adversary.chance)
         reward.backward()
         np.testing.assert_array_equal(wrong.grad, 0)
 
     def test_a_single_batch_cannot_be_guessed(self) -> None:
-        alone = Adversary(HIDDEN, 1)
+        alone = Adversary(HIDDEN, (1,))
         read = torch.randn(CELLS, HIDDEN, requires_grad=True)
-        reward = alone.reward(read, read, torch.zeros(CELLS, dtype=torch.int64))
+        reward = alone.reward(read, read, torch.zeros(CELLS, 1, dtype=torch.int64))
         reward.backward()
         assert reward.item() == 0
         np.testing.assert_array_equal(read.grad, 0)
