@@ -18,17 +18,30 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
-from explorer.flow import AlignedCells, Embedding, Signature
-from explorer.methods.base import Config, MethodCard, Toward, Training
+from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, Signature
+from explorer.methods.base import INSTANT, Adaptation, Adapted, Config, MethodCard, Mode, Toward, Training
+from explorer.networks import surgery
 from explorer.networks.attribution import integrated_gradients
+from explorer.networks.condition_names import Column, ConditionNames
 from explorer.networks.likelihoods import gaussian_kl
 from explorer.networks.samplers import DomainSampler
-from explorer.networks.scpoli import MSE, ScpoliNet, prototype_loss, prototypes
+from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, prototype_loss, prototypes
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
 
 EMBED_ROWS = 2048
+NEAREST = Mode(
+    "nearest",
+    "Nearest batch",
+    "Treats each of your batches like the reference's batch that explains its cells best. Seconds; nothing is learned.",
+)
+SURGERY = Mode(
+    "surgery",
+    "Learn my batches",
+    "Learns a description of each of your batches while the model stays as it is, so that your batches or samples can "
+    "be compared with the reference's. Needs counts; seconds to a minute.",
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,8 @@ class ScpoliConfig(Config):
         Of Adam.
     annealed
         Whether the learning rate warms up and falls off by a cosine; else it stays.
+    surgery_steps, surgery_lr
+        Of Adam, when new batches are learned.
     """
 
     n_hidden: int = 128
@@ -76,6 +91,8 @@ class ScpoliConfig(Config):
     lr: float = 3e-3
     eps: float = 1e-8
     annealed: bool = True
+    surgery_steps: int = 300
+    surgery_lr: float = 2e-2
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
@@ -115,18 +132,38 @@ class Scpoli:
         paper="De Donno et al., Nature Methods 2023",
         summary="Models counts given the batch, and draws cells of a label together. Learns from the labels.",
         input_form="counts",
-        gives=("gene attribution",),
+        gives=("gene attribution", "a vector for each batch or sample"),
+        modes=(INSTANT, NEAREST, SURGERY),
     )
     config_type: ClassVar[type[Config]] = ScpoliConfig
 
     def __init__(
-        self, config: ScpoliConfig, genes: NDArray[np.object_], network: ScpoliNet, baseline: Tensor, depth: float
+        self,
+        config: ScpoliConfig,
+        genes: NDArray[np.object_],
+        network: ScpoliNet,
+        baseline: Tensor,
+        depth: float,
+        names: ConditionNames,
     ) -> None:
         self.config = config
         self.genes = genes
         self._network = network.eval()
         self._baseline = baseline  # (g,) mean encoder input of the reference: where attribution starts
         self._depth = depth  # counts of the reference's median cell, over all genes
+        self._names = names
+
+    @property
+    @torch.no_grad()
+    def conditions(self) -> tuple[ConditionEmbedding, ...]:
+        """The vectors of all conditions, one table a column; those learned from a query come last."""
+        tables = zip(self._names.columns, self._names.names, self._names.seen, self._network.vectors(), strict=True)
+        return tuple(
+            ConditionEmbedding(
+                column, np.array(names, dtype=object), vectors[:-1].cpu().numpy(), np.arange(len(names)) >= seen
+            )
+            for column, names, seen, vectors in tables
+        )
 
     @classmethod
     def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
@@ -138,17 +175,19 @@ class Scpoli:
             If the reference does not hold counts.
         """
         config = _own(config)
-        _require_counts(training.cells)
+        _require_counts(training.cells, "reference", "Build from a file that holds counts, or train CONCORD.")
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
         noise = torch.Generator(device=device).manual_seed(config.seed)
         depth = float(np.median(training.cells.totals))
         expression = _encoder_input(training.cells, config, depth)
-        cells = _Cells.of(training, expression, device)
-        network = _network(config, len(training.genes), cells.n_conditions).to(device)
+        names, rows, combined = ConditionNames.learned(_columns(training))
+        cells = _count_cells(training.cells, expression, rows, combined, device)
+        labels = tuple(torch.as_tensor(codes, device=device).long() for codes in training.labels.values())
+        network = _network(config, len(training.genes), names).to(device)
         batch_size, epochs = config.sized(len(cells.counts))
         sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
-        loss = _Loss(network, config, cells, noise)
+        loss = _Loss(network, config, cells, labels, noise)
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
             loss.begin(epoch, epochs)
@@ -165,19 +204,63 @@ class Scpoli:
             eps=config.eps,
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
-        return cls(config, training.genes, network, baseline, depth)
+        return cls(config, training.genes, network, baseline, depth, names)
+
+    def adapt(self, to: Adaptation, *, progress: Progress) -> Adapted:
+        """Describe the query's batches: each like the reference's nearest one, or by vectors learned from its cells.
+
+        Cells are then placed as of their own conditions, and so are the reference's.
+
+        Raises
+        ------
+        OptionsProblem
+            If none of the reference's condition columns is known of the query.
+        ValuesProblem
+            If the query does not hold counts.
+        """
+        mode = self.card.mode(to.mode)
+        if not to.conditions:
+            raise OptionsProblem(
+                f"{self.card.title} can only {mode.title.lower()!r} when it knows which cells of the query belong to "
+                "which batch. Name the column that says so: map --batch COLUMN. Or map with the mode 'instant'."
+            )
+        _require_counts(to.cells, "query", "Map a file that holds counts, or use the mode 'instant'.")
+        device = self._baseline.device
+        names, rows, combined = self._names.extended([(c.column, c.names, c.codes) for c in to.conditions])
+        expression = _encoder_input(to.cells, self.config, self._depth)
+        cells = _count_cells(to.cells, expression, rows, combined, device)
+        if mode is NEAREST:
+            known = torch.as_tensor(self._names.combinations, device=device)
+            rng = np.random.default_rng(self.config.seed)
+            network, nearest = surgery.nearest(self._network, cells, known, rng, progress)
+            notices = _told_nearest(self._names, names, nearest)
+        else:
+            _, epochs = self.config.sized(to.reference.cells.n_cells)
+            network = surgery.surgery(
+                self._network,
+                cells,
+                steps=self.config.surgery_steps,
+                lr=self.config.surgery_lr,
+                kl_weight=self.config.kl_weight * min(1.0, epochs / self.config.kl_epochs),
+                seed=self.config.seed,
+                progress=progress,
+            )
+            notices = ()
+        method = type(self)(self.config, self.genes, network, self._baseline, self._depth, names)
+        return Adapted(method, True, notices + _told_known(self._names, to), method.conditions)
 
     @torch.no_grad()
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
-        """Posterior means, every cell taken as of an unseen batch, float32 (n, d)."""
+        """Posterior means, float32 (n, d); a cell whose condition is not known is taken as of an average one."""
         expression = _encoder_input(cells, self.config, self._depth)
         device = self._baseline.device
         store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
+        rows = self._rows(cells)
         parts = [np.empty((0, self._network.mean.out_features), np.float32)]
         for start in range(0, len(store), EMBED_ROWS):
-            stop = min(start + EMBED_ROWS, len(store))
-            parts.append(self._network(store.rows(torch.arange(start, stop, device=device))).cpu().numpy())
-            progress(stop / len(store))
+            which = torch.arange(start, min(start + EMBED_ROWS, len(store)), device=device)
+            parts.append(self._network(store.rows(which), rows[which]).cpu().numpy())
+            progress((start + len(which)) / len(store))
         return Embedding(np.concatenate(parts))
 
     def explain(
@@ -190,12 +273,19 @@ class Scpoli:
         device = self._baseline.device
         expression = torch.as_tensor(_encoder_input(cells, self.config, self._depth).toarray(), device=device)  # (n, g)
         direction = F.normalize(torch.as_tensor(toward.direction, device=device), dim=0)
-        scores, error = integrated_gradients(self._network.dense, expression, self._baseline, direction, progress)
+        described = self._rows(cells)
+        average = torch.full_like(described[:1], -1)  # of the mean expression, where the path begins
+
+        def place(points: Tensor) -> Tensor:
+            return self._network.dense(points, torch.cat([described, average])[: len(points)])
+
+        scores, error = integrated_gradients(place, expression, self._baseline, direction, progress)
         return Signature(self.genes, scores.cpu().numpy(), toward.label, self.card.measure(measure).name, error)
 
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
         settings = {"config": self.config.as_dict(), "genes": list(self.genes), "depth": self._depth}
+        settings |= {"conditions": self._names.as_dict()}
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
         save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
@@ -208,9 +298,16 @@ class Scpoli:
         genes = np.array(settings["genes"], dtype=object)
         tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
-        network = _network(config, len(genes), len(tensors["network.conditions.weight"])).to(device)
+        names = ConditionNames.from_dict(settings["conditions"])
+        network = _network(config, len(genes), names).to(device)
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-        return cls(config, genes, network, baseline, settings["depth"])
+        return cls(config, genes, network, baseline, settings["depth"], names)
+
+    def _rows(self, cells: AlignedCells) -> Tensor:
+        """Each cell's rows in the tables of conditions, int64 (n, K), -1 for what is not known."""
+        if cells.conditions is None:
+            return torch.full((cells.n_cells, len(self._names.columns)), -1, device=self._baseline.device)
+        return torch.as_tensor(cells.conditions, device=self._baseline.device).long()
 
 
 def _own(config: Config) -> ScpoliConfig:
@@ -219,16 +316,25 @@ def _own(config: Config) -> ScpoliConfig:
     return config
 
 
-def _network(config: ScpoliConfig, n_genes: int, n_conditions: int) -> ScpoliNet:
-    sizes = (n_genes, n_conditions, config.n_hidden, config.n_latent, config.n_condition)
-    return ScpoliNet(*sizes, config.likelihood, config.dropout)
+def _network(config: ScpoliConfig, n_genes: int, names: ConditionNames) -> ScpoliNet:
+    sizes = (n_genes, [len(each) for each in names.names], len(names.combinations))
+    units = (config.n_hidden, config.n_latent, config.n_condition)
+    return ScpoliNet(*sizes, *units, config.likelihood, config.dropout, names.seen)
 
 
-def _require_counts(cells: AlignedCells) -> None:
+def _columns(training: Training) -> list[Column]:
+    """What the cells are described by: all condition columns; without any, the batches by their numbers."""
+    if training.conditions:
+        return [(condition.column, condition.names, condition.codes) for condition in training.conditions]
+    names = [str(code) for code in range(int(training.batches.max(initial=0)) + 1)]
+    return [("batch", names, training.batches)]
+
+
+def _require_counts(cells: AlignedCells, whose: str, remedy: str) -> None:
     if not cells.is_counts:
         raise ValuesProblem(
-            "scPoli learns from counts, but the reference's values are no whole numbers (the largest is "
-            f"{cells.values.data.max(initial=0):.4g}). Build from a file that holds counts, or train CONCORD."
+            f"scPoli learns from counts, but the {whose}'s values are no whole numbers (the largest is "
+            f"{cells.values.data.max(initial=0):.4g}). {remedy}"
         )
 
 
@@ -242,45 +348,57 @@ def _encoder_input(cells: AlignedCells, config: ScpoliConfig, depth: float) -> s
     return cells.log1p(depth)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The training cells on the device that trains.
+def _count_cells(
+    cells: AlignedCells,
+    expression: sparse.csr_matrix,
+    rows: NDArray[np.int64],
+    combined: NDArray[np.int64],
+    device: torch.device,
+) -> CountCells:
+    values = cells.values
+    counts = SparseCells.of(values.indptr, values.indices, values.data, values.shape[1], device)
+    taken = replace(counts, values=torch.as_tensor(expression.data, device=device))
+    totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)
+    conditions = Conditions(torch.as_tensor(rows, device=device), torch.as_tensor(combined, device=device))
+    return CountCells(counts, taken, totals, conditions)
 
-    Attributes
-    ----------
-    counts, taken
-        Counts, and what the encoder takes.
-    totals
-        float32 (m,), counts a cell over these genes.
-    condition
-        int64 (m,), batches numbered without gaps.
-    labels
-        int64 (m,) a label level.
-    """
 
-    counts: SparseCells
-    taken: SparseCells
-    totals: Tensor
-    condition: Tensor
-    n_conditions: int
-    labels: tuple[Tensor, ...]
+def _told_nearest(
+    known: ConditionNames, names: ConditionNames, nearest: list[NDArray[np.int64]]
+) -> tuple[str, ...]:
+    """Which of the reference's conditions each new one is treated like."""
+    return tuple(
+        f"{column}: {new} is treated like the reference's {before[row]}."
+        for column, before, after, rows in zip(known.columns, known.names, names.names, nearest, strict=True)
+        for new, row in zip(after[len(before):], rows, strict=True)
+    )
 
-    @classmethod
-    def of(cls, training: Training, expression: sparse.csr_matrix, device: torch.device) -> Self:
-        values = training.cells.values
-        counts = SparseCells.of(values.indptr, values.indices, values.data, values.shape[1], device)
-        taken = replace(counts, values=torch.as_tensor(expression.data, device=device))
-        totals = torch.as_tensor(np.asarray(values.sum(1), np.float32).ravel(), device=device)
-        batches, condition = np.unique(training.batches, return_inverse=True)
-        labels = tuple(torch.as_tensor(codes, device=device).long() for codes in training.labels.values())
-        return cls(counts, taken, totals, torch.as_tensor(condition, device=device), len(batches), labels)
+
+def _told_known(known: ConditionNames, to: Adaptation) -> tuple[str, ...]:
+    """Conditions of the query that go by a name of the reference's, and so count as the same."""
+    told = []
+    for condition in to.conditions:
+        if condition.column in known.columns:
+            before = known.names[known.columns.index(condition.column)]
+            same = [name for name in condition.names if name in before]
+            if same:
+                told.append(f"{condition.column}: {', '.join(same)} taken to be the reference's of that name.")
+    return tuple(told)
 
 
 class _Loss:
     """The loss of a minibatch; `begin` sets what of it changes with the epoch."""
 
-    def __init__(self, network: ScpoliNet, config: ScpoliConfig, cells: _Cells, noise: torch.Generator) -> None:
+    def __init__(
+        self,
+        network: ScpoliNet,
+        config: ScpoliConfig,
+        cells: CountCells,
+        labels: tuple[Tensor, ...],
+        noise: torch.Generator,
+    ) -> None:
         self._network, self._config, self._cells, self._noise = network, config, cells, noise
+        self._labels = labels  # int64 (m,) a label level
         self._kl_weight = 0.0
         self._prototypes: list[Tensor] = []  # by label level; none during pretraining
 
@@ -289,27 +407,29 @@ class _Loss:
         self._kl_weight = self._config.kl_weight * min(1.0, epoch / self._config.kl_epochs)
         if self._config.prototype_weight > 0 and epoch >= self._config.pretraining * epochs:
             z = self._posterior_means()
-            self._prototypes = [prototypes(z, codes, int(codes.max()) + 1) for codes in self._cells.labels]
+            self._prototypes = [prototypes(z, codes, int(codes.max()) + 1) for codes in self._labels]
 
     def __call__(self, which: Tensor) -> Tensor:
-        cells, config = self._cells, self._config
-        taken, condition = cells.taken.rows(which), cells.condition[which]
-        posterior = self._network.encode(taken, condition)
+        cells, config, network = self._cells, self._config, self._network
+        conditions = cells.conditions.at(which)
+        described = network.describe(conditions.rows)
+        posterior = network.encode(network.first(cells.taken.rows(which)), described)
         z = posterior.draw(self._noise)
-        observed = taken if config.likelihood == MSE else cells.counts.rows(which)
-        missed = -self._network.log_likelihood(z, condition, observed, cells.totals[which])
+        observed = cells.observed(which, config.likelihood)
+        totals = cells.totals[which]
+        missed = -network.log_likelihood(z, described, network.dispersion, conditions.combined, observed, totals)
         loss = (missed + self._kl_weight * gaussian_kl(posterior.mean, posterior.variance)).mean()
-        for codes, centres in zip(cells.labels, self._prototypes, strict=False):  # no prototypes: no loss
+        for codes, centres in zip(self._labels, self._prototypes, strict=False):  # no prototypes: no loss
             distance = prototype_loss(z, codes[which], centres, config.prototype_norm, config.per_class)
             loss = loss + config.prototype_weight * distance
         return loss
 
     @torch.no_grad()
     def _posterior_means(self) -> Tensor:
-        """Where the training cells lie, each in its own batch, float (m, d)."""
+        """Where the training cells lie, each in its own conditions, float (m, d)."""
         self._network.eval()
         cells = self._cells
-        pieces = torch.arange(len(cells.condition), device=cells.condition.device).split(EMBED_ROWS)
-        parts = [self._network.encode(cells.taken.rows(which), cells.condition[which]).mean for which in pieces]
+        pieces = torch.arange(len(cells.totals), device=cells.totals.device).split(EMBED_ROWS)
+        parts = [self._network(cells.taken.rows(which), cells.conditions.rows[which]) for which in pieces]
         self._network.train()
         return torch.cat(parts)

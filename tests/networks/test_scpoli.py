@@ -45,7 +45,7 @@ def condition() -> Tensor:
 
 def network(likelihood: str = "nb") -> ScpoliNet:
     torch.manual_seed(0)
-    return ScpoliNet(GENES, CONDITIONS, 16, 4, 5, likelihood).eval()
+    return ScpoliNet(GENES, (CONDITIONS,), CONDITIONS, 16, 4, 5, likelihood).eval()
 
 
 class TestPrototypes:
@@ -101,25 +101,32 @@ class TestPrototypes:
 
 class TestConditions:
     def test_published_number_of_parameters(self) -> None:
-        made = ScpoliNet(4000, 2000, 64, 10, 10)
-        counted = [made.conditions, made.first_condition, made.decode, made.decode_condition]
+        made = ScpoliNet(4000, (2000,), 2000, 64, 10, 10)
+        counted = [made.tables, made.first_condition, made.decode, made.decode_condition]
         found = made.first.weight.numel() + sum(p.numel() for module in counted for p in module.parameters())
         assert found == 277_920
 
     def test_vectors_are_at_most_one_long(self) -> None:
-        made = ScpoliNet(GENES, 1, 16, 4, 2)
+        made = ScpoliNet(GENES, (1,), 1, 16, 4, 2)
         with torch.no_grad():
-            made.conditions.weight[:] = torch.tensor([3.0, 4.0])
-        torch.testing.assert_close(made.conditions(torch.tensor([0])), torch.tensor([[0.6, 0.8]]))
+            made.tables[0].weight[:] = torch.tensor([3.0, 4.0])
+        torch.testing.assert_close(made.describe(torch.tensor([[0]])), torch.tensor([[0.6, 0.8]]))
 
     @torch.no_grad()
     def test_unseen_condition_is_the_mean_of_the_seen(self, counts: np.ndarray) -> None:
-        made = network()
-        seen = made.conditions(torch.arange(CONDITIONS))
-        torch.testing.assert_close(made.mean_condition(), seen.mean(0))
-        made.conditions.weight[:] = made.mean_condition()
-        everywhere = made.encode(rows(counts), torch.zeros(20, dtype=torch.int64)).mean
-        torch.testing.assert_close(made(rows(counts)), everywhere)
+        made, unseen = network(), torch.full((20, 1), -1)
+        seen = made.describe(torch.arange(CONDITIONS)[:, None])
+        torch.testing.assert_close(made.describe(unseen), seen.mean(0).expand(20, -1))
+        made.tables[0].weight[:] = seen.mean(0)
+        torch.testing.assert_close(made(rows(counts), unseen), made(rows(counts), torch.zeros_like(unseen)))
+
+    @torch.no_grad()
+    def test_several_columns_are_put_side_by_side(self) -> None:
+        made = ScpoliNet(GENES, (2, 4), 5, 16, 4, 3)
+        found = made.describe(torch.tensor([[1, 3], [0, -1]]))
+        first, second = made.vectors()
+        torch.testing.assert_close(found[0], torch.cat([first[1], second[3]]))
+        torch.testing.assert_close(found[1], torch.cat([first[0], second[:4].mean(0)]))
 
     @torch.no_grad()
     @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -128,31 +135,35 @@ class TestConditions:
     ) -> None:
         made, other = network(likelihood), (condition + 1) % CONDITIONS
         x, totals = rows(counts), torch.from_numpy(counts.sum(1))
-        assert not torch.allclose(made.encode(x, condition).mean, made.encode(x, other).mean)
-        z = made.encode(x, condition).mean
-        here, there = (made.log_likelihood(z, c, x, totals)[:19] for c in (condition, other))
+        assert not torch.allclose(made(x, condition[:, None]), made(x, other[:, None]))
+        z = made(x, condition[:, None])
+        here, there = (
+            made.log_likelihood(z, made.describe(c[:, None]), made.dispersion, c, x, totals)[:19]
+            for c in (condition, other)
+        )
         assert not torch.isclose(here, there).any()
 
 
 class TestNetwork:
     @torch.no_grad()
-    def test_sparse_and_dense_input_give_the_same(self, counts: np.ndarray) -> None:
-        torch.testing.assert_close(network()(rows(counts)), network().dense(torch.from_numpy(counts)))
+    def test_sparse_and_dense_input_give_the_same(self, counts: np.ndarray, condition: Tensor) -> None:
+        of = condition[:, None]
+        torch.testing.assert_close(network()(rows(counts), of), network().dense(torch.from_numpy(counts), of))
 
     @torch.no_grad()
-    def test_a_cell_alone_gives_what_it_gives_in_a_minibatch(self, counts: np.ndarray) -> None:
-        made = network()
-        alone = torch.cat([made(rows(counts[i : i + 1])) for i in range(20)])
-        torch.testing.assert_close(alone, made(rows(counts)), atol=1e-6, rtol=0)
+    def test_a_cell_alone_gives_what_it_gives_in_a_minibatch(self, counts: np.ndarray, condition: Tensor) -> None:
+        made, of = network(), condition[:, None]
+        alone = torch.cat([made(rows(counts[i : i + 1]), of[i : i + 1]) for i in range(20)])
+        torch.testing.assert_close(alone, made(rows(counts), of), atol=1e-6, rtol=0)
 
     @pytest.mark.parametrize("likelihood", LIKELIHOODS)
     def test_all_parameters_learn_and_an_empty_cell_is_finite(
         self, likelihood: str, counts: np.ndarray, condition: Tensor
     ) -> None:
         made, x = network(likelihood).train(), rows(counts)
-        posterior = made.encode(x, condition)
-        z = posterior.draw(torch.Generator().manual_seed(0))
-        found = made.log_likelihood(z, condition, x, torch.from_numpy(counts.sum(1)))
+        described = made.describe(condition[:, None])
+        z = made.encode(made.first(x), described).draw(torch.Generator().manual_seed(0))
+        found = made.log_likelihood(z, described, made.dispersion, condition, x, torch.from_numpy(counts.sum(1)))
         assert torch.isfinite(found).all()
         (found.sum() + prototype_loss(z, condition, torch.zeros(CONDITIONS, 4))).backward()
         for name, parameter in made.named_parameters():
@@ -171,5 +182,5 @@ class TestNetwork:
     def test_variance_never_vanishes(self, counts: np.ndarray, condition: Tensor) -> None:
         made = network()
         nn.init.constant_(made.log_variance.bias, -100)
-        variance = made.encode(rows(counts), condition).variance
+        variance = made.encode(made.first(rows(counts)), made.describe(condition[:, None])).variance
         torch.testing.assert_close(variance, torch.full_like(variance, LEAST_VARIANCE))
