@@ -26,8 +26,8 @@ from explorer.query import open_query, read_blocks
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS, settings
 from explorer.supervisor import Supervisor
-from tests.benchmarks.label_transfer import DATA
 from tests.benchmarks.tables import report
+from tests.benchmarks.transfer_sets import DATA
 
 COVID = DATA / "covid_combat_6patients_unlabelled.h5ad"
 
