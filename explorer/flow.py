@@ -233,6 +233,25 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
+class ImputedProteins:
+    """Surface proteins of cells, as their nearest reference cells lead one to expect.
+
+    Attributes
+    ----------
+    names
+        Of the reference's proteins (p,).
+    values
+        float32 (n, p), centred log ratios; NaN where no neighbour was measured.
+    spread
+        float32 (n, p), standard deviation among the neighbours.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+    spread: FloatArray
+
+
+@dataclass(frozen=True)
 class LevelLabels:
     """What the cells are, at one label level.
 
@@ -289,6 +308,36 @@ class LabelTransfer:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Genes on which a method was refitted, for queries that bring few of those it was first trained on.
+
+    Attributes
+    ----------
+    key
+        Names the set of genes.
+    method
+        Which method.
+    genes
+        Symbols (p,) that query and reference share, in the reference's order; totals are summed over these.
+    scores
+        Of the refitted model on left-out reference batches: by label level, accuracy, macro_f1 and so on.
+    """
+
+    key: str
+    method: str
+    genes: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, Any]] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """A method refitted on a panel, as it lies on disk."""
+
+    folder: Path
+    panel: Panel
+
+
+@dataclass(frozen=True)
 class Provenance:
     """How a result came about; written into every file that leaves the program.
 
@@ -296,6 +345,8 @@ class Provenance:
     ----------
     seconds
         Wall-clock seconds a step, in order.
+    panel
+        What the method was refitted on; `None` for the reference's own model.
     """
 
     query: str
@@ -312,6 +363,7 @@ class Provenance:
     coverage: Coverage
     seconds: Mapping[str, float]
     notices: tuple[str, ...]
+    panel: Panel | None = None
 
 
 @dataclass(frozen=True)
@@ -402,6 +454,28 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class PathwayGenes:
+    """The genes of a pathway as a model weighs them.
+
+    Attributes
+    ----------
+    pathway
+        Its name.
+    genes
+        Symbols (k,).
+    weights
+        float32 (k, h), what each gene adds to the pathway's token per unit of expression.
+    spread
+        float32 (k,), standard deviation of each gene's expression in the reference.
+    """
+
+    pathway: str
+    genes: NDArray[np.object_]
+    weights: FloatArray
+    spread: FloatArray
+
+
+@dataclass(frozen=True)
 class Reference:
     """A reference bundle, opened. Arrays of its methods stay on disk until asked for.
 
@@ -417,6 +491,8 @@ class Reference:
         One row a reference cell.
     checksum
         sha256 over the bundle's files.
+    refitted
+        Models that stand in for the bundle's own, by method: those of the panel that a query was measured with.
     """
 
     folder: Path
@@ -424,6 +500,7 @@ class Reference:
     genes: pd.DataFrame
     obs: pd.DataFrame
     checksum: str
+    refitted: Mapping[str, Refitted] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
