@@ -296,20 +296,24 @@ def _described(annotated: Annotated, out: Path, batch: str | None, sample: str |
     }
 
 
-def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]:
-    """What a card tells of a trained method: settings, and scores on left-out batches by label level."""
-    scores = {
+def scores_of(heads: tuple[LevelHead, ...]) -> dict[str, dict[str, Any]]:
+    """How good the chosen head of each label level was on left-out batches."""
+    return {
         head.level: {
             "head": head.head,
             **{key: head.scores[head.head][key] for key in ("accuracy", "macro_f1", "calibration_error", "cells")},
         }
-        for head in fitted.heads
+        for head in heads
     }
+
+
+def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]:
+    """What a card tells of a trained method: settings, and scores on left-out batches by label level."""
     return {
         "preset": recipe.config.preset,
         "seed": recipe.config.seed,
         "genes": len(fitted.positions),
-        "scores": scores,
+        "scores": scores_of(fitted.heads),
         "device": str(recipe.device),
         "seconds": round(seconds, 1),
         "versions": versions(),

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from explorer import keys, matching
 from explorer.errors import GenesProblem
-from explorer.flow import AlignedCells, Coverage, GeneIds, GeneMatch, Query, ValueKind
+from explorer.flow import AlignedCells, Coverage, FloatArray, GeneIds, GeneMatch, Query, ValueKind
 from explorer.matching import KnownGenes, NameMatch, Names
 from explorer.query import read_blocks, read_rows
 from explorer.settings import settings
@@ -91,7 +91,7 @@ def coverage(match: GeneMatch, genes: pd.DataFrame, which: NDArray[Any] | None =
 
 
 def require_coverage(
-    covered: Coverage, match: GeneMatch, *, floor: float | None = None, warn: float | None = None
+    covered: Coverage, match: GeneMatch, *, floor: float | None = None, warn: float | None = None, way_out: str = ""
 ) -> tuple[str, ...]:
     """Refuse a query that brings too few genes.
 
@@ -101,6 +101,8 @@ def require_coverage(
         Least share of genes, in [0, 1]; from the settings by default.
     warn
         Share below which a notice is given; from the settings by default.
+    way_out
+        What else can be done about it, one sentence.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def require_coverage(
     figures = f"{covered.found:,} of {covered.needed:,} reference genes found ({_percent(covered.share)})"
     if covered.found == 0 or covered.share < floor:
         cause = _likely_cause(match, covered)
-        raise GenesProblem(f"{figures}; at least {_percent(floor)} are needed. {cause}")
+        raise GenesProblem(f"{figures}; at least {_percent(floor)} are needed. {cause} {way_out}".strip())
     if covered.share >= warn:
         return ()
     weighted, missing = _percent(covered.weighted_share), ", ".join(covered.missing[:5])
@@ -128,7 +130,12 @@ def require_coverage(
 
 
 def aligned_blocks(
-    query: Query, match: GeneMatch, which: NDArray[Any] | None = None, rows: int = 8192
+    query: Query,
+    match: GeneMatch,
+    which: NDArray[Any] | None = None,
+    rows: int = 8192,
+    *,
+    counted: NDArray[Any] | None = None,
 ) -> Iterator[AlignedCells]:
     """All cells of a query over a reference's genes, a block at a time.
 
@@ -138,14 +145,22 @@ def aligned_blocks(
         Positions among the reference genes, in the order wanted; all by default.
     rows
         Most cells a block.
+    counted
+        Positions among the reference genes that totals are summed over; all genes of the file by default.
     """
     selector = _chosen_genes(match, which)
     for values, totals in read_blocks(query, rows):
+        totals = totals if counted is None else _totals_over(values, match, counted)
         yield AlignedCells(select_genes(values, selector), totals, query.kind is ValueKind.COUNTS)
 
 
 def aligned_rows(
-    query: Query, match: GeneMatch, rows: NDArray[np.integer], which: NDArray[Any] | None = None
+    query: Query,
+    match: GeneMatch,
+    rows: NDArray[np.integer],
+    which: NDArray[Any] | None = None,
+    *,
+    counted: NDArray[Any] | None = None,
 ) -> AlignedCells:
     """Some cells of a query over a reference's genes, without reading the others.
 
@@ -153,10 +168,11 @@ def aligned_rows(
     ----------
     rows
         Positions of the cells, ascending.
-    which
-        Positions among the reference genes, in the order wanted; all by default.
+    which, counted
+        As `aligned_blocks` takes them.
     """
     values, totals = read_rows(query, rows)
+    totals = totals if counted is None else _totals_over(values, match, counted)
     return AlignedCells(select_genes(values, _chosen_genes(match, which)), totals, query.kind is ValueKind.COUNTS)
 
 
@@ -193,6 +209,12 @@ def display_names(var: pd.DataFrame) -> Names:
         if _SYMBOL_COLUMN.search(column) and not matching.mostly(matching.ENSEMBL, names):
             return np.where(names == "", index, names)
     return matching.symbols_of(index)
+
+
+def _totals_over(values: sparse.csr_matrix, match: GeneMatch, counted: NDArray[Any]) -> FloatArray:
+    """Sum of each cell over some of the reference's genes, float32 (cells,)."""
+    of_query = np.asarray(match.selector[:, counted].sum(1), np.float32).ravel()
+    return np.asarray(values @ of_query, np.float32)
 
 
 def _chosen_genes(match: GeneMatch, which: NDArray[Any] | None) -> sparse.csr_matrix:

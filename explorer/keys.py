@@ -37,6 +37,9 @@ LAYOUT_FILE = "layout.npy"
 HEADS_FILE = "heads.safetensors"
 CALIBRATION_FILE = "calibration.json"
 
+# files of a model refitted on a panel, besides those of a method
+PANEL_FILE = "panel.json"
+
 # files of a mapping job's result folder
 RESULT_FILE = "result.h5ad"
 PREDICTIONS_FILE = "predictions.csv"

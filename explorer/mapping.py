@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer import keys
+from explorer import keys, panels
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.flow import (
     AlignedCells,
@@ -28,6 +28,7 @@ from explorer.flow import (
     Provenance,
     Query,
     Reference,
+    Refitted,
     Signature,
 )
 from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, require_coverage
@@ -37,7 +38,15 @@ from explorer.methods import METHODS
 from explorer.methods.base import Method, Toward, device_named
 from explorer.neighbors import Index, LabelIndex, normalised
 from explorer.progress import Progress
-from explorer.reference import label_codes, method_folder, open_reference, read_embedding, read_heads, read_layout
+from explorer.reference import (
+    label_codes,
+    method_folder,
+    model_folder,
+    open_reference,
+    read_embedding,
+    read_heads,
+    read_layout,
+)
 
 NEIGHBORS = 15
 EXPLAINED_CELLS = 128  # enough for a stable mean, quick enough to wait for
@@ -56,6 +65,9 @@ class TrainedMethod:
         float32 (m, d) and (m, 2).
     heads, members
         One a label level: what transfer learned, and the reference cells by label.
+    counted
+        int (p,), the reference genes that a cell's total is summed over, for a model refitted on a panel; `None` for
+        all genes of a file.
     """
 
     method: Method
@@ -66,6 +78,7 @@ class TrainedMethod:
     heads: tuple[LevelHead, ...]
     members: tuple[LabelIndex, ...]
     device: str
+    counted: NDArray[np.int64] | None = None
 
 
 def load_method(reference: Reference, name: str, device: str = "auto") -> TrainedMethod:
@@ -84,15 +97,18 @@ def load_method(reference: Reference, name: str, device: str = "auto") -> Traine
             f"The reference {reference.title} holds a model of {name!r}, which this Atlas Explorer does not know; it "
             f"knows {', '.join(METHODS)}. Update with: pip install --upgrade atlas-explorer"
         )
-    return _load_method(reference.folder, reference.checksum, name, str(device_named(device)))
+    refitted = reference.refitted.get(name)
+    return _load_method(reference.folder, reference.checksum, name, str(device_named(device)), refitted)
 
 
 @lru_cache(maxsize=4)
-def _load_method(folder: Path, checksum: str, name: str, device: str) -> TrainedMethod:
+def _load_method(folder: Path, checksum: str, name: str, device: str, refitted: Refitted | None) -> TrainedMethod:
     reference = open_reference(folder)
     if reference.checksum != checksum:
         raise ReferenceProblem(f"The reference {reference.title} changed while it was in use. Open it again.")
-    place_of = method_folder(reference, name)
+    if refitted is not None:
+        reference = replace(reference, refitted={name: refitted})
+    place_of = model_folder(reference, name)
     method = METHODS[name].load(place_of, device=device_named(device))
     symbols = reference.genes.reset_index().set_index(keys.SYMBOL)["index"]
     heads = read_heads(place_of)
@@ -106,6 +122,7 @@ def _load_method(folder: Path, checksum: str, name: str, device: str) -> Trained
         heads=heads,
         members=tuple(LabelIndex(embedding, label_codes(reference, head.level, head.classes)) for head in heads),
         device=device,
+        counted=None if refitted is None else symbols.loc[list(refitted.panel.genes)].to_numpy(),
     )
 
 
@@ -116,6 +133,7 @@ def map_query(
     *,
     orthologs: bool = False,
     device: str = "auto",
+    notices: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> MappingResult:
     """Map a query onto a reference.
@@ -130,6 +148,8 @@ def map_query(
         Translate mouse gene symbols to their human one-to-one orthologues first.
     device
         "auto", "cpu" or "cuda".
+    notices
+        What was done before that belongs into the result's record, one sentence each.
 
     Raises
     ------
@@ -152,13 +172,13 @@ def map_query(
     with _timed(seconds, "match genes"):
         match = match_genes(query.var, reference.genes, orthologs=orthologs)
         found = coverage(match, reference.genes, trained.positions)
-        notices = require_coverage(found, match)
+        notices += require_coverage(found, match, way_out=panels.way_out(reference, match))
 
     # 3. a block of cells at a time, so that memory does not grow with the file
     in_query = match.found[trained.positions]
     mapped: list[_Block] = []
     done = 0
-    blocks = aligned_blocks(query, match, trained.positions)
+    blocks = aligned_blocks(query, match, trained.positions, counted=trained.counted)
     while (cells := _next(blocks, seconds)) is not None:
         span = progress.part("Mapping cells", 0.02 + 0.97 * done / query.n_cells, 0.99)
         mapped.append(_map_block(cells, trained, in_query, seconds, span))
@@ -212,7 +232,7 @@ def explain_cells(
     rows = np.sort(np.asarray(rows))
     if len(rows) > EXPLAINED_CELLS:
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_CELLS, replace=False))
-    cells = aligned_rows(query, match, rows, trained.positions)
+    cells = aligned_rows(query, match, rows, trained.positions, counted=trained.counted)
     progress.part("Reading cells", 0.0, 0.3)(1.0)
     aim = Toward(toward, _direction(trained, level, toward))
     return trained.method.explain(cells, aim, measure, progress=progress.part("Explaining", 0.3, 1.0))
@@ -294,6 +314,7 @@ def _provenance(
         coverage=found,
         seconds={step: round(value, 3) for step, value in seconds.items()},
         notices=notices,
+        panel=refitted.panel if (refitted := reference.refitted.get(trained.method.card.name)) else None,
     )
 
 

@@ -12,19 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from explorer.flow import Coverage, Provenance
+from explorer.flow import Coverage, Panel, Provenance
 
 
 def provenance_record(provenance: Provenance) -> dict[str, Any]:
     """A nested dict of text, numbers and arrays of one type; what is `None` is left out."""
-    return storable(_as_dict(provenance) | {"coverage": _as_dict(provenance.coverage)})
+    panel = None if provenance.panel is None else _as_dict(provenance.panel)
+    return storable(_as_dict(provenance) | {"coverage": _as_dict(provenance.coverage), "panel": panel})
 
 
 def read_provenance(record: Mapping[str, Any]) -> Provenance:
     """Provenance from what `provenance_record` stored and AnnData read back."""
-    plain = {field.name: _plain(record[field.name]) for field in fields(Provenance)}
+    plain = {field.name: _plain(record.get(field.name)) for field in fields(Provenance)}
     plain["coverage"] = Coverage(**plain["coverage"] | {"missing": tuple(plain["coverage"]["missing"])})
     plain["notices"] = tuple(plain["notices"])
+    if plain["panel"] is not None:
+        plain["panel"] = Panel(**plain["panel"] | {"genes": tuple(plain["panel"]["genes"])})
     return Provenance(**plain)
 
 
@@ -42,7 +45,7 @@ def storable(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _as_dict(value: Provenance | Coverage) -> dict[str, Any]:
+def _as_dict(value: Provenance | Coverage | Panel) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 

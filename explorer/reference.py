@@ -104,13 +104,26 @@ def method_folder(reference: Reference, method: str) -> Path:
     return reference.folder / keys.METHODS_FOLDER / method
 
 
+def model_folder(reference: Reference, method: str) -> Path:
+    """Folder of the model that maps: the one refitted on the query's panel where there is one, else the bundle's own.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the bundle does not hold that method.
+    """
+    own = method_folder(reference, method)
+    refitted = reference.refitted.get(method)
+    return own if refitted is None else refitted.folder
+
+
 def read_embedding(reference: Reference, method: str) -> FloatArray:
     """float32 (m, d), memory-mapped."""
-    return _array(method_folder(reference, method) / keys.EMBEDDING_FILE)
+    return _array(model_folder(reference, method) / keys.EMBEDDING_FILE)
 
 
 def read_layout(reference: Reference, method: str) -> FloatArray:
-    """float32 (m, 2), the picture that query cells are placed in, memory-mapped."""
+    """float32 (m, 2), the picture that query cells are placed in, memory-mapped; one for all panels."""
     return _array(method_folder(reference, method) / keys.LAYOUT_FILE)
 
 

@@ -42,6 +42,8 @@ class Settings:
         Share of a method's genes that a query must bring, below which mapping is refused.
     warn_gene_share
         Share below which mapping goes on with a notice.
+    min_panel_genes
+        Genes that a query must share with a reference for a method to be refitted on them.
     """
 
     home: Path
@@ -52,6 +54,7 @@ class Settings:
     max_upload: int = 200 * 2**30
     min_gene_share: float = 0.30
     warn_gene_share: float = 0.80
+    min_panel_genes: int = 200
 
     @property
     def jobs_file(self) -> Path:
@@ -62,6 +65,11 @@ class Settings:
     def uploads(self) -> Path:
         """Folder of uploaded query files."""
         return self.home / "uploads"
+
+    @property
+    def panels(self) -> Path:
+        """Folder of models refitted on the genes of a panel; may be deleted at any time."""
+        return self.home / "panels"
 
     @property
     def results(self) -> Path:
@@ -92,4 +100,5 @@ def settings() -> Settings:
         max_upload=int(found.get("max_upload", 200 * 2**30)),
         min_gene_share=float(found.get("min_gene_share", 0.30)),
         warn_gene_share=float(found.get("warn_gene_share", 0.80)),
+        min_panel_genes=int(found.get("min_panel_genes", 200)),
     )
