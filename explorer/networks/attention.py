@@ -24,6 +24,7 @@ ZERO = 1e-5      # stands for "not expressed", and is added to every value
 CHUNK = 4096     # stored values at a time: 4096 x 128 floats stay in the processor's cache
 MOMENTUM = 0.01  # 1 - 0.99, the published momentum in Keras' convention
 EPSILON = 1e-3
+ALL, EXPRESSED = "all", "expressed"
 
 
 class Norm(nn.Module):
@@ -137,10 +138,14 @@ class AttentionPool(nn.Module):
     ----------
     n_genes, n_units
         G and d.
+    attend
+        "all": to every gene, as the authors' code does. "expressed": to those that a cell expresses, their values
+        taken as they are, as the text reads; a cell without any is pooled to 0.
     """
 
-    def __init__(self, n_genes: int, n_units: int) -> None:
+    def __init__(self, n_genes: int, n_units: int, attend: str = ALL) -> None:
         super().__init__()
+        self.attend = attend
         self.norm = Norm(1)  # one mean and one variance for all genes
         self.genes = nn.Parameter(torch.empty(n_genes, n_units).uniform_(-0.05, 0.05))
         self.projection = nn.Parameter(nn.init.xavier_uniform_(torch.empty(n_units, n_units)))
@@ -150,6 +155,8 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: SparseRows) -> Attended:
         """Pool a minibatch."""
+        if self.attend == EXPRESSED:
+            return self._over_expressed(x)
         slope, intercept = self.norm.affine(lambda: _value_statistics(x), len(x))
         values = slope * (x.values + ZERO) + intercept  # (nnz,)
         zero_value = slope * ZERO + intercept  # (1,)
@@ -171,6 +178,21 @@ class AttentionPool(nn.Module):
         )
         pooled = (zero_value * (zero_weights @ self.genes) + corrections) / total[:, None]
         return Attended(pooled, total, values, weights, zero_value[0], zero_weights)
+
+    def _over_expressed(self, x: SparseRows) -> Attended:
+        values = x.values + ZERO
+        weights = _Logits.apply(values, x.indices, self.genes @ self.projection, self.bias, self.scorer).exp()
+        total = _row_sums(weights, x).clamp_min(torch.finfo(weights.dtype).tiny)
+        summed = F.embedding_bag(
+            x.indices,
+            self.genes,
+            x.offsets,
+            mode="sum",
+            per_sample_weights=weights * values,
+            include_last_offset=True,
+        )
+        nothing = weights.new_zeros(x.n_genes)
+        return Attended(summed / total[:, None], total, values, weights, nothing.sum(), nothing)
 
 
 def _row_sums(values: Tensor, x: SparseRows) -> Tensor:

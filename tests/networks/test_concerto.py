@@ -10,18 +10,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explorer.networks.attention import EPSILON, ZERO, Norm
-from explorer.networks.concerto import ConcertoNet, Student, Teacher, estimate_statistics, views_loss
+from explorer.networks.concerto import ConcertoNet, Student, Teacher, Views, estimate_statistics, views_loss
 from explorer.networks.losses import contrastive_loss
-from explorer.networks.sparse import SparseCells, SparseRows
+from explorer.networks.modalities import Minibatch
+from explorer.networks.sparse import SparseCells
 
 B, G, D = 30, 50, 16
-MASKS = (0.2, 0.2)
+VIEWS = Views(0.2, 0.2, 0.0, 0.2)
 
 
 @pytest.fixture
 def network() -> ConcertoNet:
     torch.manual_seed(0)
-    return ConcertoNet(G, D, 0.1)
+    return ConcertoNet([G], D, 0.1)
 
 
 @pytest.fixture
@@ -33,32 +34,33 @@ def expression() -> np.ndarray:
     return made
 
 
-def rows(expression: np.ndarray) -> SparseRows:
+def rows(expression: np.ndarray) -> Minibatch:
     matrix = sparse.csr_matrix(expression)
     cells = SparseCells.of(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1])
-    return cells.rows(torch.arange(len(cells)))
+    return Minibatch.of(cells.rows(torch.arange(len(cells))))
 
 
 def dense_student(student: Student, x: Tensor) -> Tensor:
     """The published layers, one after the other; the 1e-5 that the first removes again included."""
     value = x + ZERO
+    branch = student.branches[0]
     mean, var = value.mean(0), value.var(0, unbiased=False)
-    normed = (value - mean) / (var + EPSILON).sqrt() * student.gene_norm.weight + student.gene_norm.bias
-    hidden = F.relu(normed @ student.weight + student.bias)
+    normed = (value - mean) / (var + EPSILON).sqrt() * branch.gene_norm.weight + branch.gene_norm.bias
+    hidden = F.relu(normed @ branch.weight + branch.bias)
     scaled = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + EPSILON).sqrt()
-    return F.relu(student.last(scaled * student.norm.weight + student.norm.bias))
+    return F.relu(student.last(scaled * branch.norm.weight + branch.norm.bias))
 
 
 def test_published_number_of_parameters() -> None:
-    assert sum(p.numel() for p in Teacher(2000, 128, 0.1).parameters()) == 289_410
-    assert sum(p.numel() for p in Student(2000, 128, 0.1).parameters()) == 276_896
+    assert sum(p.numel() for p in Teacher([2000], 128, 0.1).parameters()) == 289_410
+    assert sum(p.numel() for p in Student([2000], 128, 0.1).parameters()) == 276_896
 
 
 def test_the_sparse_student_is_the_dense_one(expression: np.ndarray) -> None:
     torch.manual_seed(1)
-    student = Student(G, D, 0.0).train()
-    torch.nn.init.uniform_(student.gene_norm.weight, 0.5, 1.5)
-    torch.nn.init.normal_(student.gene_norm.bias)
+    student = Student([G], D, 0.0).train()
+    torch.nn.init.uniform_(student.branches[0].gene_norm.weight, 0.5, 1.5)
+    torch.nn.init.normal_(student.branches[0].gene_norm.bias)
     upstream = torch.randn(B, D)
     expected = dense_student(student, torch.from_numpy(expression))
     (expected * upstream).sum().backward()
@@ -88,7 +90,7 @@ class TestTeacher:
 class TestViews:
     def loss(self, network: ConcertoNet, expression: np.ndarray, seed: int) -> Tensor:
         torch.manual_seed(seed)
-        return views_loss(network.train(), rows(expression), MASKS, 0.2, torch.Generator().manual_seed(seed))
+        return views_loss(network.train(), rows(expression), VIEWS, torch.Generator().manual_seed(seed))
 
     def test_are_drawn_from_the_seed_alone(self, network: ConcertoNet, expression: np.ndarray) -> None:
         once, again, other = (self.loss(network, expression, seed).item() for seed in (1, 1, 2))
@@ -115,13 +117,15 @@ class TestStatistics:
         found = self.estimated(network.train(), expression, (0, 1, 2))
         weight = np.array([12, 8, 10]) / B
         values = [expression[slice(*part)].astype(np.float64) + ZERO for part in self.parts]
-        assert found["attention.norm.mean"].item() == pytest.approx(weight @ [v.mean() for v in values], abs=1e-5)
-        assert found["attention.norm.var"].item() == pytest.approx(weight @ [v.var() for v in values], abs=1e-5)
+        scalar = {name.rpartition(".")[2]: value.item() for name, value in found.items() if "attention" in name}
+        assert scalar["mean"] == pytest.approx(weight @ [v.mean() for v in values], abs=1e-5)
+        assert scalar["var"] == pytest.approx(weight @ [v.var() for v in values], abs=1e-5)
         with torch.no_grad():  # what the second norm meets, from the first one's minibatch statistics
-            attend = network.teacher.attention.train()
-            pooled = [attend(rows(expression[slice(*part)])).pooled.tanh().numpy() for part in self.parts]
-        np.testing.assert_allclose(found["norm.mean"], weight @ [p.mean(0) for p in pooled], atol=1e-5)
-        np.testing.assert_allclose(found["norm.var"], weight @ [p.var(0) for p in pooled], atol=1e-5)
+            attend = network.teacher.branches[0].attention.train()
+            x = [rows(expression[slice(*part)]).parts[0].x for part in self.parts]
+            pooled = [attend(part).pooled.tanh().numpy() for part in x]
+        np.testing.assert_allclose(found["branches.0.norm.mean"], weight @ [p.mean(0) for p in pooled], atol=1e-5)
+        np.testing.assert_allclose(found["branches.0.norm.var"], weight @ [p.var(0) for p in pooled], atol=1e-5)
 
     def test_do_not_depend_on_the_order_of_sources(self, network: ConcertoNet, expression: np.ndarray) -> None:
         once, other = (self.estimated(network, expression, order) for order in ((0, 1, 2), (2, 0, 1)))

@@ -1,0 +1,86 @@
+"""How Concerto's networks learn by contrast, without labels: from a reference, and further from other cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
+from explorer.networks.modalities import Minibatch, ModalCells
+from explorer.networks.samplers import DomainSampler, pieces
+from explorer.networks.training import Schedule, TrainingLog, train
+from explorer.progress import Progress
+
+STATISTICS_ROWS = 256
+ANCHORS = 1000  # reference cells whose move tells how far a model has drifted
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long and how fast something is learned.
+
+    Attributes
+    ----------
+    batch_size, epochs, lr, schedule
+        As `train` takes them.
+    by_source
+        Whether all minibatches of one source follow each other.
+    patience
+        Epochs without improvement after which learning stops; 0 learns to the end.
+    """
+
+    batch_size: int
+    epochs: int
+    lr: float
+    schedule: Schedule
+    by_source: bool = False
+    patience: int = 0
+
+
+def contrast(
+    network: ConcertoNet,
+    cells: ModalCells,
+    sources: NDArray[np.integer],
+    views: Views,
+    course: Course,
+    seed: int,
+    progress: Progress,
+) -> TrainingLog:
+    """Train teacher and student on source-pure minibatches; also continues training on other cells.
+
+    Parameters
+    ----------
+    sources
+        int (n,), of each cell.
+    """
+    rng = np.random.default_rng(seed)
+    masks = torch.Generator(device=cells.device).manual_seed(seed)
+    sampler = DomainSampler(sources, course.batch_size, by_domain=course.by_source)
+    return train(
+        network,
+        lambda _epoch: sampler.epoch(rng),
+        lambda which: views_loss(network, cells.rows(which), views, masks),
+        epochs=course.epochs,
+        lr=course.lr,
+        schedule=course.schedule,
+        progress=progress,
+    )
+
+
+def source_pure(cells: ModalCells, sources: NDArray[np.integer], seed: int) -> Iterator[Minibatch]:
+    """All cells once, in source-pure minibatches of about 256, for the statistics of batch norms."""
+    for piece in pieces(sources, STATISTICS_ROWS, np.random.default_rng(seed)):
+        yield cells.rows(torch.as_tensor(piece, device=cells.device))
+
+
+def anchored(teacher: Teacher, cells: ModalCells, seed: int) -> Tensor:
+    """Embeddings, of length 1, of 1,000 cells drawn from the seed, or of all if they are fewer: float32 (k, d)."""
+    drawn = np.random.default_rng(seed).permutation(len(cells))[:ANCHORS]
+    chosen = cells.subset(torch.as_tensor(np.sort(drawn), device=cells.device))
+    return F.normalize(embedded(teacher.eval(), chosen, Progress()), dim=1)
