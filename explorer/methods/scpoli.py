@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,13 +20,24 @@ from torch.nn import functional as F
 from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, Signature
-from explorer.methods.base import INSTANT, Adaptation, Adapted, Config, MethodCard, Mode, Toward, Training
+from explorer.kinds import BY_GENES, COUNTED_GENES, DataKind, are_peaks
+from explorer.methods.base import (
+    INSTANT,
+    Adaptation,
+    Adapted,
+    Config,
+    MethodCard,
+    Mode,
+    Toward,
+    Training,
+    condition_codes,
+)
 from explorer.networks import surgery
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.condition_names import Column, ConditionNames
-from explorer.networks.likelihoods import gaussian_kl
 from explorer.networks.samplers import DomainSampler
-from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, prototype_loss, prototypes
+from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, near_prototypes, prototypes
+from explorer.networks.scpoli_loss import ScpoliLoss, grown_weight
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
@@ -122,6 +134,17 @@ class ScpoliConfig(Config):
         epochs = self.epochs or min(max(50, math.ceil(1500 * batch_size / n_cells)), 20_000 * batch_size // n_cells)
         return batch_size, max(1, epochs)
 
+    def loss(self) -> dict[str, Any]:
+        """What of the settings the loss needs."""
+        return {
+            "kl_weight": self.kl_weight,
+            "kl_epochs": self.kl_epochs,
+            "weight": self.prototype_weight,
+            "norm": self.prototype_norm,
+            "per_class": self.per_class,
+            "pretraining": self.pretraining,
+        }
+
 
 class Scpoli:
     """A trained scPoli autoencoder."""
@@ -133,6 +156,8 @@ class Scpoli:
         summary="Models counts given the batch, and draws cells of a label together. Learns from the labels.",
         input_form="counts",
         gives=("gene attribution", "a vector for each batch or sample"),
+        builds_from=(*COUNTED_GENES, DataKind.PEAKS),
+        maps=(*BY_GENES, DataKind.PEAKS),
         modes=(INSTANT, NEAREST, SURGERY),
     )
     config_type: ClassVar[type[Config]] = ScpoliConfig
@@ -145,6 +170,7 @@ class Scpoli:
         baseline: Tensor,
         depth: float,
         names: ConditionNames,
+        centres: Mapping[str, Tensor],
     ) -> None:
         self.config = config
         self.genes = genes
@@ -152,6 +178,7 @@ class Scpoli:
         self._baseline = baseline  # (g,) mean encoder input of the reference: where attribution starts
         self._depth = depth  # counts of the reference's median cell, over all genes
         self._names = names
+        self._centres = dict(centres)  # by label level: its prototypes, (classes, d), NaN where a class has no cells
 
     @property
     @torch.no_grad()
@@ -174,7 +201,7 @@ class Scpoli:
         ValuesProblem
             If the reference does not hold counts.
         """
-        config = _own(config)
+        config = _suited(_own(config), training.genes)
         _require_counts(training.cells, "reference", "Build from a file that holds counts, or train CONCORD.")
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
@@ -187,7 +214,7 @@ class Scpoli:
         network = _network(config, len(training.genes), names).to(device)
         batch_size, epochs = config.sized(len(cells.counts))
         sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
-        loss = _Loss(network, config, cells, labels, noise)
+        loss = ScpoliLoss(network, cells, labels, noise, **config.loss())
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
             loss.begin(epoch, epochs)
@@ -204,7 +231,8 @@ class Scpoli:
             eps=config.eps,
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
-        return cls(config, training.genes, network, baseline, depth, names)
+        made = cls(config, training.genes, network, baseline, depth, names, {})
+        return made._with_prototypes(training.cells, training.labels)
 
     def adapt(self, to: Adaptation, *, progress: Progress) -> Adapted:
         """Describe the query's batches: each like the reference's nearest one, or by vectors learned from its cells.
@@ -241,17 +269,32 @@ class Scpoli:
                 cells,
                 steps=self.config.surgery_steps,
                 lr=self.config.surgery_lr,
-                kl_weight=self.config.kl_weight * min(1.0, epochs / self.config.kl_epochs),
+                kl_weight=grown_weight(epochs, self.config.kl_weight, self.config.kl_epochs),
                 seed=self.config.seed,
                 progress=progress,
             )
             notices = ()
-        method = type(self)(self.config, self.genes, network, self._baseline, self._depth, names)
+        made = type(self)(self.config, self.genes, network, self._baseline, self._depth, names, {})
+        own = condition_codes(made.conditions, to.reference.conditions) if to.reference.conditions else None
+        method = made._with_prototypes(replace(to.reference.cells, conditions=own), to.reference.labels)
         return Adapted(method, True, notices + _told_known(self._names, to), method.conditions)
+
+    def _with_prototypes(self, cells: AlignedCells, labels: Mapping[str, NDArray[np.int32]]) -> Self:
+        """The same, with the prototype of each class of each level: where its cells lie on average."""
+        z = torch.as_tensor(self.embed(cells, progress=Progress()).values, device=self._baseline.device)
+        centres = {
+            level: prototypes(z, torch.as_tensor(codes, device=z.device).long(), int(codes.max()) + 1)
+            for level, codes in labels.items()
+        }
+        rest = (self.config, self.genes, self._network, self._baseline, self._depth, self._names)
+        return type(self)(*rest, centres)
 
     @torch.no_grad()
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
-        """Posterior means, float32 (n, d); a cell whose condition is not known is taken as of an average one."""
+        """Posterior means, float32 (n, d), and softmax(-distance) to the prototypes of each label level.
+
+        A cell whose condition is not known is taken as of an average one.
+        """
         expression = _encoder_input(cells, self.config, self._depth)
         device = self._baseline.device
         store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
@@ -261,7 +304,11 @@ class Scpoli:
             which = torch.arange(start, min(start + EMBED_ROWS, len(store)), device=device)
             parts.append(self._network(store.rows(which), rows[which]).cpu().numpy())
             progress((start + len(which)) / len(store))
-        return Embedding(np.concatenate(parts))
+        values = np.concatenate(parts)
+        z = torch.as_tensor(values, device=device)
+        return Embedding(
+            values, {level: near_prototypes(z, centres).cpu().numpy() for level, centres in self._centres.items()}
+        )
 
     def explain(
         self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
@@ -285,9 +332,10 @@ class Scpoli:
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
         settings = {"config": self.config.as_dict(), "genes": list(self.genes), "depth": self._depth}
-        settings |= {"conditions": self._names.as_dict()}
+        settings |= {"conditions": self._names.as_dict(), "levels": list(self._centres)}
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
+        tensors |= {f"prototypes.{level}": centres.cpu() for level, centres in self._centres.items()}
         save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
 
     @classmethod
@@ -298,10 +346,11 @@ class Scpoli:
         genes = np.array(settings["genes"], dtype=object)
         tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
+        centres = {level: tensors.pop(f"prototypes.{level}") for level in settings["levels"]}
         names = ConditionNames.from_dict(settings["conditions"])
         network = _network(config, len(genes), names).to(device)
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-        return cls(config, genes, network, baseline, settings["depth"], names)
+        return cls(config, genes, network, baseline, settings["depth"], names, centres)
 
     def _rows(self, cells: AlignedCells) -> Tensor:
         """Each cell's rows in the tables of conditions, int64 (n, K), -1 for what is not known."""
@@ -313,6 +362,13 @@ class Scpoli:
 def _own(config: Config) -> ScpoliConfig:
     if not isinstance(config, ScpoliConfig):
         raise OptionsProblem(f"scPoli is trained with a ScpoliConfig, not a {type(config).__name__}.")
+    return config
+
+
+def _suited(config: ScpoliConfig, features: NDArray[np.object_]) -> ScpoliConfig:
+    """For peaks, Poisson in the place of the negative binomial: a cell shows one fragment of a peak or none."""
+    if config.likelihood == "nb" and are_peaks(features):
+        return replace(config, likelihood="poisson")
     return config
 
 
@@ -384,52 +440,3 @@ def _told_known(known: ConditionNames, to: Adaptation) -> tuple[str, ...]:
             if same:
                 told.append(f"{condition.column}: {', '.join(same)} taken to be the reference's of that name.")
     return tuple(told)
-
-
-class _Loss:
-    """The loss of a minibatch; `begin` sets what of it changes with the epoch."""
-
-    def __init__(
-        self,
-        network: ScpoliNet,
-        config: ScpoliConfig,
-        cells: CountCells,
-        labels: tuple[Tensor, ...],
-        noise: torch.Generator,
-    ) -> None:
-        self._network, self._config, self._cells, self._noise = network, config, cells, noise
-        self._labels = labels  # int64 (m,) a label level
-        self._kl_weight = 0.0
-        self._prototypes: list[Tensor] = []  # by label level; none during pretraining
-
-    def begin(self, epoch: int, epochs: int) -> None:
-        """The KL term grows; from the end of pretraining on, prototypes follow their cells once an epoch."""
-        self._kl_weight = self._config.kl_weight * min(1.0, epoch / self._config.kl_epochs)
-        if self._config.prototype_weight > 0 and epoch >= self._config.pretraining * epochs:
-            z = self._posterior_means()
-            self._prototypes = [prototypes(z, codes, int(codes.max()) + 1) for codes in self._labels]
-
-    def __call__(self, which: Tensor) -> Tensor:
-        cells, config, network = self._cells, self._config, self._network
-        conditions = cells.conditions.at(which)
-        described = network.describe(conditions.rows)
-        posterior = network.encode(network.first(cells.taken.rows(which)), described)
-        z = posterior.draw(self._noise)
-        observed = cells.observed(which, config.likelihood)
-        totals = cells.totals[which]
-        missed = -network.log_likelihood(z, described, network.dispersion, conditions.combined, observed, totals)
-        loss = (missed + self._kl_weight * gaussian_kl(posterior.mean, posterior.variance)).mean()
-        for codes, centres in zip(self._labels, self._prototypes, strict=False):  # no prototypes: no loss
-            distance = prototype_loss(z, codes[which], centres, config.prototype_norm, config.per_class)
-            loss = loss + config.prototype_weight * distance
-        return loss
-
-    @torch.no_grad()
-    def _posterior_means(self) -> Tensor:
-        """Where the training cells lie, each in its own conditions, float (m, d)."""
-        self._network.eval()
-        cells = self._cells
-        pieces = torch.arange(len(cells.totals), device=cells.totals.device).split(EMBED_ROWS)
-        parts = [self._network(cells.taken.rows(which), cells.conditions.rows[which]) for which in pieces]
-        self._network.train()
-        return torch.cat(parts)

@@ -209,6 +209,13 @@ def prototypes(z: Tensor, codes: Tensor, n_classes: int) -> Tensor:
     return total / torch.bincount(codes[labelled], minlength=n_classes)[:, None]
 
 
+def near_prototypes(z: Tensor, centres: Tensor) -> Tensor:
+    """softmax of minus the distance to each prototype, float (n, d) and (classes, d) to (n, classes); 0 for NaN."""
+    absent = centres.isnan().any(1)
+    distance = torch.cdist(z, centres.nan_to_num(0.0), compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.softmax(-distance.masked_fill(absent, torch.inf), 1)
+
+
 def prototype_loss(z: Tensor, codes: Tensor, centres: Tensor, norm: float = 2.0, per_class: bool = True) -> Tensor:
     """Distance of labelled cells to the prototype of their class, a scalar.
 

@@ -97,6 +97,22 @@ def test_prototypes_draw_cells_of_a_label_together() -> None:
     assert distance(10.0) < 0.8 * distance(0.0)
 
 
+def test_labels_by_prototypes_at_every_level() -> None:
+    """A name that occurs at two levels is a prototype at each; a class without cells gets no probability."""
+    own = codes(planted(cells=20))
+    lineage = np.where(own == 2, -1, own // 2 * 2).astype(np.int32)  # classes 0 and 2; one type is unlabelled
+    method = fitted(replace(SHORT, epochs=20, batch_size=32), labels={"cell_type": own, "lineage": lineage})
+    found = method.embed(training().cells, progress=Progress())
+    assert list(found.scores) == ["cell_type", "lineage"]
+    assert (found.scores["cell_type"].argmax(1) == own).mean() > 0.95
+    assert found.scores["lineage"].shape == (240, 3)
+    assert not found.scores["lineage"][:, 1].any()
+    np.testing.assert_allclose(found.scores["lineage"].sum(1), 1, atol=1e-6)
+    centres = np.stack([found.values[own == c].mean(0) for c in range(4)])
+    nearest = np.linalg.norm(found.values[:, None] - centres, axis=2).argmin(1)
+    np.testing.assert_array_equal(found.scores["cell_type"].argmax(1), nearest)
+
+
 @pytest.mark.parametrize("cells", [500, 5000, 200_000, 5_000_000], ids=str)
 def test_small_references_get_the_steps_they_need_and_large_ones_no_more(cells: int) -> None:
     batch_size, epochs = ScpoliConfig.named("balanced").sized(cells)
