@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
+from explorer import prototypes
 from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.labels import (
     HEADS,
     LINEAR,
     NEAREST,
+    OWN,
+    PROTOTYPES,
     VOTE,
     LevelHead,
     fit_linear,
@@ -61,6 +64,7 @@ def examine(
     reference_codes: IntArray,
     n_classes: int,
     k: int,
+    own: FloatArray | None = None,
 ) -> HeldOut:
     """Map one left-out batch onto the rest with every head.
 
@@ -72,14 +76,19 @@ def examine(
         float32 (m, d) and int32 (m,) of the others.
     k
         Neighbours that vote.
+    own
+        float32 (h, classes), what the method itself says of the left-out cells, where it says anything.
     """
     labelled = codes >= 0
     values, codes, rows = values[labelled], codes[labelled], rows[labelled]
     neighbors = Index(reference).search(values, k)
     probabilities = {
         VOTE: vote(neighbors, reference_codes, n_classes),
+        PROTOTYPES: prototypes.probabilities(values, prototypes.prototypes(reference, reference_codes, n_classes)),
         LINEAR: fit_linear(reference, reference_codes, n_classes).probabilities(values),
     }
+    if own is not None:
+        probabilities[OWN] = own[labelled]
     distance = LabelIndex(reference, reference_codes).distance(values, codes, NEAREST)
     return HeldOut(probabilities, codes, rows, distance)
 
@@ -87,7 +96,7 @@ def examine(
 def pooled(parts: Sequence[HeldOut]) -> HeldOut:
     """The held-out cells of all left-out batches together."""
     return HeldOut(
-        {head: np.concatenate([part.probabilities[head] for part in parts]) for head in HEADS},
+        {head: np.concatenate([part.probabilities[head] for part in parts]) for head in parts[0].probabilities},
         np.concatenate([part.codes for part in parts]),
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.distance for part in parts]),
@@ -137,7 +146,7 @@ def level_head(
 ) -> LevelHead:
     """Choose and calibrate the head of a level on held-out cells, and train it on all of them.
 
-    The head with the higher held-out macro-F1 wins; the vote wins ties, being the simpler.
+    The head with the highest held-out macro-F1 wins; the simpler one wins ties.
 
     Parameters
     ----------
@@ -145,11 +154,12 @@ def level_head(
         The whole reference: float32 (m, d), m x g, int32 (m,), int32 (m,).
     """
     scores: dict[str, dict[str, Any]] = {}
-    for head in HEADS:
+    candidates = [head for head in HEADS if head in held_out.probabilities]
+    for head in candidates:
         raw = held_out.probabilities[head]
         temperature = fit_temperature(raw, held_out.codes)
         scores[head] = {"temperature": temperature, **quality(tempered(raw, temperature), held_out.codes)}
-    winner = max(HEADS, key=lambda head: (scores[head]["macro_f1"], head == VOTE))
+    winner = max(candidates, key=lambda head: scores[head]["macro_f1"])  # the first of the best
     expected, strange = expectations(cells, codes, fold_of, len(classes))
     # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
     comparable = held_out.distance < 2
@@ -159,6 +169,7 @@ def level_head(
         head=winner,
         temperature=scores[winner]["temperature"],
         linear=fit_linear(embedding, codes, len(classes)),
+        prototypes=prototypes.prototypes(embedding, codes, len(classes)),
         expected=expected,
         held_out=strayed(
             held_out.codes[comparable],

@@ -24,7 +24,8 @@ from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
 from explorer.flow import FloatArray, IntArray, Reference
-from explorer.labels import LevelHead
+from explorer.kinds import DataKind, require_learnable
+from explorer.labels import LevelHead, own_answers
 from explorer.layout import reference_layout
 from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS, versions
@@ -190,12 +191,15 @@ def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[s
         model, positions = fit_method(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
         quiet = span.part(span.stage, 0.9, 1.0)
         cells = annotated.cells.genes(positions)
-        reference, values = (model.embed(cells.rows(rows), progress=quiet).values for rows in (rest, left_out))
+        reference, left = (model.embed(cells.rows(rows), progress=quiet) for rows in (rest, left_out))
         for level in annotated.levels:
             codes = annotated.codes(level)
             n_classes = len(annotated.classes(level))
+            own = own_answers(left, level, n_classes)
             parts[level].append(
-                examine(values, codes[left_out], left_out, reference, codes[rest], n_classes, NEIGHBORS)
+                examine(
+                    left.values, codes[left_out], left_out, reference.values, codes[rest], n_classes, NEIGHBORS, own
+                )
             )
     return {level: pooled(of_level) for level, of_level in parts.items()}
 

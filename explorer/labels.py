@@ -1,10 +1,12 @@
 """From neighbours and embeddings to labels, and to two kinds of doubt. Knows vectors and labels, not genes.
 
-A *head* turns a cell's place into class probabilities. Two compete on the reference's own held-out batches:
+A *head* turns a cell's place into class probabilities. Up to four compete on the reference's own held-out batches:
 
 - the vote: probability of a label = its share of the neighbours' cosine similarity (Concerto, Yang et al.,
   Nature Machine Intelligence 2022, equations 20 to 22);
-- the linear head: a regularised multinomial logistic regression on the normalised embedding.
+- the prototypes: a softmax over the cosines to the mean of each label's cells;
+- the linear head: a regularised multinomial logistic regression on the normalised embedding;
+- the method's own class probabilities, where it gives any.
 
 Probabilities are calibrated by one temperature.
 """
@@ -18,15 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray, LevelLabels, Neighbors
+from explorer import prototypes
+from explorer.errors import ReferenceProblem
+from explorer.flow import AlignedCells, BoolArray, Embedding, FloatArray, IntArray, LevelLabels, Neighbors
 from explorer.neighbors import LabelIndex, normalised
 from explorer.novelty import Expected, Strayed, conformal, deviation
 
-VOTE, LINEAR = "vote", "linear"
-HEADS = (VOTE, LINEAR)
+VOTE, PROTOTYPES, LINEAR, OWN = "vote", "prototypes", "linear", "own"
+HEADS = (VOTE, PROTOTYPES, LINEAR, OWN)  # the simpler first
 NEAREST = 5            # cells of the label that a distance is averaged over
 UNKNOWN_CONFIDENCE = 0.5
 MOST_TRAINING_CELLS = 50_000
+LEAST_PROBABILITY = 1e-6  # so that a logarithm can be taken
 SCALE = np.float32(np.sqrt(10.0))  # of unit embeddings before the penalised fit
 
 
@@ -57,11 +62,13 @@ class LevelHead:
     level, classes
         Its name and labels.
     head
-        "vote" or "linear": which won on held-out batches.
+        One of `HEADS`: which won on held-out batches.
     temperature
         Divides log probabilities; found on held-out batches.
     linear
         The linear head, trained on all reference cells.
+    prototypes
+        float32 (classes, d), of all reference cells.
     expected
         What counts of each label look like.
     held_out
@@ -75,6 +82,7 @@ class LevelHead:
     head: str
     temperature: float
     linear: LinearHead
+    prototypes: FloatArray
     expected: Expected
     held_out: Strayed
     scores: dict[str, dict[str, Any]]
@@ -156,7 +164,7 @@ def fit_linear(values: FloatArray, codes: IntArray, n_classes: int, seed: int = 
 
 def tempered(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Probabilities with their logarithm divided by a temperature, float32, rows sum to 1."""
-    return _softmax(np.log(np.maximum(probabilities, 1e-6)) / temperature)
+    return _softmax(np.log(np.maximum(probabilities, LEAST_PROBABILITY)) / temperature)
 
 
 def fit_temperature(probabilities: FloatArray, codes: IntArray) -> float:
@@ -173,13 +181,32 @@ def fit_temperature(probabilities: FloatArray, codes: IntArray) -> float:
     return float(np.exp(found.x))
 
 
+@dataclass(frozen=True)
+class Unadapted:
+    """Where the model that has not learned from the query places its cells: what their novelty is judged by.
+
+    Attributes
+    ----------
+    values
+        float32 (n, d).
+    members
+        The reference's cells by label, as that model places them.
+    """
+
+    values: FloatArray
+    members: LabelIndex
+
+
 def transfer_level(
     head: LevelHead,
     cells: AlignedCells,
-    values: FloatArray,
+    embedding: Embedding,
     neighbors: Neighbors,
     members: LabelIndex,
     found: BoolArray | None = None,
+    *,
+    allowed: BoolArray | None = None,
+    unadapted: Unadapted | None = None,
 ) -> LevelLabels:
     """Label cells at one level.
 
@@ -187,20 +214,36 @@ def transfer_level(
     ----------
     cells
         n x g, what was embedded; counts are compared with what the label leads one to expect.
-    values, neighbors
+    embedding, neighbors
         float32 (n, d) and the nearest reference cells.
     members
         The reference's labels and its cells by label.
     found
         bool (g,), genes that the query holds.
+    allowed
+        bool (n, classes), the labels that each cell may get; all by default, and where a cell has none allowed.
+        Such a cell is unknown.
+    unadapted
+        For a model that has learned from the query: its distances have no held-out cells to be compared with, so
+        those of the model before are taken.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the head is the method's own and the method gives no class probabilities at this level.
     """
     votes = vote(neighbors, members.codes, len(head.classes))
-    raw = votes if head.head == VOTE else head.linear.probabilities(values)
-    probabilities = tempered(raw, head.temperature)
+    probabilities = tempered(_answers(head, embedding, votes), head.temperature)
+    nothing_fits: BoolArray = np.zeros(len(votes), bool)
+    if allowed is not None:
+        nothing_fits = np.asarray(~allowed.any(axis=1))
+        probabilities = _among(allowed | nothing_fits[:, None], probabilities)
     codes = best_codes(probabilities, neighbors, members.codes)
     confidence = probabilities[np.arange(len(codes)), codes]
     strangeness = deviation(cells, codes, head.expected, found) if cells.is_counts else None
-    novelty, beyond = conformal(codes, members.distance(values, codes, NEAREST), strangeness, head.held_out)
+    judged = unadapted or Unadapted(embedding.values, members)
+    distance = judged.members.distance(judged.values, codes, NEAREST)
+    novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
     return LevelLabels(
         level=head.level,
         classes=head.classes,
@@ -209,7 +252,56 @@ def transfer_level(
         confidence=confidence,
         disagreement=disagreement(votes),
         novelty=novelty,
-        unknown=beyond | (confidence < UNKNOWN_CONFIDENCE),
+        unknown=beyond | nothing_fits | (confidence < UNKNOWN_CONFIDENCE),
+    )
+
+
+def own_answers(embedding: Embedding, level: str, n_classes: int) -> FloatArray | None:
+    """The method's own class probabilities at a level, float32 (n, n_classes); `None` where it gives none.
+
+    Classes that no cell of its training carried, and that it therefore does not count, get nothing.
+    """
+    scores = embedding.scores.get(level)
+    if scores is None:
+        return None
+    return np.pad(scores, ((0, 0), (0, n_classes - scores.shape[1])))
+
+
+def _answers(head: LevelHead, embedding: Embedding, votes: FloatArray) -> FloatArray:
+    """What the head that won says, before calibration."""
+    if head.head == VOTE:
+        return votes
+    if head.head == PROTOTYPES:
+        return prototypes.probabilities(embedding.values, head.prototypes)
+    if head.head == LINEAR:
+        return head.linear.probabilities(embedding.values)
+    own = own_answers(embedding, head.level, len(head.classes))
+    if own is None:
+        raise ReferenceProblem(
+            f"The labels of {head.level!r} are to be given by the model itself, which gives none at that level. "
+            "Train the method again with: atlas-explorer build"
+        )
+    return own
+
+
+def _among(allowed: BoolArray, probabilities: FloatArray) -> FloatArray:
+    kept = np.where(allowed, np.maximum(probabilities, LEAST_PROBABILITY), 0)
+    return np.asarray(kept / kept.sum(1, keepdims=True), np.float32)
+
+
+def refitted(head: LevelHead, values: FloatArray, codes: IntArray) -> LevelHead:
+    """The same head for reference cells that a model has moved; its temperature stays.
+
+    Parameters
+    ----------
+    values, codes
+        float32 (m, d) and int32 (m,), all reference cells.
+    """
+    n_classes = len(head.classes)
+    return replace(
+        head,
+        linear=fit_linear(values, codes, n_classes),
+        prototypes=prototypes.prototypes(values, codes, n_classes),
     )
 
 

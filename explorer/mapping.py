@@ -265,9 +265,9 @@ def _map_block(
     cells: AlignedCells, trained: TrainedMethod, found: BoolArray, seconds: dict[str, float], progress: Progress
 ) -> _Block:
     with _timed(seconds, "embed"):
-        embedding = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0)).values
+        embedding = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0))
     with _timed(seconds, "neighbors"):
-        neighbors = trained.index.search(embedding, NEIGHBORS, progress.part(progress.stage, 0.0, 0.0))
+        neighbors = trained.index.search(embedding.values, NEIGHBORS, progress.part(progress.stage, 0.0, 0.0))
     with _timed(seconds, "labels"):
         labels = tuple(
             transfer_level(head, cells, embedding, neighbors, members, found)
@@ -275,7 +275,7 @@ def _map_block(
         )
     with _timed(seconds, "layout"):
         layout = place(neighbors, trained.layout)
-    return _Block(embedding, neighbors, LabelTransfer(labels), layout)
+    return _Block(embedding.values, neighbors, LabelTransfer(labels), layout)
 
 
 def _joined(blocks: list[_Block]) -> _Block:

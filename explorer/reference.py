@@ -185,6 +185,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
         of_level = {
             "weight": head.linear.weight,
             "bias": head.linear.bias,
+            "prototypes": head.prototypes,
             "shares": head.expected.shares,
             "spread": head.expected.spread,
             "latent": np.concatenate(head.held_out.latent),
@@ -225,6 +226,8 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
 def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LevelHead:
     of_level = {name: arrays[f"{entry['level']}.{name}"] for name in HEAD_ARRAYS}
     ends = np.cumsum(entry["held_out_cells"])[:-1]
+    # a bundle without prototypes never chose them
+    points = arrays.get(f"{entry['level']}.prototypes", np.zeros_like(of_level["weight"].T))
     latent, expression, either = (tuple(np.split(of_level[name], ends)) for name in ("latent", "expression", "either"))
     return LevelHead(
         level=entry["level"],
@@ -232,6 +235,7 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         head=entry["head"],
         temperature=entry["temperature"],
         linear=LinearHead(of_level["weight"], of_level["bias"]),
+        prototypes=points,
         expected=Expected(of_level["shares"], of_level["spread"]),
         held_out=Strayed(latent, expression, either),
         scores=entry["scores"],

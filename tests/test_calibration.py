@@ -8,7 +8,7 @@ from scipy import sparse
 
 from explorer.calibration import HeldOut, examine, expectations, level_head, pooled, quality
 from explorer.flow import AlignedCells
-from explorer.labels import LINEAR, VOTE
+from explorer.labels import LINEAR, OWN, PROTOTYPES, VOTE, LevelHead
 from explorer.novelty import Expected, deviation, expected_shares
 
 A, B, C, NONE = 0, 1, 2, -1
@@ -61,7 +61,8 @@ class TestExamine:
         found = examine(values[60:], codes[60:], rows, values[:60], codes[:60], 3, 15)
         assert found.rows.tolist() == [row for row in rows if codes[row] != NONE]
         np.testing.assert_array_equal(found.codes, codes[found.rows])
-        for head in (VOTE, LINEAR):
+        assert set(found.probabilities) == {VOTE, PROTOTYPES, LINEAR}
+        for head in found.probabilities:
             assert (found.probabilities[head].argmax(1) == found.codes).mean() > 0.9
         assert (found.distance < 0.2).all()
 
@@ -72,6 +73,12 @@ class TestExamine:
         found = examine(values[60:], codes[60:], np.arange(60, 90), values[:60], rest, 3, 15)
         np.testing.assert_array_equal(found.distance[found.codes == C], 2)
         assert found.probabilities[LINEAR][:, C].max() == 0
+
+    def test_what_a_method_says_itself_competes(self, places: tuple[np.ndarray, np.ndarray]) -> None:
+        values, codes = places
+        own = np.random.default_rng(1).dirichlet(np.ones(3), 30).astype(np.float32)
+        found = examine(values[60:], codes[60:], np.arange(60, 90), values[:60], codes[:60], 3, 15, own)
+        np.testing.assert_array_equal(found.probabilities[OWN], own[codes[60:] != NONE])
 
     def test_a_batch_without_any_label(self, places: tuple[np.ndarray, np.ndarray]) -> None:
         values, codes = places
@@ -141,9 +148,12 @@ class TestHead:
         wrong = np.arange(180) >= share * 180
         return (0.7 * np.eye(3)[(self.codes + wrong) % 3] + 0.1).astype(np.float32)
 
-    def made(self, of_vote: float, of_linear: float, distance: np.ndarray | None = None) -> object:
+    def made(
+        self, of_vote: float, of_linear: float, distance: np.ndarray | None = None, **others: float
+    ) -> LevelHead:
         far = self.rng.random(180).astype(np.float32) if distance is None else distance
-        held = HeldOut({VOTE: self.right(of_vote), LINEAR: self.right(of_linear)}, self.codes, np.arange(180), far)
+        answers = {VOTE: of_vote, LINEAR: of_linear, **others}
+        held = HeldOut({head: self.right(share) for head, share in answers.items()}, self.codes, np.arange(180), far)
         return level_head("type", ("a", "b", "c"), held, self.embedding, self.cells, self.codes, self.fold_of)
 
     @pytest.mark.parametrize(
@@ -155,6 +165,17 @@ class TestHead:
         found = self.made(of_vote, of_linear)
         assert found.head == winner
         assert found.temperature == found.scores[winner]["temperature"]
+
+    @pytest.mark.parametrize(
+        ("others", "winner"),
+        [({OWN: 0.95}, OWN), ({PROTOTYPES: 0.95, OWN: 0.95}, PROTOTYPES), ({PROTOTYPES: 0.9}, VOTE)],
+        ids=["the method itself", "a tie of two goes to the simpler", "a tie with the vote"],
+    )
+    def test_prototypes_and_the_method_itself_compete_too(self, others: dict[str, float], winner: str) -> None:
+        found = self.made(0.9, 0.7, **others)
+        assert found.head == winner
+        assert set(found.scores) == {VOTE, LINEAR, *others}
+        np.testing.assert_allclose(found.prototypes @ np.eye(5, 3), np.eye(3), atol=0.1)
 
     def test_probabilities_are_calibrated_on_held_out_cells(self) -> None:
         found = self.made(0.6, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,23 +11,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from explorer.flow import AlignedCells, IntArray, LevelLabels, Neighbors
+from explorer.errors import ReferenceProblem
+from explorer.flow import AlignedCells, Embedding, IntArray, LevelLabels, Neighbors
 from explorer.labels import (
+    HEADS,
     LINEAR,
+    OWN,
+    PROTOTYPES,
     UNKNOWN_CONFIDENCE,
     VOTE,
     LevelHead,
+    Unadapted,
     best_codes,
     disagreement,
     fit_linear,
     fit_temperature,
     joined_levels,
+    own_answers,
+    refitted,
     tempered,
     transfer_level,
     vote,
 )
 from explorer.neighbors import Index, LabelIndex
 from explorer.novelty import Expected, strayed
+from explorer.prototypes import prototypes
 
 A, B, C, NONE = 0, 1, 2, -1
 
@@ -235,12 +244,13 @@ class TestTransfer:
             head=name,
             temperature=temperature,
             linear=fit_linear(self.reference, self.labels, 2),
+            prototypes=prototypes(self.reference, self.labels, 2),
             expected=Expected(shares, np.ones(2, np.float32)),
             held_out=strayed(self.labels, far, np.abs(self.rng.normal(1, 0.3, 200)).astype(np.float32), 2),
             scores={},
         )
 
-    def map(self, degrees: list[float], head: LevelHead, *, counts: bool = False) -> LevelLabels:
+    def map(self, degrees: list[float], head: LevelHead, *, counts: bool = False, **options: object) -> LevelLabels:
         angle = np.radians(degrees)
         values = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
         cells = AlignedCells(
@@ -248,15 +258,55 @@ class TestTransfer:
             np.full(len(degrees), 10, np.float32),
             counts,
         )
-        return transfer_level(head, cells, values, Index(self.reference).search(values, 15), self.members)
+        near = Index(self.reference).search(values, 15)
+        own = np.column_stack([np.cos(angle) ** 2, np.sin(angle) ** 2]).astype(np.float32)
+        return transfer_level(head, cells, Embedding(values, {"type": own}), near, self.members, **options)
 
-    @pytest.mark.parametrize("name", [VOTE, LINEAR])
-    def test_both_heads_name_what_is_near(self, name: str) -> None:
+    @pytest.mark.parametrize("name", HEADS)
+    def test_every_head_names_what_is_near(self, name: str) -> None:
         found = self.map([2.0, 88.0], self.head(name))
         assert found.labels.tolist() == ["a", "b"]
         assert not found.unknown.any()
         np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-5)
         np.testing.assert_array_equal(found.confidence, found.probabilities.max(1))
+
+    def test_a_method_that_says_nothing_of_its_own_cannot_be_asked(self) -> None:
+        with pytest.raises(ReferenceProblem, match="which gives none at that level"):
+            self.map([2.0], replace(self.head(OWN), level="lineage"))
+
+    def test_a_label_that_is_not_allowed_is_not_given(self) -> None:
+        head = self.head(LINEAR)
+        found = self.map([2.0, 2.0], head, allowed=np.array([[True, True], [False, True]]))
+        assert found.labels.tolist() == ["a", "b"]
+        assert found.probabilities[1].tolist() == [0, 1]
+        np.testing.assert_allclose(found.probabilities[0], self.map([2.0], head).probabilities[0], atol=1e-6)
+
+    def test_a_cell_that_may_get_no_label_at_all_is_unknown(self) -> None:
+        found = self.map([2.0, 2.0], self.head(LINEAR), allowed=np.array([[True, True], [False, False]]))
+        assert found.unknown.tolist() == [False, True]
+        assert found.labels.tolist() == ["a", "a"]
+
+    def test_novelty_is_that_of_the_model_before_it_learned_from_the_query(self) -> None:
+        """Where the adapted model sees a cell in the midst of its label, the other sees it far away."""
+        far = np.radians([-60.0])
+        before = Unadapted(np.column_stack([np.cos(far), np.sin(far)]).astype(np.float32), self.members)
+        found = self.map([0.0], self.head(VOTE), unadapted=before)
+        assert found.labels.tolist() == ["a"]
+        np.testing.assert_array_equal(found.novelty, self.map([-60.0], self.head(VOTE)).novelty)
+        assert found.unknown[0]
+
+    def test_heads_follow_reference_cells_that_were_moved(self) -> None:
+        """All cells turned by 90 degrees: what was the place of A is then that of nothing, and that of B that of A."""
+        turned = np.column_stack([-self.reference[:, 1], self.reference[:, 0]])
+        for name in (PROTOTYPES, LINEAR):
+            head = refitted(self.head(name, 0.7), turned, self.labels)
+            assert head.temperature == 0.7
+            assert self.map([90.0, 180.0], head).labels.tolist() == ["a", "b"]
+
+    def test_classes_that_a_method_does_not_count_get_nothing(self) -> None:
+        said = Embedding(np.zeros((2, 3), np.float32), {"type": np.array([[1, 0], [0.5, 0.5]], np.float32)})
+        assert own_answers(said, "type", 3).tolist() == [[1, 0, 0], [0.5, 0.5, 0]]
+        assert own_answers(said, "lineage", 3) is None
 
     def test_what_lies_far_from_its_label_is_novel_though_its_neighbours_agree(self) -> None:
         near, far = self.map([0.0], self.head(VOTE)), self.map([-60.0], self.head(VOTE))
