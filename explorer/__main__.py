@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--method", default="concord")
     mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches, summed up apart at the end")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
+    mapping.add_argument(
+        "--refit-shared", action="store_true", help="for targeted panels: train the method anew on the genes shared"
+    )
     mapping.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
@@ -111,6 +114,7 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.mapping import map_query
     from explorer.query import open_query
     from explorer.reference import open_reference
+    from explorer.refitting import refit_shared
     from explorer.report import describe_result
 
     for path in filter(None, (options.output, options.csv)):
@@ -122,13 +126,25 @@ def _map(options: argparse.Namespace) -> None:
         raise OptionsProblem(f"{query.name} has no obs column {options.batch!r}. It has: {columns}.")
     reference = open_reference(options.reference)
     with _Bar() as progress:
+        placing, told = progress.part("", 0.0, 0.95), tuple[str, ...]()
+        if options.refit_shared:
+            reference, told = refit_shared(
+                query,
+                reference,
+                options.method,
+                orthologs=options.orthologs,
+                device=options.device,
+                progress=placing.part("", 0.0, 0.9),
+            )
+            placing = placing.part("", 0.9, 1.0)
         result = map_query(
             query,
             reference,
             options.method,
             orthologs=options.orthologs,
             device=options.device,
-            progress=progress.part("", 0.0, 0.95),
+            notices=told,
+            progress=placing,
         )
         progress.part("Writing", 0.95, 1.0)(0.0)
         write_h5ad(result, query, options.output)

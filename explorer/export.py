@@ -100,10 +100,15 @@ def read_result(path: Path | str) -> MappingResult:
 
 
 def write_csv(result: MappingResult, path: Path | str) -> None:
-    """The first label level as a table: cell_id, label, confidence, novelty, unknown."""
+    """The first label level as a table: cell_id, label, confidence, novelty, unknown.
+
+    Of a model refitted on a panel, one column more says in each row on how many genes.
+    """
     first = result.labels.first
     columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown)
     table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
+    if (panel := result.provenance.panel) is not None:
+        table[keys.CSV_REFITTED] = len(panel.genes)
     with _finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 

@@ -84,6 +84,8 @@ class MapSpec:
         obs column of the query that names its batches; `None` for one batch.
     orthologs
         Whether mouse genes are read as their human one-to-one orthologues.
+    refit_shared
+        Whether the method is refitted on the genes that query and reference share, where those are few.
     matrix
         Which matrix of the file holds the expression; `None` to choose the right one.
     device
@@ -97,6 +99,7 @@ class MapSpec:
     method: str = "concord"
     batch: str | None = None
     orthologs: bool = False
+    refit_shared: bool = False
     matrix: str | None = None
     device: str = "auto"
     name: str | None = None

@@ -16,6 +16,7 @@ PROVENANCE = "atlas_explorer"
 
 # columns of the predictions table
 CSV_COLUMNS = ("cell_id", "label", "confidence", "novelty", "unknown")
+CSV_REFITTED = "refitted_on_genes"  # only of a model that was refitted on a panel
 
 # genes.csv of a reference
 SYMBOL = "symbol"

@@ -65,6 +65,15 @@ def way_out(reference: Reference, match: GeneMatch) -> str:
     )
 
 
+def cost(reference: Reference, method: str, genes: tuple[str, ...]) -> str:
+    """How long refitting will take, as a sentence: about as long as it took to build the reference."""
+    if find(reference, method, genes) is not None:
+        return "A model of this panel is kept from an earlier sample, so nothing is trained."
+    seconds = reference.card["methods"][method].get("seconds")
+    took = "some minutes" if seconds is None else _in_words(float(seconds))
+    return f"Takes {took} the first time, and seconds for each further sample of the same panel."
+
+
 def find(reference: Reference, method: str, genes: tuple[str, ...]) -> Refitted | None:
     """The whole model whose panel is most like these genes; `None` if none is like enough.
 
@@ -143,6 +152,11 @@ def keep(
         shutil.rmtree(part, ignore_errors=True)
     _forget_oldest()
     return Refitted(folder, panel)
+
+
+def _in_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "about a minute" if minutes <= 1 else f"about {minutes} minutes"
 
 
 def _folder(reference: Reference, method: str) -> Path:

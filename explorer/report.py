@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
 from explorer.mapping import load_method
+from explorer.panels import way_out
 from explorer.query import Inspection
 from explorer.values import kind_in_words
 
@@ -23,12 +27,15 @@ def describe_reference(reference: Reference) -> str:
     ]
     for name, summary in card["methods"].items():
         lines.append(f"  {name} ({summary['preset']}, {summary['genes']:,} genes), on left-out batches:")
-        lines += [
-            f"    {level:<16} accuracy {scores['accuracy']:.3f}  macro-F1 {scores['macro_f1']:.3f}  "
-            f"calibration error {scores['calibration_error']:.3f}  ({scores['head']} head)"
-            for level, scores in summary["scores"].items()
-        ]
+        lines += [_score_line(level, scores) for level, scores in summary["scores"].items()]
     return "\n".join(lines)
+
+
+def _score_line(level: str, scores: Mapping[str, Any]) -> str:
+    return (
+        f"    {level:<16} accuracy {scores['accuracy']:.3f}  macro-F1 {scores['macro_f1']:.3f}  "
+        f"calibration error {scores['calibration_error']:.3f}  ({scores['head']} head)"
+    )
 
 
 def describe_file(found: Inspection) -> str:
@@ -50,7 +57,7 @@ def describe_fit(query: Query, reference: Reference) -> str:
         try:
             match = match_genes(query.var, reference.genes)
             found = coverage(match, reference.genes, load_method(reference, name, "cpu").positions)
-            require_coverage(found, match)
+            require_coverage(found, match, way_out=way_out(reference, match))
             verdict = (
                 f"can be mapped: {found.found:,} of {found.needed:,} genes ({found.share:.0%}; "
                 f"{found.weighted_share:.0%} by expression), {match.ids}, {match.species}"
@@ -80,6 +87,9 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
         f"{int(labels.unknown.sum()):,} cells unknown",
         summary.sort_values("cells", ascending=False).round(3).to_string(),
     ]
+    if (panel := result.provenance.panel) is not None:
+        lines.insert(1, f"model refitted on {len(panel.genes):,} shared genes; on left-out reference batches:")
+        lines[2:2] = [_score_line(level, scores) for level, scores in panel.scores.items()]
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]

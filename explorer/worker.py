@@ -56,7 +56,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     AtlasError
         Whatever the file, its genes or the machine do not allow.
     """
-    from explorer import export, mapping
+    from explorer import export, mapping, refitting
     from explorer.query import open_query
 
     spec = job.spec
@@ -67,13 +67,22 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     progress.part("Opening the reference", 0.02, 0.05)(0.0)
     reference = open_reference(Path(spec.reference))
 
+    device = settings().device if spec.device == "auto" else spec.device
+    placing, told = progress.part("", 0.05, 0.75), tuple[str, ...]()
+    if spec.refit_shared:
+        refit = placing.part("Refitting on the shared genes", 0.0, 0.9)
+        reference, told = refitting.refit_shared(
+            query, reference, spec.method, orthologs=spec.orthologs, device=device, progress=refit
+        )
+        placing = placing.part("", 0.9, 1.0)
     result = mapping.map_query(
         query,
         reference,
         spec.method,
         orthologs=spec.orthologs,
-        device=settings().device if spec.device == "auto" else spec.device,
-        progress=progress.part("Placing cells in the picture", 0.05, 0.75),
+        device=device,
+        notices=told,
+        progress=placing.part("Placing cells in the picture", 0.0, 1.0),
     )
     writing = progress.part("Writing the annotated file", 0.75, 0.85)
     writing(0.0)

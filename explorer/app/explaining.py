@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer import keys
+from explorer import keys, panels
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
 from explorer.export import read_gene_values
@@ -77,8 +77,9 @@ def explain(
         If the query is gone, or the reference has no such label.
     """
     query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+    fitted = panels.reopened(reference, outcome.result.provenance.panel)
     signature = explain_cells(
-        query, reference, spec.method, rows, toward, level=level, orthologs=spec.orthologs, device=spec.device
+        query, fitted, spec.method, rows, toward, level=level, orthologs=spec.orthologs, device=spec.device
     )
     inside = np.zeros(outcome.result.n_cells, dtype=np.bool_)
     inside[rows] = True

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer import panels
 from explorer.errors import GenesProblem
 from explorer.flow import Coverage, GeneMatch, Reference
 from explorer.genes import coverage, match_genes, require_coverage
@@ -36,6 +37,8 @@ class Preflight:
         Why it cannot be mapped as it is; empty if it can.
     needs_orthologs
         Whether translating orthologues is the way out of `problem`.
+    shared
+        Genes that file and reference share, where a method can be refitted on them and needs to be; else none.
     notices
         What was chosen or mended, one sentence each.
     """
@@ -46,6 +49,7 @@ class Preflight:
     coverages: Mapping[str, Coverage]
     problem: str
     needs_orthologs: bool
+    shared: tuple[str, ...]
     notices: tuple[str, ...]
 
     @property
@@ -62,13 +66,17 @@ class Preflight:
         return _ranked(self.inspection.obs_columns, _LABEL_WORDS)
 
 
-def look_over(path: Path, reference: Reference, matrix: str | None, *, orthologs: bool) -> Preflight:
+def look_over(
+    path: Path, reference: Reference, matrix: str | None, *, orthologs: bool, refit_shared: bool = False
+) -> Preflight:
     """Say what a file holds and whether it can be mapped; a second or two, from metadata and a sample.
 
     Parameters
     ----------
     matrix
         Which matrix to use; `None` lets the program choose.
+    refit_shared
+        Whether a method with too few genes is to be refitted on those shared.
 
     Raises
     ------
@@ -80,19 +88,21 @@ def look_over(path: Path, reference: Reference, matrix: str | None, *, orthologs
     query = open_query(path, matrix=matrix)
     used = next(found for found in inspection.matrices if found.name == query.matrix_name)
     notices = query.notices
-    match, coverages, problem, remedy = None, {}, "", False
+    match, coverages, problem, remedy, shared = None, {}, "", False, tuple[str, ...]()
     try:
         match = match_genes(query.var, reference.genes, orthologs=orthologs)
         notices = (*notices, *match.notices)
         for name in reference.methods:
             coverages[name] = coverage(match, reference.genes, load_method(reference, name).positions)
-        limits = settings()
-        for found in coverages.values():
-            warned = require_coverage(found, floor=limits.min_gene_share, match=match, warn=limits.warn_gene_share)
-            notices = (*notices, *(text for text in warned if text not in notices))
+        if min(found.share for found in coverages.values()) < settings().min_gene_share:
+            shared = () if panels.refusal(reference, match) else panels.shared_genes(reference, match)
+        if not (refit_shared and shared):
+            for found in coverages.values():
+                warned = require_coverage(found, match, way_out=panels.way_out(reference, match))
+                notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
         problem, remedy = str(refusal), not orthologs and "orthologues" in str(refusal)
-    return Preflight(inspection, used, match, coverages, problem, remedy, notices)
+    return Preflight(inspection, used, match, coverages, problem, remedy, shared, notices)
 
 
 def likely(columns: list[ColumnFound], words: tuple[str, ...]) -> str:

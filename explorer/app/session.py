@@ -54,6 +54,7 @@ class Session(Work):
     batch = param.String(default="", doc="obs column of the query's batches; empty for one batch.")
     own_label = param.String(default="", doc="obs column of the labels the query brings; empty for none.")
     orthologs = param.Boolean(default=False, doc="Read mouse genes as their human orthologues.")
+    refit_shared = param.Boolean(default=False, doc="Refit the method on the genes shared, where those are few.")
     method = param.String(default="", doc="Name of the chosen method of the reference.")
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
@@ -193,7 +194,7 @@ class Session(Work):
             return
         options = {
             "matrix": self.matrix, "batch": self.batch, "own_label": self.own_label,
-            "orthologs": self.orthologs, "method": self.method,
+            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "method": self.method,
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level}
         self.project = library.projects().save(self.project.id, options=options, view=view)
@@ -208,6 +209,7 @@ class Session(Work):
             batch=options.get("batch", ""),
             own_label=options.get("own_label", ""),
             orthologs=bool(options.get("orthologs", False)),
+            refit_shared=bool(options.get("refit_shared", False)),
             method=method if reference and method in reference.methods else self.method,
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
@@ -218,22 +220,23 @@ class Session(Work):
         self.forget("project", "reference", "file", "job", "result", "color", "explain")
         self.param.update(
             project=None, preflight=None, job=None, outcome=None, selection=None, explanation=None,
-            query_coloring=None, matrix="", batch="", own_label="", orthologs=False, color=ColorBy("label"),
-            show="query", hidden=[],
+            query_coloring=None, matrix="", batch="", own_label="", orthologs=False, refit_shared=False,
+            color=ColorBy("label"), show="query", hidden=[],
         )  # fmt: skip
 
     # file
 
     def look(self) -> None:
-        """Look the project's file over, with the matrix and the orthologue choice as they are now."""
+        """Look the project's file over, with the choices as they are now."""
         if self.project is None or self.reference is None:
             return
         path, reference = Path(self.project.query), self.reference
-        matrix, orthologs, in_her_words = self.matrix or None, self.orthologs, self.in_her_words
+        matrix, in_her_words = self.matrix or None, self.in_her_words
+        orthologs, refit_shared = self.orthologs, self.refit_shared
 
         def work() -> Preflight:
             try:
-                return look_over(path, reference, matrix, orthologs=orthologs)
+                return look_over(path, reference, matrix, orthologs=orthologs, refit_shared=refit_shared)
             except AtlasError as problem:
                 raise type(problem)(in_her_words(str(problem))) from problem
 
@@ -270,6 +273,12 @@ class Session(Work):
         self.save()
         self.look()
 
+    def use_shared(self, wanted: bool) -> None:
+        """Refit the method on the genes that file and reference share, or stop doing so."""
+        self.refit_shared = wanted
+        self.save()
+        self.look()
+
     # job
 
     @property
@@ -286,6 +295,7 @@ class Session(Work):
             method=self.method,
             batch=self.batch or None,
             orthologs=self.orthologs,
+            refit_shared=self.refit_shared,
             matrix=self.matrix or None,
             device=settings().device,
             name=self.project.title,

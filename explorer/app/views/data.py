@@ -10,6 +10,7 @@ import panel_material_ui as pmui
 import param
 
 from components.notice import Notice
+from explorer import panels
 from explorer.app import look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
@@ -41,7 +42,8 @@ class DataView(View):
         self._card = self._build_card()
         self._title = look.html(margin=(28, 0, 18, 0))
         self.panel = sheet(self._title, self._standing, self._picker, self._card)
-        self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs"])
+        self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs",
+                                "refit_shared", "method"])  # fmt: skip
         self._draw()
 
     def _build_choices(self) -> None:
@@ -54,8 +56,14 @@ class DataView(View):
         self._batch.param.watch(lambda event: self._choose("batch", event), "value")
         self._label.param.watch(lambda event: self._choose("own_label", event), "value")
         self._orthologs.param.watch(self._choose_orthologs, "value")
+        self._refit = pmui.Switch(label="Refit the model on the shared genes", margin=(12, 0, 0, 0), visible=False)
+        self._refit.param.watch(self._choose_refit, "value")
         self._remedy = pmui.Button(label="Map orthologues", variant="contained", margin=(4, 0, 8, 0), visible=False)
         self._remedy.on_click(lambda _: setattr(self._orthologs, "value", True))
+        self._shared = pmui.Button(label="Refit on the shared genes", variant="contained", margin=(4, 12, 8, 0))
+        self._shared.on_click(lambda _: setattr(self._refit, "value", True))
+        self._cost = look.html(margin=(12, 0, 0, 0))
+        self._offer = pn.Row(self._shared, self._cost, margin=0, visible=False, sizing_mode="stretch_width")
         self._next = pmui.Button(label="Continue to Map", variant="contained", margin=(18, 8, 0, 0))
         self._next.on_click(lambda _: setattr(self.session, "step", "map"))
         self._other = pmui.Button(label="Use another file", variant="text", margin=(18, 0, 0, 0))
@@ -68,14 +76,15 @@ class DataView(View):
         )
         chosen = pn.Column(
             look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._batch, self._label,
-            self._orthologs, pn.Row(self._next, self._other, margin=0), **card,
+            self._orthologs, self._refit, pn.Row(self._next, self._other, margin=0), **card,
         )  # fmt: skip
         genes = pn.Column(
             look.html("<h2>Genes shared with the reference</h2>", margin=(0, 0, 10, 0)), self._genes,
             styles=look.CARD, margin=(16, 0, 0, 0), sizing_mode="stretch_width",
         )  # fmt: skip
         return pn.Column(
-            self._problem, self._remedy, pn.Row(found, pn.Spacer(width=16), chosen, sizing_mode="stretch_width"), genes,
+            self._problem, self._remedy, self._offer,
+            pn.Row(found, pn.Spacer(width=16), chosen, sizing_mode="stretch_width"), genes,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
@@ -98,6 +107,10 @@ class DataView(View):
         if event.new != self.session.orthologs:
             self.session.use_orthologs(event.new)
 
+    def _choose_refit(self, event: param.parameterized.Event) -> None:
+        if event.new != self.session.refit_shared:
+            self.session.use_shared(event.new)
+
     def _leave(self, _: Any) -> None:
         self.session.leave()
 
@@ -115,11 +128,23 @@ class DataView(View):
             return
         self._facts.object = look.facts(file_facts(found))
         self._genes.object = genes_table(found)
-        self._notes.object = look.notes(found.notices)
+        told = (refit_words(session),) if session.refit_shared and found.shared else ()
+        self._notes.object = look.notes((*told, *found.notices))
         self._problem.text = found.problem
         self._remedy.visible = found.needs_orthologs
+        self._draw_offer(found)
         self._next.disabled = session.spec is None
         self._fill(found)
+
+    def _draw_offer(self, found: Preflight) -> None:
+        """The way out of too few genes, and what it costs."""
+        reference = self.session.reference
+        self._offer.visible = bool(found.problem and found.shared)
+        self._refit.param.update(value=self.session.refit_shared, visible=bool(found.shared))
+        if reference is not None and self._offer.visible:
+            self._shared.label = f"Refit on the {len(found.shared):,} shared genes"
+            cost = panels.cost(reference, self.session.method, found.shared)
+            self._cost.object = f'<span class="soft small">{look.text(cost)}</span>'
 
     def _fill(self, found: Preflight) -> None:
         """Show the session's choices in the widgets."""
@@ -137,6 +162,16 @@ class DataView(View):
     def _fill_columns(self, menu: pmui.Select, columns: list[ColumnFound], chosen: str) -> None:
         options = {NONE: NONE, **{f"{column.name} ({column.n_unique})": column.name for column in columns}}
         menu.param.update(options=options, value=chosen if chosen in options.values() else NONE)
+
+
+def refit_words(session: Session) -> str:
+    """What will happen before cells of a targeted panel are mapped, as a sentence; empty if nothing will."""
+    reference, found = session.reference, session.preflight
+    if reference is None or found is None or not (found.shared and session.refit_shared):
+        return ""
+    title = METHODS[session.method].card.title if session.method in METHODS else session.method
+    cost = panels.cost(reference, session.method, found.shared)
+    return f"{title} is refitted on the {len(found.shared):,} genes that the file shares with the reference. {cost}"
 
 
 def _matrix_words(matrix: MatrixFound) -> str:

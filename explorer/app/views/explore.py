@@ -212,7 +212,9 @@ class ExploreView(View):
         if reference is None:
             return
         query = f"<b>{look.text(session.project.title)}</b> on " if has and session.project is not None else ""
-        self._title.object = f'<div class="clip">{query}{look.text(reference.title)}</div>'
+        panel = session.outcome.result.provenance.panel if session.outcome is not None else None
+        refitted = f' <span class="soft">· refitted on {len(panel.genes):,} shared genes</span>' if panel else ""
+        self._title.object = f'<div class="clip">{query}{look.text(reference.title)}{refitted}</div>'
 
     def _tell_offer(self, has: bool) -> None:
         session = self.session

@@ -16,6 +16,7 @@ from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.data import refit_words
 from explorer.flow import Reference
 from explorer.jobs import JobState
 from explorer.methods import METHODS
@@ -46,7 +47,7 @@ class MapView(View):
         self._bring.on_click(lambda _: setattr(self.session, "step", "data"))
         self.panel = self._layout()
         self.watch(self._draw, ["project", "reference", "preflight", "method", "job", "outcome", "status", "orthologs",
-                                "matrix", "batch"])  # fmt: skip
+                                "refit_shared", "matrix", "batch"])  # fmt: skip
         self._draw()
 
     def _layout(self) -> pn.viewable.Viewable:
@@ -91,9 +92,9 @@ class MapView(View):
         self._start.disabled = not ready or session.is_mapping
         self._start.label = "Map again" if session.job is not None and session.job.state.is_over else "Start mapping"
         changed = session.job is not None and session.spec is not None and session.job.spec != session.spec
-        self._hint.object = (
-            '<span class="soft small">The choices have changed since the last run.</span>' if changed else ""
-        )
+        hint = " ".join(filter(None, ("The choices have changed since the last run." if changed else "",
+                                      refit_words(session) if ready else "")))  # fmt: skip
+        self._hint.object = f'<span class="soft small">{look.text(hint)}</span>' if hint else ""
         missing = ""
         if session.project is None:
             missing = "There are no cells to map yet. Drop a file, or take a demo file."
@@ -182,10 +183,22 @@ def outcome_facts(outcome: Outcome) -> str:
         ("Without a label", f"{int(first.unknown.sum()):,} ({look.share(first.unknown.sum(), result.n_cells)}), "
                             "too novel or too uncertain"),
         ("Median confidence", f"{np.median(first.confidence):.2f} at {first.level}"),
+        *_of_panel(outcome),
         ("Most frequent", ", ".join(f"{first.classes[i]} {counts[i]:,}" for i in top if counts[i])),
         ("Took", _took(sum(result.provenance.seconds.values()))),
     ]  # fmt: skip
     return look.facts(rows)
+
+
+def _of_panel(outcome: Outcome) -> list[tuple[str, str]]:
+    panel, level = outcome.result.provenance.panel, outcome.result.labels.first.level
+    if panel is None:
+        return []
+    scores = panel.scores[level]
+    return [
+        ("Model", f"refitted on {len(panel.genes):,} shared genes; on left-out reference batches accuracy "
+                  f"{scores['accuracy']:.3f} and macro-F1 {scores['macro_f1']:.3f} at {level}"),
+    ]  # fmt: skip
 
 
 def _took(seconds: float) -> str:
