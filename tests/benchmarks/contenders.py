@@ -24,11 +24,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from explorer import prototypes
 from explorer.calibration import examine, quality
 from explorer.fitting import Recipe, fit_method, folds
-from explorer.flow import AlignedCells, Embedding
+from explorer.flow import AlignedCells
 from explorer.genes import aligned_blocks, match_genes
-from explorer.labels import LINEAR, VOTE, fit_linear, vote
+from explorer.labels import LINEAR, OWN, PROTOTYPES, VOTE, fit_linear, own_answers, vote
 from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS
 from explorer.methods import METHODS
@@ -38,7 +39,6 @@ from explorer.query import open_query
 from explorer.selection import variable_genes
 from tests.benchmarks.transfer_sets import LEVEL
 
-OWN = "own"
 N_GENES = 2000
 NEAREST, LOGISTIC, SUPPORT = "PCA + 15-NN", "logistic regression", "linear SVM"
 BASELINES: dict[str, Callable[[int], Any]] = {
@@ -69,7 +69,7 @@ class Trained:
     head
         Which of its answers a user would get.
     answer
-        From query cells to labels by each of its heads.
+        From query cells to labels by each of its heads; a baseline has one, of its own name.
     spent
         Of the training alone, heads included.
     """
@@ -103,37 +103,38 @@ def _method(name: str, annotated: Annotated, seed: int, *, choose: bool) -> Trai
         model, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe, Progress())
         embedding = model.embed(annotated.cells.genes(positions), progress=Progress()).values
         index, linear = Index(embedding), fit_linear(embedding, codes, len(classes))
+        points = prototypes.prototypes(embedding, codes, len(classes))
     scores = _inner(annotated, recipe) if choose else {}
 
     def answer(query: anndata.AnnData) -> Answers:
         found = [model.embed(block, progress=Progress()) for block in _aligned(query, annotated, positions)]
         values = np.concatenate([each.values for each in found])
+        own = [own_answers(each, LEVEL, len(classes)) for each in found]
         heads = {
             VOTE: vote(index.search(values, NEIGHBORS), codes, len(classes)),
+            PROTOTYPES: prototypes.probabilities(values, points),
             LINEAR: linear.probabilities(values),
-            **_own(found),
         }
+        if own[0] is not None:
+            heads[OWN] = np.concatenate(own)
         return {head: np.array(classes, object)[p.argmax(1)] for head, p in heads.items()}
 
-    head = max(scores, key=lambda each: scores[each]) if scores else LINEAR
-    return Trained(head, answer, spent, {"inner_macro_f1": scores} if scores else {})
-
-
-def _own(found: list[Embedding]) -> dict[str, NDArray[np.float32]]:
-    if any(LEVEL not in each.scores for each in found):
-        return {}
-    return {OWN: np.concatenate([each.scores[LEVEL] for each in found])}
+    head = max(scores, key=lambda each: scores[each]) if choose else LINEAR
+    return Trained(head, answer, spent, {"inner_macro_f1": scores})
 
 
 def _inner(annotated: Annotated, recipe: Recipe) -> dict[str, float]:
-    """Macro-F1 by head on the fold that holds the largest batch, trained without it."""
+    """Macro-F1 by head on the fold that holds the largest batch, trained without it; the simpler head first."""
     out = folds(annotated.batches, recipe.config.seed) == 0
     rest, left_out = np.flatnonzero(~out), np.flatnonzero(out)
     model, positions = fit_method(annotated, rest, recipe, Progress())
     cells, codes = annotated.cells.genes(positions), annotated.codes(LEVEL)
-    reference, values = (model.embed(cells.rows(rows), progress=Progress()).values for rows in (rest, left_out))
+    reference, left = (model.embed(cells.rows(rows), progress=Progress()) for rows in (rest, left_out))
     n_classes = len(annotated.classes(LEVEL))
-    held_out = examine(values, codes[left_out], left_out, reference, codes[rest], n_classes, NEIGHBORS)
+    own = own_answers(left, LEVEL, n_classes)
+    held_out = examine(
+        left.values, codes[left_out], left_out, reference.values, codes[rest], n_classes, NEIGHBORS, own
+    )
     return {head: quality(p, held_out.codes)["macro_f1"] for head, p in held_out.probabilities.items()}
 
 

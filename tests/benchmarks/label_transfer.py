@@ -7,7 +7,7 @@
 checkout (../shared/data). Each reference, contender and seed is trained in a process of its own, so that seconds and
 memory are its own; what is done is appended to FILE and not done again while the code it ran on stays as it is.
 
-A method answers by all its heads: the neighbours' vote, the linear head, and its own scores where it has some. The
+A method answers by all its heads: neighbours' vote, prototypes, linear head, and its own scores where it has some. The
 head that counts is the linear one; with --choose it is the one that is best on a left-out part of the reference, as a
 built reference chooses, for twice the training time. No query label is looked at for it.
 
@@ -41,7 +41,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("PCA + 15-NN", "logistic regression")
 DRAWS_NOTHING = ("logistic regression",)
 MOST_CONFUSED = 12
-ROOMS = ("calibration", "fitting", "flow", "genes", "labels", "learning", "matching", "neighbors", "query", "selection")
+ROOMS = ("calibration", "fitting", "flow", "genes", "labels", "learning", "matching", "neighbors",
+         "prototypes", "query", "selection")
 
 Record = dict[str, Any]
 
