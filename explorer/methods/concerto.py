@@ -35,12 +35,14 @@ from explorer.networks.concerto import ConcertoNet, Views, embedded, estimate_st
 from explorer.networks.concerto_labels import Classifier, Consistency, Unlabelled, teach
 from explorer.networks.concerto_scores import attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, anchored, contrast, source_pure
+from explorer.networks.geometry import alignment, uniformity
 from explorer.networks.modalities import CLR, LOG, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.training import linear_until, warmup_cosine
 from explorer.progress import Progress
 
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 WEIGHT_DECAY = 1e-4   # of adaptation, as published
+COLLAPSED = 0.25      # share of its former spread (uniformity) under which a model is of no use any more
 DRIFTED = 0.95        # mean cosine to where they were; below, the user is told
 
 CONTRIBUTION = Measure(
@@ -300,7 +302,7 @@ class Concerto:
         Raises
         ------
         OptionsProblem
-            If there is no such mode, or the reference has no labels to learn.
+            If there is no such mode, the reference has no labels to learn, or the model no longer tells cells apart.
         """
         mode = self.card.mode(to.mode)
         torch.manual_seed(self.config.seed)
@@ -317,10 +319,9 @@ class Concerto:
             if self.config.batch_norm == "population":
                 estimate_statistics(network.teacher, source_pure(reference, to.reference.batches, self.config.seed))
         after = anchored(network.teacher, reference, self.config.seed)
-        drift = float((before * after).sum(1).mean())
         levels = () if classifier is None else tuple(to.reference.labels)
         method = Concerto(self.config, self.genes, self.proteins, network, classifier, levels, after.mean(0))
-        return Adapted(method, moved=True, notices=_drift_notices(mode, drift))
+        return Adapted(method, moved=True, notices=_notices(mode, before, after))
 
     def _stored(self, cells: AlignedCells) -> ModalCells:
         return _modal(cells, self.proteins, self.config, self._center.device)
@@ -416,12 +417,26 @@ def _sources(to: Adaptation) -> NDArray[np.int32]:
     return np.zeros(to.cells.n_cells, np.int32) if found is None else found
 
 
-def _drift_notices(mode: Mode, drift: float) -> tuple[str, ...]:
-    if drift >= DRIFTED:
+def _notices(mode: Mode, before: Tensor, after: Tensor) -> tuple[str, ...]:
+    """What to say of how far reference cells moved, float (k, d) each.
+
+    Raises
+    ------
+    OptionsProblem
+        If the model no longer tells cells apart.
+    """
+    moved = float((before * after).sum(1).mean())
+    if uniformity(after) > COLLAPSED * uniformity(before):
+        raise OptionsProblem(
+            f"In the mode '{mode.name}' the model came to see all cells as alike: the mean squared distance of a "
+            f"reference cell to its nearest fell from {alignment(before):.3f} to {alignment(after):.3f}. Nothing was "
+            "mapped. Choose the mode 'instant'."
+        )
+    if moved >= DRIFTED:
         return ()
     return (
         f"In the mode '{mode.name}' the reference moved: its cells point to where they were with a mean cosine of "
-        f"{drift:.2f} (1 is no move). Compare the labels with those of the mode 'instant' before you rely on them.",
+        f"{moved:.2f} (1 is no move). Compare the labels with those of the mode 'instant' before you rely on them.",
     )
 
 

@@ -1,17 +1,18 @@
-"""Concerto as a method: its presets, how long it trains, and that it learns without labels."""
+"""Concerto as a method: its presets, how long it trains, what it learns from, proteins, and queries it adapts to."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from planted import SYMBOLS, aligned, codes, planted
+from planted import SYMBOLS, TYPES, aligned, codes, planted
 
-from explorer.errors import OptionsProblem
-from explorer.flow import FloatArray
-from explorer.methods.base import Training
+from explorer.errors import Cancelled, OptionsProblem
+from explorer.flow import AlignedCells, FloatArray
+from explorer.methods.base import Adaptation, Adapted, Condition, Toward, Training
 from explorer.methods.concerto import Concerto, ConcertoConfig
 from explorer.methods.concord import ConcordConfig
 from explorer.progress import Progress
@@ -73,3 +74,199 @@ def test_statistics_of_the_whole_reference_tell_types_apart_better_after_a_short
         return float(similarity[same].mean() - similarity[~same].mean())
 
     assert apart(replace(PAPER, batch_norm="population")) > 2 * apart(PAPER)
+
+
+PROTEINS = ("CD-alpha", "CD-beta", "CD-gamma", "CD-delta", "CD-none")
+
+
+def with_proteins(seed: int = 0) -> AlignedCells:
+    """The planted cells and a surface protein for each type; a tenth of the cells was not measured."""
+    cells = aligned(CELLS)
+    rng = np.random.default_rng(seed)
+    rate = np.full((cells.n_cells, len(PROTEINS)), 3.0)
+    rate[np.arange(cells.n_cells), codes(CELLS)] = 40.0
+    counts = rng.poisson(rate[:, np.argsort(np.argsort([*TYPES, "zeta"]))]).astype(np.float32)
+    counts[: cells.n_cells // 10] = np.nan
+    return replace(cells, proteins=counts)
+
+
+def fitted(config: ConcertoConfig, cells: AlignedCells | None = None, proteins: tuple[str, ...] = ()) -> Concerto:
+    levels = {"cell_type": codes(CELLS), "lineage": codes(CELLS, "lineage")}
+    training = Training(cells or aligned(CELLS), SYMBOLS, levels, codes(CELLS, "batch"), proteins=proteins)
+    return Concerto.fit(training, config, device=CPU, progress=Progress())
+
+
+def embedded(method: Concerto, cells: AlignedCells) -> FloatArray:
+    return method.embed(cells, progress=Progress()).values
+
+
+QUICK = replace(ConcertoConfig.named("balanced"), epochs=6, batch_size=32, taught_epochs=6)
+
+
+QUERY = planted(TYPES, ("q1", "q2"), 30, seed=7)
+
+
+def reference() -> Training:
+    batches = codes(CELLS, "batch")
+    condition = Condition("batch", ("b1", "b2", "b3"), batches)
+    return Training(aligned(CELLS), SYMBOLS, {"cell_type": codes(CELLS)}, batches, (condition,))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Concerto:
+    """Trained by contrast alone."""
+    return Concerto.fit(reference(), QUICK, device=CPU, progress=Progress())
+
+
+@pytest.fixture(scope="module")
+def supervised() -> Concerto:
+    """Went on to learn two label levels."""
+    return fitted(replace(QUICK, supervised=True))
+
+
+@pytest.fixture(scope="module")
+def multimodal() -> Concerto:
+    """Trained on RNA and proteins."""
+    return fitted(QUICK, with_proteins(), PROTEINS)
+
+
+class TestAttendingToExpressedGenesOnly:
+    def test_learns_too_and_has_no_lift(self) -> None:
+        method = fitted(replace(QUICK, attend="expressed"))
+        found = embedded(method, aligned(CELLS))
+        similarity = found @ found.T - 2 * np.eye(len(found), dtype=np.float32)
+        assert (codes(CELLS)[similarity.argmax(1)] == codes(CELLS)).mean() > 0.9
+        with pytest.raises(OptionsProblem, match="no lift"):
+            method.explain(aligned(CELLS), Toward("alpha", found[0]), "lift", progress=Progress())
+
+
+class TestMeasures:
+    @pytest.mark.parametrize("measure", ["attention", "lift"])
+    def test_are_zero_for_genes_that_no_cell_expresses(self, measure: str) -> None:
+        cells = aligned(CELLS)
+        silent = np.flatnonzero(np.asarray(cells.values[:10].sum(0)).ravel() == 0)
+        method = fitted(PAPER)
+        found = method.explain(
+            cells.rows(slice(0, 10)), Toward("alpha", embedded(method, cells)[0]), measure, progress=Progress()
+        )
+        assert found.measure == measure
+        assert found.of == "gene"
+        assert len(silent) > 0
+        assert not found.scores[silent].any()
+        assert found.scores.any()
+
+    def test_attention_is_told_not_to_be_importance(self) -> None:
+        assert "not importance" in Concerto.card.measure("attention").summary
+        assert Concerto.card.measure(None).name == "contribution"
+
+
+class TestLabels:
+    def test_its_classifier_speaks_of_every_level(self, supervised: Concerto) -> None:
+        query = planted(TYPES, ("query",), 40, seed=5)
+        found = supervised.embed(aligned(query), progress=Progress())
+        assert {level: scores.shape[1] for level, scores in found.scores.items()} == {"cell_type": 4, "lineage": 2}
+        for level, scores in found.scores.items():
+            np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+            assert (scores.argmax(1) == codes(query, level)).mean() > 0.9
+
+    def test_save_and_load_keep_it(self, supervised: Concerto, tmp_path: Path) -> None:
+        supervised.save(tmp_path)
+        again = Concerto.load(tmp_path, device=CPU)
+        mine, other = (each.embed(aligned(CELLS), progress=Progress()) for each in (supervised, again))
+        for level, scores in mine.scores.items():
+            np.testing.assert_array_equal(scores, other.scores[level])
+
+    def test_without_labels_there_is_nothing_to_learn(self) -> None:
+        training = Training(aligned(CELLS), SYMBOLS, {}, codes(CELLS, "batch"))
+        with pytest.raises(OptionsProblem, match="Name a label column"):
+            Concerto.fit(training, replace(PAPER, supervised=True), device=CPU, progress=Progress())
+
+
+class TestProteins:
+    def test_of_cells_change_where_they_lie(self, multimodal: Concerto) -> None:
+        both, rna = embedded(multimodal, with_proteins()), embedded(multimodal, aligned(CELLS))
+        measured = np.isfinite(with_proteins().proteins).all(1)
+        np.testing.assert_allclose(both[~measured], rna[~measured], atol=1e-6)
+        assert np.abs(both[measured] - rna[measured]).max(1).min() > 1e-4
+
+    def test_cells_without_them_still_lie_among_their_like(self, multimodal: Concerto) -> None:
+        both, rna = embedded(multimodal, with_proteins()), embedded(multimodal, aligned(CELLS))
+        own = codes(CELLS)
+        similarity = rna @ both.T - 3 * np.eye(len(own), dtype=np.float32)
+        assert (own[similarity.argmax(1)] == own).mean() > 0.9
+
+    def test_a_planted_protein_speaks_for_its_type(self, multimodal: Concerto) -> None:
+        cells = with_proteins()
+        values = embedded(multimodal, cells)
+        for code, name in enumerate(sorted(TYPES)):
+            own = np.flatnonzero((codes(CELLS) == code) & np.isfinite(cells.proteins).all(1))
+            found = multimodal.explain(
+                cells.rows(own), Toward(name, values[own].mean(0)), "protein contribution", progress=Progress()
+            )
+            assert found.of == "protein"
+            assert found.top(1)["protein"].item() == f"CD-{name}"
+
+    def test_save_and_load_keep_them(self, multimodal: Concerto, tmp_path: Path) -> None:
+        multimodal.save(tmp_path)
+        again = Concerto.load(tmp_path, device=CPU)
+        assert again.proteins == PROTEINS
+        np.testing.assert_array_equal(embedded(again, with_proteins()), embedded(multimodal, with_proteins()))
+
+    def test_none_to_explain_by(self, multimodal: Concerto) -> None:
+        toward = Toward("alpha", embedded(multimodal, aligned(CELLS))[0])
+        with pytest.raises(OptionsProblem, match="measured in these cells"):
+            multimodal.explain(aligned(CELLS), toward, "protein contribution", progress=Progress())
+        with pytest.raises(OptionsProblem, match="built without surface proteins"):
+            fitted(PAPER).explain(aligned(CELLS), toward, "protein contribution", progress=Progress())
+
+
+class TestModes:
+    def adapted(self, of: Concerto, mode: str, progress: Progress | None = None) -> Adapted:
+        own = Condition("batch", ("q1", "q2"), codes(QUERY, "batch"))
+        to = Adaptation(mode, aligned(QUERY), {}, (own,), reference())
+        return of.adapt(to, progress=progress or Progress())
+
+    def reached(self, of: Concerto) -> float:
+        """Share of the query's cells whose nearest reference cell is of their type."""
+        query, own = embedded(of, aligned(QUERY)), embedded(of, aligned(CELLS))
+        return float((codes(CELLS)[(query @ own.T).argmax(1)] == codes(QUERY)).mean())
+
+    @pytest.mark.parametrize("mode", ["fine-tuned", "adapted"])
+    def test_gives_a_new_model_that_places_both_anew(self, plain: Concerto, mode: str) -> None:
+        before = embedded(plain, aligned(CELLS))
+        found = self.adapted(plain, mode)
+        assert found.moved
+        np.testing.assert_array_equal(embedded(plain, aligned(CELLS)), before)
+        assert np.abs(embedded(found.method, aligned(CELLS)) - before).max() > 1e-4
+        assert self.reached(found.method) >= self.reached(plain) - 0.02 > 0.9
+
+    def test_the_same_seed_adapts_in_the_same_way(self, plain: Concerto) -> None:
+        once, again = (embedded(self.adapted(plain, "fine-tuned").method, aligned(CELLS)) for _ in range(2))
+        np.testing.assert_array_equal(once, again)
+
+    def test_adapted_models_have_a_classifier_and_can_be_kept(self, plain: Concerto, tmp_path: Path) -> None:
+        found = self.adapted(plain, "adapted").method
+        scores = found.embed(aligned(QUERY), progress=Progress()).scores["cell_type"]
+        assert (scores.argmax(1) == codes(QUERY)).mean() > 0.9
+        found.save(tmp_path)
+        again = Concerto.load(tmp_path, device=CPU).embed(aligned(QUERY), progress=Progress())
+        np.testing.assert_array_equal(again.scores["cell_type"], scores)
+
+    def test_says_when_the_reference_moved(self, plain: Concerto) -> None:
+        assert self.adapted(plain, "fine-tuned").notices == ()
+        hasty = Concerto.fit(reference(), replace(QUICK, tuned_lr=0.05), device=CPU, progress=Progress())
+        (notice,) = self.adapted(hasty, "fine-tuned").notices
+        assert "mean cosine" in notice
+
+    def test_a_model_that_no_longer_tells_cells_apart_is_not_used(self, plain: Concerto) -> None:
+        reckless = Concerto.fit(reference(), replace(QUICK, tuned_lr=30.0), device=CPU, progress=Progress())
+        with pytest.raises(OptionsProblem, match="all cells as alike"):
+            self.adapted(reckless, "fine-tuned")
+
+    def test_stops_on_request(self, plain: Concerto) -> None:
+        with pytest.raises(Cancelled):
+            self.adapted(plain, "adapted", Progress.to(lambda _: None, lambda: True))
+
+    def test_unknown_ones_are_refused(self, plain: Concerto) -> None:
+        with pytest.raises(OptionsProblem, match="instant, fine-tuned, adapted"):
+            self.adapted(plain, "surgery")

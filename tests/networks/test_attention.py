@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from explorer.networks.attention import (
     EPSILON,
+    EXPRESSED,
     ZERO,
     Attended,
     AttentionPool,
@@ -110,6 +111,14 @@ class TestToy:
         np.testing.assert_allclose(weights[0], expected, atol=1e-5)
         np.testing.assert_allclose(found.pooled.detach()[0], [0.3942032562, -0.1353929190], atol=1e-5)
         np.testing.assert_allclose(found.pooled.detach().tanh()[0], [0.3749781510, -0.1345716337], atol=1e-5)
+
+    def test_attention_over_expressed_genes(self, toy: AttentionPool) -> None:
+        toy.attend = EXPRESSED
+        found, weights = all_weights(toy, torch.tensor([VALUES, (0.0, 0.0, 0.0, 0.0)]).double())
+        np.testing.assert_allclose(weights[0], [0.7769633510, 0, 0.2230366490, 0], atol=1e-5)
+        np.testing.assert_allclose(found.pooled.detach()[0], [0.7100523563, -0.2438743457], atol=1e-4)
+        assert not found.pooled[1].any()
+        assert not weights[1].any()
 
     def test_with_standardised_values(self, toy: AttentionPool) -> None:
         with torch.no_grad():
