@@ -77,6 +77,8 @@ class Query:
         One row a gene of `matrix`, as found.
     notices
         What was chosen or mended, one sentence each.
+    of_reads
+        Whether peaks hold counts of reads, two a fragment; they become counts of fragments when they are read.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Query:
     obs: pd.DataFrame
     var: pd.DataFrame
     notices: tuple[str, ...] = ()
+    of_reads: bool = False
 
     @property
     def n_cells(self) -> int:

@@ -18,6 +18,7 @@ from scipy import sparse
 from explorer import keys, matching
 from explorer.errors import GenesProblem
 from explorer.flow import AlignedCells, Coverage, FloatArray, GeneIds, GeneMatch, Query, ValueKind
+from explorer.kinds import require_same_features
 from explorer.matching import KnownGenes, NameMatch, Names
 from explorer.query import read_blocks, read_rows
 from explorer.settings import settings
@@ -45,10 +46,11 @@ def match_genes(var: pd.DataFrame, genes: pd.DataFrame, *, orthologs: bool = Fal
     Raises
     ------
     GenesProblem
-        If the query is of another species and `orthologs` was not asked for.
+        If the query is of another species and `orthologs` was not asked for, or one of both is of peaks.
     """
-    known = KnownGenes.of(genes)
     shown = matching.candidate_names(var)
+    require_same_features(shown[""], matching.as_names(genes[keys.SYMBOL]))
+    known = KnownGenes.of(genes)
     species = matching.species_of(list(shown.values()))
     names, notices = shown, list[str]()
     if "unknown" not in (species, known.species) and species != known.species:
@@ -275,8 +277,8 @@ def _likely_cause(match: GeneMatch, covered: Coverage) -> str:
     names, n_genes = match.unmatched, match.selector.shape[0]
     if names and matching.mostly(matching.PEAK, names):
         return (
-            f"The names look like places on chromosomes ({names[0]}), as in ATAC data: map the RNA of these "
-            "cells, or gene activity scores."
+            f"Peaks of two experiments seldom have the same borders ({names[0]} is in your file alone), and none has "
+            "in another genome build: count your fragments over the peaks of the reference's genes.csv, and map that."
         )
     if names and all(name.isdigit() for name in names):
         return (

@@ -18,6 +18,7 @@ from explorer import keys
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, IntArray
 from explorer.genes import aligned_blocks, match_genes
+from explorer.kinds import DataKind, kind_of
 from explorer.methods.base import Condition, Training
 from explorer.progress import Progress
 from explorer.query import open_query
@@ -56,6 +57,11 @@ class Annotated:
     def batches(self) -> IntArray:
         """int32 (m,), batch of each cell; all 0 without batches."""
         return self.conditions[0].codes if self.has_batch else np.zeros(self.cells.n_cells, np.int32)
+
+    @property
+    def kind(self) -> DataKind:
+        """What the cells are described by."""
+        return kind_of(self.genes[keys.SYMBOL].to_numpy(object), is_counts=self.cells.is_counts)
 
     def classes(self, level: str) -> tuple[str, ...]:
         """Labels of a level, sorted."""

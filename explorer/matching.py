@@ -20,7 +20,10 @@ from explorer.settings import ASSETS
 Names = NDArray[np.object_]
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{11})(?:\.\d+)?(?:_PAR_Y)?$")
-PEAK = re.compile(r"^(?:chr)?[0-9XYM]{1,2}[:_-]\d+[-_]\d+$", re.IGNORECASE)
+# A place on a chromosome or contig, in the three spellings in use: chr1:100-200, chr1-100-200, GL000194.1_100_200.
+PEAK = re.compile(
+    r"^(chr\w+?|\d{1,2}|[XYM]|MT|(?:GL|KI|JH)\d+(?:\.\d+)?)[:_-](\d+)[-_](\d+)$", re.IGNORECASE
+)
 # scanpy and Seurat tell equal names apart by -1, -2 ...
 _MADE_UNIQUE = re.compile(r"^(.+)-\d{1,2}$")
 # Cell Ranger writes the genome before the name where it was given more than one.
@@ -40,12 +43,15 @@ class KnownGenes:
         Position of a gene by its symbol, its Ensembl id without version, its symbol in upper case.
     species
         "human", "mouse" or "unknown".
+    places
+        Position of a peak by its place, however it is spelt; empty for genes.
     """
 
     symbols: Mapping[str, int]
     ensembl: Mapping[str, int]
     folded: Mapping[str, int]
     species: str
+    places: Mapping[str, int]
 
     @classmethod
     def of(cls, genes: pd.DataFrame) -> KnownGenes:
@@ -58,6 +64,7 @@ class KnownGenes:
             ensembl={unversioned(ids[at]): at for at in backwards if ids[at]},
             folded={symbols[at].upper(): at for at in backwards},
             species=species_of([symbols, ids]),
+            places={place_of(symbols[at]): at for at in backwards} if mostly(PEAK, symbols) else {},
         )
 
 
@@ -117,6 +124,8 @@ def match_names(names: Names, known: KnownGenes, *, shown: Names) -> NameMatch:
     by_case = np.zeros(len(names), dtype=bool)
     if known.species != "mouse":
         _claim(target, names, lambda name: known.symbols.get(_symbol_of_ensembl().get(unversioned(name), ""), -1))
+    if known.places:
+        _claim(target, names, lambda name: known.places.get(place_of(name), -1))
     by_case |= _claim(target, names, lambda name: known.folded.get(name.upper(), -1))
     for row in np.flatnonzero(target < 0):
         suffixed = _MADE_UNIQUE.match(names[row])
@@ -167,6 +176,12 @@ def unversioned(name: str) -> str:
     """An Ensembl id without its version; any other name as it is."""
     found = ENSEMBL.match(name)
     return found[1] if found else name
+
+
+def place_of(peak: str) -> str:
+    """A peak spelt in one way, such as 1:100-200; any other name as it is."""
+    found = PEAK.match(peak)
+    return f"{found[1].lower().removeprefix('chr')}:{found[2]}-{found[3]}" if found else peak
 
 
 def mostly(pattern: re.Pattern[str], names: Sequence[str] | Names) -> bool:

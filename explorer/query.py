@@ -20,6 +20,7 @@ from explorer import values
 from explorer.contents import Contents, contents_of_data, contents_of_file
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import FloatArray, Query, ValueKind
+from explorer.kinds import SPATIAL, are_peaks
 from explorer.rows import AnyRows, CscRows, Sample, close_spans, sample, spans
 
 _USABLE = (ValueKind.COUNTS, ValueKind.LOG1P, ValueKind.LINEAR)
@@ -165,6 +166,7 @@ def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name:
         obs=contents.obs,
         var=contents.vars[chosen.name],
         notices=notices,
+        of_reads=_has_reads(contents, chosen),
     )
 
 
@@ -215,6 +217,8 @@ def read_rows(query: Query, rows: NDArray[np.integer]) -> tuple[sparse.csr_matri
 def _read(query: Query, span: slice) -> tuple[sparse.csr_matrix, FloatArray]:
     block = query.matrix[span]
     values.check_values(block, query.kind, query.matrix_name, query.obs.index[span], query.var.index)
+    if query.of_reads:
+        block = values.fragments(block)
     return values.to_linear(block, query.kind, query.log_base)
 
 
@@ -232,6 +236,7 @@ def _chosen(contents: Contents, asked: str | None) -> tuple[list[MatrixFound], M
     values.check_values(taken.values, chosen.kind, chosen.name, cells, genes)
     notices = (
         *_about_choice(chosen, found, asked),
+        *_about_kind(contents, chosen),
         *_about_mending(contents, contents.matrices[chosen.name]),
     )
     return found, chosen, notices
@@ -295,6 +300,27 @@ def _about_choice(chosen: MatrixFound, found: Sequence[MatrixFound], asked: str 
         yield (
             f"{wider[0].name} has more genes ({wider[0].n_genes:,} against {chosen.n_genes:,}), as "
             f"{values.kind_in_words(wider[0].kind)}; choose it if too few genes are found."
+        )
+
+
+def _has_reads(contents: Contents, chosen: MatrixFound) -> bool:
+    counted = chosen.kind is ValueKind.COUNTS and are_peaks(contents.vars[chosen.name].index)
+    return counted and values.of_reads(sample(contents.matrices[chosen.name]).values)
+
+
+def _about_kind(contents: Contents, chosen: MatrixFound) -> Iterator[str]:
+    names = contents.vars[chosen.name].index
+    if are_peaks(names):
+        yield f"{chosen.name} holds peaks (such as {names[0]}), not genes: a reference of peaks is needed to map them."
+    if _has_reads(contents, chosen):
+        yield (
+            f"{chosen.name} holds more twos than ones, as counts of reads do, two a fragment: they are taken as "
+            "fragments, half of the reads rounded up."
+        )
+    if SPATIAL in contents.embeddings:
+        yield (
+            f"obsm[{SPATIAL!r}] holds places: spots are mapped one by one like cells, whatever lies beside them. A spot "
+            "of several cells gets the label it is most like."
         )
 
 

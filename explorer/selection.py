@@ -16,6 +16,7 @@ from explorer.genes import ensembl_of
 
 log = logging.getLogger(__name__)
 
+MOST_PEAKS = 20_000
 LEAST_CELLS = 20  # a smaller batch says little about variance, and loess crashes the process over a single cell
 SYMBOL_COLUMNS = ("symbol", "feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_short_name")
 ENSEMBL_COLUMNS = ("ensembl", "gene_id", "gene_ids", "ensembl_id", "feature_id", "ensembl_gene_id")
@@ -70,6 +71,17 @@ def variable_genes(cells: AlignedCells, batches: NDArray[np.int32], n: int) -> N
                 log.info("seurat_v3 gene selection failed (%s); ranking dispersions instead", error)
         found = scanpy.pp.highly_variable_genes(AnnData(cells.log1p(), obs=obs), flavor="seurat", **options)
         return np.flatnonzero(found["highly_variable"].to_numpy())
+
+
+def accessible_peaks(cells: AlignedCells) -> NDArray[np.int64]:
+    """Positions of the 20,000 peaks open in most cells, ascending; all where there are fewer.
+
+    Variance does not rank peaks: what is open or not varies by its mean alone. And each tells little, so that many are
+    kept: on the cells of a mouse forebrain, logistic regression tells eight types with a macro-F1 of 0.70 by 2,000
+    peaks, 0.80 by 5,000 and 0.86 by all 11,285.
+    """
+    open_in = np.bincount(cells.values.indices[cells.values.data > 0], minlength=cells.values.shape[1])
+    return np.sort(np.argsort(-open_in, kind="stable")[:MOST_PEAKS])
 
 
 def _without_tiny_batches(

@@ -188,8 +188,6 @@ def test_low_coverage_is_a_notice_and_full_coverage_is_none() -> None:
 
 
 TOO_FEW = {
-    "peaks": ([f"chr{i}:100{i}-200{i}" for i in range(1, 20)], r"places on chromosomes \(chr1:1001-2001\), as in ATAC"),
-    "peaks with other marks": ([f"chrX_{i}_2{i}" for i in range(20)], "as in ATAC"),
     "numbers": ([str(i) for i in range(20)], r"The names are numbers \(0, 19\)"),
     "unknown Ensembl ids": ([f"ENSDARG000000000{i:02}" for i in range(20)], "of another species, or of no known gene"),
     "few genes": (["CD3E", "LYZ"], "The file has 2 genes in all"),

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import AlignedCells, Embedding, Signature
+from explorer.kinds import COUNTED_GENES
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.bascvi import Adversary, BascviNet
@@ -116,6 +117,7 @@ class Bascvi:
         summary="Models counts, and learns to hide the batch from discriminators that try to guess it.",
         input_form="log1p",
         gives=("gene attribution",),
+        builds_from=COUNTED_GENES,
     )
     config_type: ClassVar[type[Config]] = BascviConfig
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArray, Signature
+from explorer.kinds import BY_GENES, DataKind
 from explorer.progress import Progress
 
 
@@ -84,6 +85,8 @@ class MethodCard:
         Ways to explain, the default first.
     modes
         Ways to map, the default first.
+    builds_from, maps
+        Data that a reference of it may be trained on, and data that it maps onto one of the same features.
     """
 
     name: str
@@ -94,6 +97,8 @@ class MethodCard:
     gives: tuple[str, ...]
     measures: tuple[Measure, ...] = (GRADIENTS,)
     modes: tuple[Mode, ...] = (INSTANT,)
+    builds_from: tuple[DataKind, ...] = BY_GENES
+    maps: tuple[DataKind, ...] = BY_GENES
 
     def measure(self, name: str | None) -> Measure:
         """The measure called `name`; the first for `None`.
