@@ -33,7 +33,7 @@ from explorer.methods import METHODS
 from explorer.methods.base import Config, Method, device_named
 from explorer.progress import Progress
 from explorer.reference import open_reference, write_card, write_cells, write_heads
-from explorer.selection import variable_genes
+from explorer.selection import accessible_peaks, variable_genes
 
 MOST_FOLDS = 5
 
@@ -120,6 +120,7 @@ def build_reference(
     levels = tuple(dict.fromkeys(labels))
     reading = progress.part("Reading cells", 0.0, 0.03)
     annotated = read_annotated(source, levels, batch, sample, reading, tuple(conditions))
+    _require_learnable(annotated, recipe.method)
     existing = _existing(out, annotated)
 
     # 2. every batch left out in turn, then the model that queries will meet, trained on all cells
@@ -221,7 +222,11 @@ def fit_method(
     positions
         int64 (g,), the method's genes among the genes of `annotated`.
     """
-    positions = variable_genes(annotated.cells.rows(rows), annotated.batches[rows], recipe.config.n_genes)
+    cells = annotated.cells.rows(rows)
+    if annotated.kind is DataKind.PEAKS:
+        positions = accessible_peaks(cells)
+    else:
+        positions = variable_genes(cells, annotated.batches[rows], recipe.config.n_genes)
     training = annotated.training(rows, positions)
     return recipe.method.fit(training, recipe.config, device=recipe.device, progress=progress), positions
 
@@ -241,6 +246,11 @@ def _heads(
         )
         for level in annotated.levels
     )
+
+
+def _require_learnable(annotated: Annotated, method: type[Method]) -> None:
+    names = annotated.genes[keys.SYMBOL].to_numpy(object)
+    require_learnable(method.card.title, method.card.builds_from, annotated.kind, names)
 
 
 def _existing(out: Path, annotated: Annotated) -> Reference | None:

@@ -319,8 +319,8 @@ def _about_kind(contents: Contents, chosen: MatrixFound) -> Iterator[str]:
         )
     if SPATIAL in contents.embeddings:
         yield (
-            f"obsm[{SPATIAL!r}] holds places: spots are mapped one by one like cells, whatever lies beside them. A spot "
-            "of several cells gets the label it is most like."
+            f"obsm[{SPATIAL!r}] holds places: spots are mapped one by one like cells, whatever lies beside them. A "
+            "spot of several cells gets the label it is most like."
         )
 
 

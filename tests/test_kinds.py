@@ -74,7 +74,7 @@ class TestPeaks:
             assert match.found.all()
 
     def test_peaks_do_not_meet_a_reference_of_genes(self) -> None:
-        with pytest.raises(GenesProblem, match=r"holds peaks \(chr1:0-500 and 299 more\).*is of genes\. Compute gene act"):
+        with pytest.raises(GenesProblem, match=r"holds peaks \(chr1:0-500 and 299 more\).*of genes\. Compute gene act"):
             match_genes(table(spelt(SPELLINGS[0])), gene_table())
 
     def test_genes_do_not_meet_a_reference_of_peaks(self) -> None:
