@@ -77,7 +77,8 @@ class ConcordConfig(Config):
     patience
         Epochs without a better contrast of left-out cells before training stops; 0 trains to the end on all cells.
     classifier_weight
-        Of the cross-entropy of labelled cells, at every label level; 0 for no classifier.
+        Of the cross-entropy of labelled cells, averaged over label levels; 0 for no classifier, so that labels take no
+        part.
     frozen
         Whether the classifier learns after the encoder and leaves it as it is.
     decoder_weight
@@ -103,7 +104,7 @@ class ConcordConfig(Config):
     lr: float = 1e-3
     lr_decay: float = 0.0
     patience: int = 0
-    classifier_weight: float = 0.0
+    classifier_weight: float = 1.0
     frozen: bool = False
     decoder_weight: float = 0.0
     gene_penalty: float = -1.0
@@ -111,11 +112,19 @@ class ConcordConfig(Config):
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
-        """`balanced` (default) or `paper`: the published learning rate, its decay, batch size and epochs."""
+        """`balanced` (default) or `paper`: no classifier, and the published learning rate, batch size and epochs."""
         if preset == "balanced":
             return cls(preset=preset, seed=seed)
         if preset == "paper":
-            return cls(preset=preset, seed=seed, batch_size=256, epochs=15, lr=1e-2, lr_decay=0.97**2)
+            return cls(
+                preset=preset,
+                seed=seed,
+                batch_size=256,
+                epochs=15,
+                lr=1e-2,
+                lr_decay=0.97**2,
+                classifier_weight=0.0,
+            )
         raise OptionsProblem(f"CONCORD has the presets 'balanced' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
@@ -229,7 +238,7 @@ class Concord:
             patience=config.patience,
         )
         if classified:
-            lesson.classify(minibatches, progress.part(progress.stage, 0.8, 1.0))
+            lesson.classify(minibatches, epochs, progress.part(progress.stage, 0.8, 1.0))
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
         return cls(config, training.genes, network, baseline, outputs)
 
@@ -253,7 +262,9 @@ class Concord:
 
         Integrated gradients start from the reference's mean expression. A zero baseline does not converge (LayerNorm
         is singular there); from the mean, 16 midpoint steps do. `error` is |sum of scores - (f(x) - f(mean))| over the
-        mean size of that difference. The averaged gradient is the published measure, of one direction.
+        mean size of that difference. The averaged gradient is the published measure, of one direction; in blood it
+        ranks known markers 115th in the median, integrated gradients 2nd, because genes that few cells express move
+        the network most.
         """
         chosen = self.card.measure(measure)
         x = self._dense(cells)

@@ -148,7 +148,7 @@ class ConcordNet(nn.Module):
         return F.mse_loss(self.decoder(z, self.decoder.domains(domains)), cells.dense())
 
     def classification_loss(self, z: Tensor, codes: Tensor) -> Tensor:
-        """Cross-entropy of labelled cells, summed over levels.
+        """Mean cross-entropy of labelled cells, averaged over levels; 0 without a classifier.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class ConcordNet(nn.Module):
         for classifier, of_level in zip(self.classifiers, codes.T, strict=True):
             labelled = of_level >= 0
             if labelled.any():
-                total = total + F.cross_entropy(classifier(z[labelled]), of_level[labelled])
+                total = total + F.cross_entropy(classifier(z[labelled]), of_level[labelled]) / len(self.classifiers)
         return total
 
     def gene_penalty(self, norm: str) -> Tensor:

@@ -20,8 +20,7 @@ from explorer.networks.training import train, warmup_cosine
 from explorer.progress import Progress
 
 EMBED_ROWS = 2048
-CLASSIFIER_EPOCHS = 10  # of a classifier on a frozen encoder
-CLASSIFIER_LR = 1e-3
+CLASSIFIER_LR = 1e-3  # on a frozen encoder
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,9 @@ class Lesson:
         rows = (self.cells.rows(torch.as_tensor(minibatch, device=self.domains.device)) for minibatch in left_out)
         return float(np.mean([float(self._contrast(minibatch, views)[0]) for minibatch in rows]))
 
-    def classify(self, minibatches: Callable[[int], list[NDArray[np.int64]]], progress: Progress) -> None:
+    def classify(
+        self, minibatches: Callable[[int], list[NDArray[np.int64]]], epochs: int, progress: Progress
+    ) -> None:
         """Train the classifiers on the embedding of whole cells; the encoder stays as it is."""
         self.network.requires_grad_(False)
         self.network.classifiers.requires_grad_(True)
@@ -106,7 +107,7 @@ class Lesson:
             self.network,
             minibatches,
             loss,
-            epochs=CLASSIFIER_EPOCHS,
+            epochs=epochs,
             lr=CLASSIFIER_LR,
             schedule=warmup_cosine,
             progress=progress,
