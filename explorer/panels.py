@@ -67,11 +67,11 @@ def way_out(reference: Reference, match: GeneMatch) -> str:
 
 def cost(reference: Reference, method: str, genes: tuple[str, ...]) -> str:
     """How long refitting will take, as a sentence: about as long as it took to build the reference."""
-    if find(reference, method, genes) is not None:
+    if known(reference, method, genes) is not None:
         return "A model of this panel is kept from an earlier sample, so nothing is trained."
     seconds = reference.card["methods"][method].get("seconds")
     took = "some minutes" if seconds is None else _in_words(float(seconds))
-    return f"Takes {took} the first time, and seconds for each further sample of the same panel."
+    return f"Refitting takes {took}, the first time only: the model is kept for further samples of the same panel."
 
 
 def find(reference: Reference, method: str, genes: tuple[str, ...]) -> Refitted | None:
@@ -80,14 +80,18 @@ def find(reference: Reference, method: str, genes: tuple[str, ...]) -> Refitted 
     A file rarely holds exactly its panel's genes: those without a count are often left out. They count as not
     expressed, and take no part in novelty.
     """
-    wanted = set(genes)
-    known = [(_alike(wanted, set(kept.panel.genes)), kept) for kept in _kept(_folder(reference, method))]
-    for alike, kept in sorted(known, key=lambda pair: -pair[0]):
-        if alike >= LEAST_ALIKE and _is_whole(kept.folder):
+    for kept in _likest(reference, method, genes):
+        if _is_whole(kept.folder):
             with suppress(OSError):  # the time of last use, which only says what is forgotten first
                 os.utime(kept.folder / keys.PANEL_FILE)
             return kept
     return None
+
+
+def known(reference: Reference, method: str, genes: tuple[str, ...]) -> Panel | None:
+    """The panel that `find` would likely answer with; quick, since its model's files are not checked."""
+    kept = next(_likest(reference, method, genes), None)
+    return None if kept is None else kept.panel
 
 
 def reopened(reference: Reference, panel: Panel | None) -> Reference:
@@ -167,6 +171,15 @@ def _key(genes: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join(sorted(genes)).encode()).hexdigest()[:_DIGITS]
 
 
+def _likest(reference: Reference, method: str, genes: tuple[str, ...]) -> Iterator[Refitted]:
+    """Kept models whose panel is enough like these genes, the most alike first."""
+    wanted = set(genes)
+    alike = [(_alike(wanted, set(kept.panel.genes)), kept) for kept in _kept(_folder(reference, method))]
+    for share, kept in sorted(alike, key=lambda pair: -pair[0]):
+        if share >= LEAST_ALIKE:
+            yield kept
+
+
 def _alike(some: set[str], others: set[str]) -> float:
     return len(some & others) / max(1, len(some | others))
 
@@ -192,7 +205,10 @@ def _read_card(file: Path) -> dict[str, Any] | None:
 def _write_card(folder: Path, panel: Panel) -> None:
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     card = {"genes": list(panel.genes), "scores": panel.scores, "version": _version(), "files": files}
-    (folder / keys.PANEL_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+    file = folder / keys.PANEL_FILE
+    file.write_text(json.dumps(card, indent=1), encoding="utf-8")
+    for name in files:  # safetensors writes files that nobody else can read, and a lab may share its home folder
+        (folder / name).chmod(file.stat().st_mode)
 
 
 def _is_whole(folder: Path) -> bool:

@@ -171,7 +171,8 @@ def refit_words(session: Session) -> str:
         return ""
     title = METHODS[session.method].card.title if session.method in METHODS else session.method
     cost = panels.cost(reference, session.method, found.shared)
-    return f"{title} is refitted on the {len(found.shared):,} genes that the file shares with the reference. {cost}"
+    genes = f"the {len(found.shared):,} genes that the file shares with the reference"
+    return f"{title} maps these cells refitted on {genes}. {cost}"
 
 
 def _matrix_words(matrix: MatrixFound) -> str:

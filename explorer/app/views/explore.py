@@ -211,10 +211,10 @@ class ExploreView(View):
         reference = session.reference
         if reference is None:
             return
-        query = f"<b>{look.text(session.project.title)}</b> on " if has and session.project is not None else ""
-        panel = session.outcome.result.provenance.panel if session.outcome is not None else None
-        refitted = f' <span class="soft">· refitted on {len(panel.genes):,} shared genes</span>' if panel else ""
-        self._title.object = f'<div class="clip">{query}{look.text(reference.title)}{refitted}</div>'
+        # before the reference's title, which may be clipped
+        refitted = f", {_refitted(session)}," if _refitted(session) else ""
+        query = f"<b>{look.text(session.project.title)}</b>{refitted} on " if has and session.project else ""
+        self._title.object = f'<div class="clip">{query}{look.text(reference.title)}</div>'
 
     def _tell_offer(self, has: bool) -> None:
         session = self.session
@@ -258,7 +258,14 @@ class ExploreView(View):
             f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} "
             f"({look.share(unknown, n)}) called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from "
             f"their label than its own held-out cells · {method}"
+            + (f", {_refitted(session)}" if _refitted(session) else "")
         )
+
+
+def _refitted(session: Session) -> str:
+    """On what the model in view was refitted, in a few words; empty for the reference's own."""
+    panel = session.outcome.result.provenance.panel if session.outcome is not None else None
+    return f"refitted on {len(panel.genes):,} shared genes" if panel is not None else ""
 
 
 def _set(shown: EmbeddingMap, **wanted: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import panel_material_ui as pmui
 from components.choice_table import ChoiceTable
 from components.job_status import JobStatus, duration
 from components.notice import Notice
+from explorer import panels
 from explorer.app import library, look
 from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.data import refit_words
-from explorer.flow import Reference
+from explorer.flow import Coverage, Reference
 from explorer.jobs import JobState
 from explorer.methods import METHODS
 
@@ -149,23 +151,37 @@ def method_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
     """One row a method of the reference; scores speak of the level in view."""
     rows = []
     coverages = session.preflight.coverages if session.preflight else {}
+    shared = session.preflight.shared if session.preflight and session.refit_shared else ()
     for name in reference.methods:
         card = METHODS[name].card if name in METHODS else None
         told = reference.card["methods"][name]
-        scores = told.get("scores", {}).get(reference.levels[0], {})
+        measured = _refitted_scores(reference, name, shared) if shared else told.get("scores", {})
+        scores = measured.get(reference.levels[0], {})
         covered = coverages.get(name)
         rows.append({
             "id": name,
             "title": card.title if card else name,
             "note": f"{card.summary} Gives {', '.join(card.gives)}." if card else "Not known to this program.",
             "disabled": "" if card else "Update Atlas Explorer to use this model.",
-            "genes": look.share(covered.found, covered.needed) if covered else f"{told.get('genes', '?'):,} needed",
+            "genes": _genes_found(covered, told, shared),
             "accuracy": _score(scores.get("accuracy")),
             "macro_f1": _score(scores.get("macro_f1")),
             "calibration": _score(scores.get("calibration_error")),
             "device": library.device(),
         })  # fmt: skip
     return rows
+
+
+def _refitted_scores(reference: Reference, method: str, shared: tuple[str, ...]) -> Mapping[str, Any]:
+    """Scores of a model refitted on a panel; none before it was."""
+    panel = panels.known(reference, method, shared)
+    return {} if panel is None else panel.scores
+
+
+def _genes_found(covered: Coverage | None, told: Mapping[str, Any], shared: tuple[str, ...]) -> str:
+    if shared:
+        return f"{len(shared):,} shared"
+    return look.share(covered.found, covered.needed) if covered else f"{told.get('genes', '?'):,} needed"
 
 
 def _score(value: float | None) -> str:
