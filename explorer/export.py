@@ -29,7 +29,7 @@ from explorer.flow import AlignedCells, FloatArray, LabelTransfer, LevelLabels, 
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
-from explorer.records import provenance_record, read_provenance, storable
+from explorer.records import conditions_record, provenance_record, read_conditions, read_provenance, storable
 from explorer.rows import MemoryRows, expected_values
 
 # Room for what HDF5 adds to the bare values.
@@ -96,6 +96,7 @@ def read_result(path: Path | str) -> MappingResult:
         labels=LabelTransfer(tuple(_read_level(name, obs, arrays, record) for name in record["levels"])),
         layout=arrays[keys.LAYOUT],
         provenance=read_provenance(record),
+        conditions=read_conditions(record.get("conditions", {})),
     )
 
 
@@ -317,6 +318,7 @@ def _append(file: h5py.File, result: MappingResult) -> None:
             "obsm_written": list(arrays),
         }
     )
+    record["conditions"] = conditions_record(result.conditions)
     write_elem(file["uns"], keys.PROVENANCE, record)
 
 

@@ -350,6 +350,8 @@ class Provenance:
         Wall-clock seconds a step, in order.
     panel
         What the method was refitted on; `None` for the reference's own model.
+    options
+        How it was asked for: the mode, whether hierarchical, columns that took part.
     """
 
     query: str
@@ -367,6 +369,7 @@ class Provenance:
     seconds: Mapping[str, float]
     notices: tuple[str, ...]
     panel: Panel | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -405,6 +408,8 @@ class MappingResult:
         float32, n x 2, in the reference's own frame.
     neighbors
         Nearest reference cells; `None` in a result read back from a file that does not keep them.
+    conditions
+        Batches of the reference and of the query as the method describes them, where it has learned to.
     """
 
     obs: pd.DataFrame

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, IntArray
+from explorer.flow import AlignedCells, IntArray, Reference
 from explorer.genes import aligned_blocks, match_genes
 from explorer.kinds import DataKind, kind_of
 from explorer.methods.base import Condition, Training
@@ -119,11 +119,7 @@ def read_annotated(
         done += block.n_cells
         progress(done / query.n_cells)
     obs = query.obs.copy()
-    cells = AlignedCells(
-        sparse.csr_matrix(sparse.vstack([block.values for block in blocks])),
-        np.concatenate([block.totals for block in blocks]),
-        blocks[0].is_counts,
-    )
+    cells = stacked(blocks)
     scale = 1e4 / np.maximum(cells.totals, 1e-12)
     genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
     obs[keys.TOTALS] = cells.totals
@@ -138,6 +134,26 @@ def read_annotated(
                 "least 2 to tell cells apart. Choose another column."
             )
     return annotated
+
+
+def read_again(reference: Reference, method: str, progress: Progress) -> Annotated:
+    """The cells of a bundle, described as they were when the method was trained on them."""
+    card = reference.card
+    told = card["methods"][method]
+    batch, conditions = told.get("batch", card["batch"]), tuple(told.get("conditions", ()))
+    source = reference.folder / keys.CELLS_FILE
+    return read_annotated(source, reference.levels, batch, card["sample"], progress, conditions)
+
+
+def stacked(blocks: Sequence[AlignedCells]) -> AlignedCells:
+    """Blocks of cells over the same genes as one, in their order."""
+    proteins = [block.proteins for block in blocks if block.proteins is not None]
+    return AlignedCells(
+        sparse.csr_matrix(sparse.vstack([block.values for block in blocks])),
+        np.concatenate([block.totals for block in blocks]),
+        blocks[0].is_counts,
+        np.concatenate(proteins) if len(proteins) == len(blocks) else None,
+    )
 
 
 def condition_columns(batch: str | None, conditions: Sequence[str]) -> tuple[str, ...]:

@@ -3,127 +3,50 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer import keys, panels
+from explorer import panels
+from explorer.adapting import learn
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.flow import (
     AlignedCells,
     BoolArray,
+    ConditionEmbedding,
     Coverage,
+    Embedding,
     FloatArray,
     LabelTransfer,
+    LevelLabels,
     MappingResult,
     Neighbors,
     Provenance,
     Query,
     Reference,
-    Refitted,
     Signature,
 )
 from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, require_coverage
-from explorer.labels import LevelHead, joined_levels, transfer_level
+from explorer.labels import Unadapted, joined_levels, transfer_level
 from explorer.layout import place
-from explorer.methods import METHODS
-from explorer.methods.base import Method, Toward, device_named
-from explorer.neighbors import Index, LabelIndex, normalised
+from explorer.learning import stacked
+from explorer.methods.base import INSTANT, Toward
+from explorer.models import TrainedMethod, load_method
+from explorer.neighbors import normalised
+from explorer.nesting import Nested, coarse_first, nesting
 from explorer.progress import Progress
-from explorer.reference import (
-    label_codes,
-    method_folder,
-    model_folder,
-    open_reference,
-    read_embedding,
-    read_heads,
-    read_layout,
-)
 
+BLOCK = 8192  # cells
 NEIGHBORS = 15
 EXPLAINED_CELLS = 128  # enough for a stable mean, quick enough to wait for
 VERSIONED = ("atlas-explorer", "torch", "anndata", "numpy", "scipy", "faiss-cpu")
-
-
-@dataclass(frozen=True)
-class TrainedMethod:
-    """A method of a reference, loaded and ready to map.
-
-    Attributes
-    ----------
-    positions
-        int (g,), the method's genes among the reference's.
-    embedding, layout
-        float32 (m, d) and (m, 2).
-    heads, members
-        One a label level: what transfer learned, and the reference cells by label.
-    counted
-        int (p,), the reference genes that a cell's total is summed over, for a model refitted on a panel; `None` for
-        all genes of a file.
-    """
-
-    method: Method
-    positions: NDArray[np.int64]
-    embedding: FloatArray
-    layout: FloatArray
-    index: Index
-    heads: tuple[LevelHead, ...]
-    members: tuple[LabelIndex, ...]
-    device: str
-    counted: NDArray[np.int64] | None = None
-
-
-def load_method(reference: Reference, name: str, device: str = "auto") -> TrainedMethod:
-    """Load a trained method of a reference; the last few stay in memory.
-
-    Raises
-    ------
-    ReferenceProblem
-        If the reference does not hold it, or this version does not know it.
-    OptionsProblem
-        If the device does not exist.
-    """
-    method_folder(reference, name)
-    if name not in METHODS:
-        raise ReferenceProblem(
-            f"The reference {reference.title} holds a model of {name!r}, which this Atlas Explorer does not know; it "
-            f"knows {', '.join(METHODS)}. Update with: pip install --upgrade atlas-explorer"
-        )
-    refitted = reference.refitted.get(name)
-    return _load_method(reference.folder, reference.checksum, name, str(device_named(device)), refitted)
-
-
-@lru_cache(maxsize=4)
-def _load_method(folder: Path, checksum: str, name: str, device: str, refitted: Refitted | None) -> TrainedMethod:
-    reference = open_reference(folder)
-    if reference.checksum != checksum:
-        raise ReferenceProblem(f"The reference {reference.title} changed while it was in use. Open it again.")
-    if refitted is not None:
-        reference = replace(reference, refitted={name: refitted})
-    place_of = model_folder(reference, name)
-    method = METHODS[name].load(place_of, device=device_named(device))
-    symbols = reference.genes.reset_index().set_index(keys.SYMBOL)["index"]
-    heads = read_heads(place_of)
-    embedding = read_embedding(reference, name)
-    return TrainedMethod(
-        method=method,
-        positions=symbols.loc[list(method.genes)].to_numpy(),
-        embedding=embedding,
-        layout=read_layout(reference, name),
-        index=Index(embedding),
-        heads=heads,
-        members=tuple(LabelIndex(embedding, label_codes(reference, head.level, head.classes)) for head in heads),
-        device=device,
-        counted=None if refitted is None else symbols.loc[list(refitted.panel.genes)].to_numpy(),
-    )
 
 
 def map_query(
@@ -131,6 +54,10 @@ def map_query(
     reference: Reference,
     method: str = "concord",
     *,
+    mode: str | None = None,
+    hierarchical: bool = False,
+    batch: str | None = None,
+    own_labels: str | None = None,
     orthologs: bool = False,
     device: str = "auto",
     notices: tuple[str, ...] = (),
@@ -144,6 +71,15 @@ def map_query(
         From `explorer.query.open_query`.
     method
         One of `reference.methods`.
+    mode
+        One of the modes on the method's card; the first, which learns nothing, if not named. A method that learns
+        from the query places its cells, and the reference's, anew; their novelty stays that of the model before.
+    hierarchical
+        Label coarse levels first, and finer ones only with what lies in the label above, so that levels agree.
+    batch
+        obs column of the query that names its batches, for modes that tell batches apart.
+    own_labels
+        obs column of the query with labels it already has, for modes that learn from some of them.
     orthologs
         Translate mouse gene symbols to their human one-to-one orthologues first.
     device
@@ -153,6 +89,10 @@ def map_query(
 
     Raises
     ------
+    OptionsProblem
+        If the method has no such mode, or the query no such column.
+    ReferenceProblem
+        If the mode learns, and the reference was shared without expression.
     GenesProblem
         If too few of the method's genes are found, or the genes are of another species.
     ValuesProblem
@@ -166,7 +106,14 @@ def map_query(
     # 1. the model and everything learned from the reference
     with _timed(seconds, "load model"):
         progress.part("Loading the model", 0.0, 0.02)(0.0)
+        _require_columns(query, batch, own_labels)
         trained = load_method(reference, method, device)
+        chosen = trained.method.card.mode(mode)
+        if own_labels is not None and chosen == INSTANT:
+            raise OptionsProblem(
+                f"The labels in {own_labels!r} cannot take part: the mode {chosen.name!r} learns nothing. Choose "
+                f"another mode of {trained.method.card.title}, if it has one, or leave them out."
+            )
 
     # 2. which column of the query is which gene of the model
     with _timed(seconds, "match genes"):
@@ -174,23 +121,81 @@ def map_query(
         found = coverage(match, reference.genes, trained.positions)
         notices += require_coverage(found, match, way_out=panels.way_out(reference, match))
 
-    # 3. a block of cells at a time, so that memory does not grow with the file
-    in_query = match.found[trained.positions]
+    # 3. where it is asked for, the model learns from the query first
+    mapper = _Mapper(trained, match.found[trained.positions], _nesting(trained) if hierarchical else {})
+    blocks = aligned_blocks(query, match, trained.positions, counted=trained.counted)
+    conditions: tuple[ConditionEmbedding, ...] = ()
+    done_before = 0.02
+    if chosen != INSTANT:
+        with _timed(seconds, "learn from the query"):
+            cells = _all_of(blocks, query.n_cells, progress.part("Reading cells", 0.02, 0.1))
+            span = progress.part("", 0.1, 0.8)
+            learned = learn(
+                query, reference, trained, cells, chosen.name, batch=batch, own_labels=own_labels, progress=span
+            )
+        mapper = replace(mapper, trained=learned.trained, before=trained)
+        blocks = _again(learned.cells)
+        conditions, notices, done_before = learned.conditions, notices + learned.notices, 0.8
+
+    # 4. a block of cells at a time, so that memory does not grow with the file
     mapped: list[_Block] = []
     done = 0
-    blocks = aligned_blocks(query, match, trained.positions, counted=trained.counted)
-    while (cells := _next(blocks, seconds)) is not None:
-        span = progress.part("Mapping cells", 0.02 + 0.97 * done / query.n_cells, 0.99)
-        mapped.append(_map_block(cells, trained, in_query, seconds, span))
-        done += cells.n_cells
-        progress.part("Mapping cells", 0.02, 0.99)(done / query.n_cells)
+    placing = progress.part("Mapping cells", done_before, 0.99)
+    while (block := _next(blocks, seconds)) is not None:
+        mapped.append(_map_block(block, mapper, seconds, placing.part(placing.stage, done / query.n_cells, 1.0)))
+        done += block.n_cells
+        placing(done / query.n_cells)
     result = _joined(mapped)
 
     progress(1.0)
-    provenance = _provenance(query, reference, trained, found, seconds, query.notices + match.notices + notices)
-    return MappingResult(
-        query.obs, method, result.embedding, result.neighbors, result.labels, result.layout, provenance
+    options = {"mode": chosen.name, "hierarchical": hierarchical, "orthologs": orthologs, "batch": batch}
+    provenance = _provenance(
+        query,
+        reference,
+        trained,
+        found,
+        seconds,
+        query.notices + match.notices + notices,
+        {**options, "own_labels": own_labels},
     )
+    return MappingResult(
+        query.obs,
+        method,
+        result.embedding,
+        result.neighbors,
+        result.labels,
+        result.layout,
+        provenance,
+        conditions,
+    )
+
+
+def _require_columns(query: Query, *columns: str | None) -> None:
+    for column in filter(None, columns):
+        if column not in query.obs.columns:
+            told = ", ".join(map(str, query.obs.columns)) or "none"
+            raise OptionsProblem(f"{query.name} has no obs column {column!r}. It has: {told}.")
+
+
+def _nesting(trained: TrainedMethod) -> dict[str, Nested]:
+    codes = {head.level: members.codes for head, members in zip(trained.heads, trained.members, strict=True)}
+    return nesting(codes, {head.level: len(head.classes) for head in trained.heads})
+
+
+def _all_of(blocks: Iterator[AlignedCells], n_cells: int, progress: Progress) -> AlignedCells:
+    read: list[AlignedCells] = []
+    done = 0
+    for block in blocks:
+        read.append(block)
+        done += block.n_cells
+        progress(done / n_cells)
+    return stacked(read)
+
+
+def _again(cells: AlignedCells) -> Iterator[AlignedCells]:
+    """Cells in memory, a block at a time."""
+    for start in range(0, cells.n_cells, BLOCK):
+        yield cells.rows(slice(start, start + BLOCK))
 
 
 def explain_cells(
@@ -256,26 +261,74 @@ class _Block:
     layout: FloatArray
 
 
+@dataclass(frozen=True)
+class _Mapper:
+    """All that a block of cells is mapped with.
+
+    Attributes
+    ----------
+    found
+        bool (g,), genes of the method that the query holds.
+    nested
+        Levels that are labelled within another one.
+    before
+        The model before it learned from the query; `None` where it did not.
+    """
+
+    trained: TrainedMethod
+    found: BoolArray
+    nested: Mapping[str, Nested]
+    before: TrainedMethod | None = None
+
+
 def _next(blocks: Iterator[AlignedCells], seconds: dict[str, float]) -> AlignedCells | None:
     with _timed(seconds, "read and align"):
         return next(blocks, None)
 
 
-def _map_block(
-    cells: AlignedCells, trained: TrainedMethod, found: BoolArray, seconds: dict[str, float], progress: Progress
-) -> _Block:
+def _map_block(cells: AlignedCells, mapper: _Mapper, seconds: dict[str, float], progress: Progress) -> _Block:
+    trained, quiet = mapper.trained, progress.part(progress.stage, 0.0, 0.0)
     with _timed(seconds, "embed"):
-        embedding = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0))
+        embedding = trained.method.embed(cells, progress=quiet)
+        before = mapper.before
+        as_before = None
+        if before is not None:
+            as_before = before.method.embed(replace(cells, conditions=None), progress=quiet).values
     with _timed(seconds, "neighbors"):
-        neighbors = trained.index.search(embedding.values, NEIGHBORS, progress.part(progress.stage, 0.0, 0.0))
+        neighbors = trained.index.search(embedding.values, NEIGHBORS, quiet)
     with _timed(seconds, "labels"):
-        labels = tuple(
-            transfer_level(head, cells, embedding, neighbors, members, found)
-            for head, members in zip(trained.heads, trained.members, strict=True)
-        )
+        labels = _label(cells, embedding, neighbors, as_before, mapper)
     with _timed(seconds, "layout"):
         layout = place(neighbors, trained.layout)
-    return _Block(embedding.values, neighbors, LabelTransfer(labels), layout)
+    return _Block(embedding.values, neighbors, labels, layout)
+
+
+def _label(
+    cells: AlignedCells, embedding: Embedding, neighbors: Neighbors, as_before: FloatArray | None, mapper: _Mapper
+) -> LabelTransfer:
+    """Labels at every level; where levels lie in one another and that is asked for, the coarser ones first."""
+    trained = mapper.trained
+    at = {head.level: i for i, head in enumerate(trained.heads)}
+    done: dict[str, LevelLabels] = {}
+    for level in coarse_first(mapper.nested, tuple(at)):
+        near, allowed = neighbors, None
+        if level in mapper.nested:
+            nested = mapper.nested[level]
+            above = done[nested.within].codes
+            near = trained.members[at[nested.within]].neighbors(embedding.values, above, NEIGHBORS)
+            allowed = nested.inside[above]
+        before = mapper.before
+        done[level] = transfer_level(
+            trained.heads[at[level]],
+            cells,
+            embedding,
+            near,
+            trained.members[at[level]],
+            mapper.found,
+            allowed=allowed,
+            unadapted=None if as_before is None or before is None else Unadapted(as_before, before.members[at[level]]),
+        )
+    return LabelTransfer(tuple(done[level] for level in at))
 
 
 def _joined(blocks: list[_Block]) -> _Block:
@@ -298,6 +351,7 @@ def _provenance(
     found: Coverage,
     seconds: dict[str, float],
     notices: tuple[str, ...],
+    options: Mapping[str, Any],
 ) -> Provenance:
     return Provenance(
         query=query.name,
@@ -314,6 +368,7 @@ def _provenance(
         coverage=found,
         seconds={step: round(value, 3) for step, value in seconds.items()},
         notices=notices,
+        options=options,
         panel=refitted.panel if (refitted := reference.refitted.get(trained.method.card.name)) else None,
     )
 

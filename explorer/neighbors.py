@@ -64,9 +64,8 @@ class LabelIndex:
 
     def __init__(self, values: FloatArray, codes: IntArray) -> None:
         self.codes = codes
-        self._of_label = {
-            int(code): Index(values[codes == code]) for code in np.unique(codes) if code >= 0
-        }
+        self._rows = {int(code): np.flatnonzero(codes == code) for code in np.unique(codes) if code >= 0}
+        self._of_label = {code: Index(values[rows]) for code, rows in self._rows.items()}
 
     def distance(self, values: FloatArray, codes: IntArray, k: int) -> FloatArray:
         """Mean cosine distance to the k nearest cells of the label, float32 (n,) in [0, 2].
@@ -84,3 +83,26 @@ class LabelIndex:
                 asked = np.flatnonzero(codes == code)
                 out[asked] = 1 - self._of_label[int(code)].search(values[asked], k).similarity.mean(1)
         return out
+
+    def neighbors(self, values: FloatArray, codes: IntArray, k: int) -> Neighbors:
+        """The k nearest reference cells of the label that each cell was given, and of no other.
+
+        Where a label has fewer cells, its last one stands in for the rest with similarity 0; where it has none, the
+        reference's first cell does.
+
+        Parameters
+        ----------
+        values, codes
+            float32 (n, d) and int (n,).
+        """
+        indices = np.zeros((len(values), k), np.int32)
+        similarity = np.zeros((len(values), k), np.float32)
+        for code in np.unique(codes):
+            if int(code) in self._of_label:
+                asked = np.flatnonzero(codes == code)
+                found = self._of_label[int(code)].search(values[asked], k)
+                rows = self._rows[int(code)][found.indices]
+                n = rows.shape[1]
+                indices[asked] = np.pad(rows, ((0, 0), (0, k - n)), mode="edge")
+                similarity[asked] = np.pad(found.similarity, ((0, 0), (0, k - n)))
+        return Neighbors(indices, similarity)

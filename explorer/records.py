@@ -6,13 +6,13 @@ Knows which types every AnnData version reads; does not know files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from explorer.flow import Coverage, Panel, Provenance
+from explorer.flow import ConditionEmbedding, Coverage, Panel, Provenance
 
 
 def provenance_record(provenance: Provenance) -> dict[str, Any]:
@@ -26,9 +26,36 @@ def read_provenance(record: Mapping[str, Any]) -> Provenance:
     plain = {field.name: _plain(record.get(field.name)) for field in fields(Provenance)}
     plain["coverage"] = Coverage(**plain["coverage"] | {"missing": tuple(plain["coverage"]["missing"])})
     plain["notices"] = tuple(plain["notices"])
+    plain["options"] = plain["options"] or {}
     if plain["panel"] is not None:
         plain["panel"] = Panel(**plain["panel"] | {"genes": tuple(plain["panel"]["genes"])})
     return Provenance(**plain)
+
+
+def conditions_record(conditions: Sequence[ConditionEmbedding]) -> dict[str, Any]:
+    """Condition embeddings by their number; a column's name may hold what a file's keys may not."""
+    return {
+        str(at): {
+            "column": condition.column,
+            "names": np.asarray(condition.names, dtype=object),
+            "values": condition.values,
+            "from_query": condition.from_query,
+        }
+        for at, condition in enumerate(conditions)
+    }
+
+
+def read_conditions(record: Mapping[str, Any]) -> tuple[ConditionEmbedding, ...]:
+    """Condition embeddings from what `conditions_record` stored and AnnData read back."""
+    return tuple(
+        ConditionEmbedding(
+            str(record[at]["column"]),
+            np.asarray(record[at]["names"], dtype=object),
+            np.asarray(record[at]["values"], np.float32),
+            np.asarray(record[at]["from_query"], bool),
+        )
+        for at in sorted(record, key=int)
+    )
 
 
 def storable(value: Any) -> Any:

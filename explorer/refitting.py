@@ -19,10 +19,10 @@ from explorer.export import require_writable
 from explorer.fitting import Recipe, fit_examined, scores_of, write_fitted
 from explorer.flow import Coverage, Panel, Query, Reference, Refitted
 from explorer.genes import coverage, match_genes
-from explorer.learning import Annotated, read_annotated
-from explorer.mapping import TrainedMethod, load_method
+from explorer.learning import Annotated, read_again
 from explorer.methods import METHODS
 from explorer.methods.base import device_named
+from explorer.models import TrainedMethod, load_method
 from explorer.progress import Progress
 from explorer.reference import has_expression
 from explorer.settings import settings
@@ -88,21 +88,12 @@ def _refit(
     if refusal:
         raise GenesProblem(refusal) if has_expression(reference) else ReferenceProblem(refusal)
     require_writable(settings().panels)
-    annotated = _over(genes, _read(reference, method, progress.part("Reading the reference's cells", 0.01, 0.03)))
+    annotated = _over(genes, read_again(reference, method, progress.part("Reading the reference's cells", 0.01, 0.03)))
     recipe = Recipe(METHODS[method], own.method.config, device_named(own.device))
     fitted = fit_examined(annotated, recipe, progress.part("", 0.03, 0.99))
     scores = scores_of(fitted.heads)
     progress.part("Keeping the model", 0.99, 1.0)(0.0)
     return panels.keep(reference, method, genes, scores, lambda folder: write_fitted(folder, fitted))
-
-
-def _read(reference: Reference, method: str, progress: Progress) -> Annotated:
-    """The reference's own cells, described as they were when the method was trained."""
-    card = reference.card
-    told = card["methods"][method]
-    batch, conditions = told.get("batch", card["batch"]), tuple(told.get("conditions", ()))
-    cells = reference.folder / keys.CELLS_FILE
-    return read_annotated(cells, reference.levels, batch, card["sample"], progress, conditions)
 
 
 def _over(genes: tuple[str, ...], annotated: Annotated) -> Annotated:

@@ -10,7 +10,8 @@ import pandas as pd
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
-from explorer.mapping import load_method
+from explorer.methods.base import INSTANT
+from explorer.models import load_method
 from explorer.panels import way_out
 from explorer.query import Inspection
 from explorer.values import kind_in_words
@@ -90,7 +91,22 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
     if (panel := result.provenance.panel) is not None:
         lines.insert(1, f"model refitted on {len(panel.genes):,} shared genes; on left-out reference batches:")
         lines[2:2] = [_score_line(level, scores) for level, scores in panel.scores.items()]
+    lines[1:1] = _mode_lines(result)
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
+
+
+def _mode_lines(result: MappingResult) -> list[str]:
+    """How the mapping was asked for, where it was not the plain way; and the batches that the method describes."""
+    options = result.provenance.options
+    told = [f"mode {options['mode']}"] if options.get("mode", INSTANT.name) != INSTANT.name else []
+    if options.get("hierarchical", False):
+        told.append("coarse levels labelled first")
+    lines = ["; ".join(told)] if told else []
+    for condition in result.conditions:
+        own = ", ".join(map(str, condition.names[condition.from_query]))
+        others = int((~condition.from_query).sum())
+        lines.append(f"described {condition.column}: {own} beside {others} of the reference")
+    return lines

@@ -10,7 +10,7 @@ from explorer import panels
 from explorer.errors import GenesProblem
 from explorer.flow import Coverage, GeneMatch, Reference
 from explorer.genes import coverage, match_genes, require_coverage
-from explorer.mapping import load_method
+from explorer.models import load_method
 from explorer.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
 from explorer.settings import settings
 
