@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--batch", metavar="COLUMN", help="technical batch; left out in turn to measure quality")
     build.add_argument("--sample", metavar="COLUMN", help="biological sample")
     build.add_argument("--condition", action="append", default=[], metavar="COLUMN", help="repeat; e.g. the donor")
+    build.add_argument(
+        "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
+    )
     build.add_argument("--preset", choices=("balanced", "paper"), default="balanced")
     build.add_argument("--seed", type=int, default=0)
     for text in ("title", "organism", "description", "origin", "licence"):
@@ -62,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("query", type=Path, metavar="QUERY.h5ad")
     mapping.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
     mapping.add_argument("--method", default="concord")
-    mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches, summed up apart at the end")
+    mapping.add_argument("--mode", metavar="NAME", help="how the method maps, as its card says; instant if not given")
+    mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches: told apart where a mode learns them")
+    mapping.add_argument("--own-labels", metavar="COLUMN", help="labels the query has, for modes that learn from them")
+    mapping.add_argument("--hierarchical", action="store_true", help="label coarse levels first; levels then agree")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
         "--refit-shared", action="store_true", help="for targeted panels: train the method anew on the genes shared"
@@ -71,6 +77,29 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
     mapping.set_defaults(run=_map)
+
+    extend = commands.add_parser("extend", parents=[device], help="add cells that you have named to a reference")
+    extend.add_argument("reference", type=Path, metavar="REF.atlas")
+    extend.add_argument("query", type=Path, metavar="RESULT.h5ad", help="holds counts, and names in an obs column")
+    extend.add_argument("--label-column", required=True, metavar="COLUMN", help="names of cells; others are left out")
+    extend.add_argument("--level", metavar="LEVEL", help="label level of the names; the main one if not given")
+    extend.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
+    extend.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    extend.add_argument("--output", type=Path, required=True, metavar="NEW.atlas")
+    extend.set_defaults(run=_extend)
+
+    explain = commands.add_parser("explain", parents=[device], help="genes or pathways that speak for a label")
+    explain.add_argument("query", type=Path, metavar="QUERY.h5ad", help="or a RESULT.h5ad, whose labels are then taken")
+    explain.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    explain.add_argument("--method", default="concord")
+    explain.add_argument("--label", required=True, help="of the reference")
+    explain.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
+    explain.add_argument("--measure", metavar="NAME", help="one of the method's; its first if not given")
+    explain.add_argument("--cells", metavar="top|COLUMN=VALUE", help="cells predicted as the label if not given")
+    explain.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
+    explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
+    explain.set_defaults(run=_explain, csv=None)
 
     inspect = commands.add_parser("inspect", help="what a file or a reference holds")
     inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
@@ -98,6 +127,7 @@ def _build(options: argparse.Namespace) -> None:
             sample=options.sample,
             conditions=options.condition,
             method=options.method,
+            gene_sets=options.gene_sets,
             preset=options.preset,
             seed=options.seed,
             device=options.device,
@@ -121,9 +151,6 @@ def _map(options: argparse.Namespace) -> None:
         _require_safe(path, options)
         require_writable(path)
     query = open_query(options.query, matrix=options.matrix)
-    if options.batch is not None and options.batch not in query.obs.columns:
-        columns = ", ".join(map(str, query.obs.columns)) or "none"
-        raise OptionsProblem(f"{query.name} has no obs column {options.batch!r}. It has: {columns}.")
     reference = open_reference(options.reference)
     with _Bar() as progress:
         placing, told = progress.part("", 0.0, 0.95), tuple[str, ...]()
@@ -141,6 +168,10 @@ def _map(options: argparse.Namespace) -> None:
             query,
             reference,
             options.method,
+            mode=options.mode,
+            hierarchical=options.hierarchical,
+            batch=options.batch,
+            own_labels=options.own_labels,
             orthologs=options.orthologs,
             device=options.device,
             notices=told,
@@ -154,6 +185,33 @@ def _map(options: argparse.Namespace) -> None:
     print(describe_result(result, options.batch))
 
 
+def _explain(options: argparse.Namespace) -> None:
+    from explorer.asking import explain_label
+    from explorer.export import require_writable, write_signature
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+    from explorer.report import describe_signature
+
+    _require_safe(options.output, options)
+    require_writable(options.output)
+    query = open_query(options.query, matrix=options.matrix)
+    with _Bar() as progress:
+        asked = explain_label(
+            query,
+            open_reference(options.reference),
+            options.method,
+            options.label,
+            level=options.level,
+            measure=options.measure,
+            cells=options.cells,
+            orthologs=options.orthologs,
+            device=options.device,
+            progress=progress,
+        )
+        write_signature(asked.signature, options.output)
+    print(describe_signature(asked))
+
+
 def _require_safe(path: Path, options: argparse.Namespace) -> None:
     if path.resolve() == options.query.resolve():
         raise OptionsProblem(f"{path} is the query itself, which is never changed. Name another file to write to.")
@@ -163,6 +221,26 @@ def _require_safe(path: Path, options: argparse.Namespace) -> None:
         raise OptionsProblem(f"{path} is a folder. Name a file in it, such as {path / 'result.h5ad'}.")
     if options.csv is not None and options.csv.resolve() == options.output.resolve():
         raise OptionsProblem(f"--output and --csv both name {path}. Name two files.")
+
+
+def _extend(options: argparse.Namespace) -> None:
+    from explorer.extension import extend_reference
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+    from explorer.report import describe_reference
+
+    with _Bar() as progress:
+        reference = extend_reference(
+            open_reference(options.reference),
+            open_query(options.query, matrix=options.matrix),
+            options.output,
+            column=options.label_column,
+            level=options.level,
+            orthologs=options.orthologs,
+            device=options.device,
+            progress=progress,
+        )
+    print(describe_reference(reference))
 
 
 def _inspect(options: argparse.Namespace) -> None:

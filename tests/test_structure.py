@@ -34,7 +34,7 @@ def run(*words: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProce
 def headless() -> list[str]:
     """Every module and package of the engine."""
     files = {path.stem for path in (ROOT / "explorer").glob("*.py")} - SERVED
-    return sorted(f"explorer.{name}" for name in files | {"networks", "methods"})
+    return sorted(f"explorer.{name}" for name in files | {"insight", "networks", "methods"})
 
 
 def contract(start: str) -> dict[str, list[str]]:

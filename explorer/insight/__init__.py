@@ -1,0 +1,1 @@
+"""Questions asked of results: what goes along with what. Each file answers one."""
