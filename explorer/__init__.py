@@ -15,6 +15,7 @@ from typing import Any
 _PLACES = {
     "build_reference": "explorer.fitting",
     "explain_cells": "explorer.mapping",
+    "explain_label": "explorer.asking",
     "map_query": "explorer.mapping",
     "open_query": "explorer.query",
     "open_reference": "explorer.reference",
@@ -22,6 +23,7 @@ _PLACES = {
     "refit_shared": "explorer.refitting",
     "write_csv": "explorer.export",
     "write_h5ad": "explorer.export",
+    "write_signature": "explorer.export",
 }
 __all__ = sorted(_PLACES)
 

@@ -25,7 +25,7 @@ from scipy import sparse
 
 from explorer import h5ad, keys
 from explorer.errors import FileProblem, OptionsProblem, ResourceProblem
-from explorer.flow import AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query
+from explorer.flow import AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query, Signature
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
@@ -98,6 +98,18 @@ def read_result(path: Path | str) -> MappingResult:
         provenance=read_provenance(record),
         conditions=read_conditions(record.get("conditions", {})),
     )
+
+
+def holds_result(path: Path) -> bool:
+    """Whether an h5ad file holds a mapping result of this program."""
+    with h5ad.reading(path) as file:
+        return f"uns/{keys.PROVENANCE}" in file
+
+
+def write_signature(signature: Signature, path: Path | str) -> None:
+    """A signature as a table, the highest score first: what is scored, and its score."""
+    with _finished_file(Path(path)) as part:
+        signature.top(len(signature.names)).to_csv(part, index=False, float_format="%.6g")
 
 
 def write_csv(result: MappingResult, path: Path | str) -> None:

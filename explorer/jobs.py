@@ -84,6 +84,10 @@ class MapSpec:
         obs column of the query that names its batches; `None` for one batch.
     orthologs
         Whether mouse genes are read as their human one-to-one orthologues.
+    mode
+        One of the method's modes; `None` for its first.
+    hierarchical
+        Whether coarse levels are labelled first.
     refit_shared
         Whether the method is refitted on the genes that query and reference share, where those are few.
     matrix
@@ -103,6 +107,8 @@ class MapSpec:
     matrix: str | None = None
     device: str = "auto"
     name: str | None = None
+    mode: str | None = None
+    hierarchical: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from explorer.asking import Asked
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
@@ -96,6 +98,19 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
+
+
+def describe_signature(asked: Asked, n: int = 20) -> str:
+    """What was asked of which cells, what the scores mean, how far they can be trusted, and the highest of them."""
+    found = asked.signature
+    error = "has no completeness error" if np.isnan(found.error) else f"completeness error {found.error:.3g}"
+    lines = [
+        f"{len(asked.rows):,} {asked.cells}: by what they point toward {found.toward}",
+        f"{asked.measure.name} of each {found.of}; {error}",
+        f"  {asked.measure.summary}",
+        found.top(n).to_string(index=False, float_format=lambda score: f"{score:.4g}"),
+    ]
+    return "\n".join(lines)
 
 
 def _mode_lines(result: MappingResult) -> list[str]:
