@@ -76,6 +76,7 @@ def build_reference(
     sample: str | None = None,
     conditions: Sequence[str] = (),
     method: str = "concord",
+    gene_sets: Sequence[str] = (),
     preset: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -96,6 +97,8 @@ def build_reference(
         obs columns: the technical batch, and the biological sample.
     conditions
         Further obs columns that a method may describe cells by, besides the batch: a donor, a treatment, a chemistry.
+    gene_sets
+        For a method that reads cells by gene sets: GMT files, or names of collections that come with the program.
     about
         Texts for the card: title, organism, description, origin, licence.
 
@@ -111,7 +114,10 @@ def build_reference(
     progress = progress or Progress()
     if method not in METHODS:
         raise OptionsProblem(f"There is no method {method!r}; choose one of: {', '.join(METHODS)}.")
-    recipe = Recipe(METHODS[method], METHODS[method].config_type.named(preset, seed), device_named(device))
+    config = METHODS[method].config_type.named(preset, seed)
+    if gene_sets:
+        config = config.with_gene_sets(tuple(gene_sets))
+    recipe = Recipe(METHODS[method], config, device_named(device))
     source, out = Path(source), Path(out)
     require_writable(out)
     started = perf_counter()

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control, hypergeom
 
 from explorer.errors import FileProblem
 from explorer.settings import ASSETS
 
 GENE_SETS = ASSETS / "genesets"
-SHIPPED = "{name}_human.gmt.gz"
+SHIPPED = {"reactome": "reactome_tosica.gmt.gz", "go_bp": "go_bp_human.gmt.gz"}
+SMALLEST, LARGEST = 5, 300  # genes of a set that must be at hand, and that it may have in all
+NEARLY_THE_SAME = 0.8
 
 GeneSets = dict[str, frozenset[str]]
+Members = dict[str, NDArray[np.int64]]
+"""Ascending positions among some genes, by set."""
 
 
 def read_gmt(path: Path) -> GeneSets:
@@ -27,7 +32,7 @@ def read_gmt(path: Path) -> GeneSets:
     Returns
     -------
     dict
-        Genes by set, upper-cased, sets in the file's order.
+        Genes by set, upper-cased, sets in the file's order. Of two sets of one name the later counts.
 
     Raises
     ------
@@ -52,40 +57,140 @@ def read_gmt(path: Path) -> GeneSets:
     return sets
 
 
-def shipped(names: Iterable[str]) -> GeneSets:
-    """The sets of some collections that come with the program, one collection after the other."""
-    return {name: genes for each in names for name, genes in read_gmt(GENE_SETS / SHIPPED.format(name=each)).items()}
+def collection_file(collection: str) -> Path:
+    """Where a collection lies: one that comes with the program by its name, any other by its path.
+
+    Raises
+    ------
+    FileProblem
+        If there is none.
+    """
+    path = GENE_SETS / SHIPPED[collection] if collection in SHIPPED else Path(collection)
+    if not path.is_file():
+        raise FileProblem(
+            f"There is no gene set file {collection}. Name a GMT file (a line a set: name, description, genes, with "
+            f"tabs between them), or a collection that comes with the program: {', '.join(SHIPPED)}."
+        )
+    return path
 
 
-def most_covered(
-    sets: Mapping[str, frozenset[str]],
-    genes: Sequence[str] | NDArray[np.object_],
-    n: int,
-    smallest: int = 5,
-    largest: int = 300,
-) -> dict[str, NDArray[np.int64]]:
-    """The n sets of which most genes are at hand.
+def read_collections(collections: Iterable[str]) -> GeneSets:
+    """The sets of some collections, one after the other, each named as for `collection_file`.
+
+    Raises
+    ------
+    FileProblem
+        If one does not exist or is no GMT file.
+    """
+    return {name: genes for each in collections for name, genes in read_gmt(collection_file(each)).items()}
+
+
+def members_among(
+    sets: Mapping[str, frozenset[str]], genes: Sequence[str] | NDArray[np.object_], largest: int = LARGEST
+) -> Members:
+    """Where the genes of each set stand among `genes` (g,), without sets of more than `largest` genes in all."""
+    at: dict[str, list[int]] = {}
+    for position, gene in enumerate(genes):
+        at.setdefault(str(gene).upper(), []).append(position)
+    return {
+        name: np.array(sorted(position for gene in own & at.keys() for position in at[gene]), np.int64)
+        for name, own in sets.items()
+        if len(own) <= largest
+    }
+
+
+def most_covered(found: Members, n: int, smallest: int = SMALLEST) -> Members:
+    """The n sets of which most genes are at hand, and at least `smallest`; equally covered ones by name.
+
+    Sets stay in the order of `found`.
+    """
+    able = {name: at for name, at in found.items() if len(at) >= smallest}
+    return _first(able, sorted(able, key=lambda name: (-len(able[name]), name)), n)
+
+
+def most_enriched(found: Members, measured: Members, n_genes: int, n_measured: int, n: int) -> Members:
+    """The n sets that are most over-represented among the genes at hand; smallest adjusted p-value first.
 
     Parameters
     ----------
-    genes
-        Symbols (g,).
-    smallest
-        Genes of a set that must be among them.
-    largest
-        Genes that a set may have in all, wherever they are.
-
-    Returns
-    -------
-    dict
-        Ascending positions among `genes` by set, in the order of `sets`. Equally covered sets are taken by name.
+    found, measured
+        Of the same sets: positions among the genes at hand, and among all genes that were measured.
+    n_genes, n_measured
+        How many of either there are.
     """
-    spelled = [str(gene).upper() for gene in genes]
-    found = {
-        name: np.flatnonzero([gene in members for gene in spelled])
-        for name, members in sets.items()
-        if len(members) <= largest
-    }
-    able = {name: at for name, at in found.items() if len(at) >= smallest}
-    best = set(sorted(able, key=lambda name: (-len(able[name]), name))[:n])
-    return {name: at for name, at in able.items() if name in best}
+    able = {name: at for name, at in found.items() if len(at) >= SMALLEST}
+    p = over_representation(
+        np.array([len(at) for at in able.values()]),
+        np.array([len(measured[name]) for name in able]),
+        n_genes,
+        n_measured,
+    )
+    adjusted = dict(zip(able, false_discovery_control(p) if len(p) else p, strict=True))
+    raw = dict(zip(able, p, strict=True))  # adjusting makes neighbours equal; the raw value then decides
+    return _first(able, sorted(able, key=lambda name: (adjusted[name], raw[name], name)), n)
+
+
+def over_representation(
+    overlap: NDArray[np.integer], size: NDArray[np.integer], n_genes: int, n_measured: int
+) -> NDArray[np.float64]:
+    """Probability of at least `overlap` genes of a set of `size` among `n_genes` drawn out of `n_measured`.
+
+    The upper tail of the hypergeometric distribution.
+    """
+    return np.asarray(hypergeom.sf(overlap - 1, n_measured, size, n_genes), np.float64)
+
+
+def random_twins(sets: Members, n_genes: int, seed: int) -> Members:
+    """Sets of the same names and sizes, of genes drawn without replacement: what knowledge is worth beside them."""
+    rng = np.random.default_rng(seed)
+    return {name: np.sort(rng.choice(n_genes, len(at), replace=False)) for name, at in sets.items()}
+
+
+def without_near_duplicates(sets: Members, most: float = NEARLY_THE_SAME) -> Members:
+    """Leave out each set whose genes overlap with those of a set kept by a Jaccard index above `most`.
+
+    Larger sets are kept before smaller ones, and of equally large ones the first by name.
+    """
+    kept: dict[str, set[int]] = {}
+    for name in sorted(sets, key=lambda name: (-len(sets[name]), name)):
+        own = set(sets[name].tolist())
+        if all(len(own & other) <= most * len(own | other) for other in kept.values()):
+            kept[name] = own
+    return {name: at for name, at in sets.items() if name in kept}
+
+
+def chosen(
+    sets: Mapping[str, frozenset[str]],
+    genes: NDArray[np.object_],
+    measured: NDArray[np.object_],
+    n: int,
+    *,
+    select: str,
+    distinct: bool,
+    seed: int,
+) -> Members:
+    """The n sets that a model reads its cells by.
+
+    Parameters
+    ----------
+    genes, measured
+        Symbols of the genes that the model works on, and of all that were measured.
+    select
+        "overlap" takes the best covered ones, "enrichment" those over-represented among `genes`, "random" draws as
+        many genes for each of the best covered.
+    distinct
+        Whether near-duplicates among those with enough genes are left out first.
+    """
+    found = members_among(sets, genes)
+    if distinct:
+        found = without_near_duplicates({name: at for name, at in found.items() if len(at) >= SMALLEST})
+    if select == "enrichment":
+        everywhere = members_among({name: sets[name] for name in found}, measured)
+        return most_enriched(found, everywhere, len(genes), len(measured), n)
+    best = most_covered(found, n)
+    return random_twins(best, len(genes), seed) if select == "random" else best
+
+
+def _first(sets: Members, order: Sequence[str], n: int) -> Members:
+    best = set(order[:n])
+    return {name: at for name, at in sets.items() if name in best}

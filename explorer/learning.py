@@ -81,6 +81,7 @@ class Annotated:
             labels={level: self.codes(level)[rows] for level in self.levels},
             batches=self.batches[rows],
             conditions=tuple(condition.rows(rows) for condition in self.conditions),
+            measured=self.genes[keys.SYMBOL].to_numpy(object),
         )
 
 

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.flow import AlignedCells
-from explorer.genesets import shipped
+from explorer.genesets import read_collections
 
 TYPES = ("alpha", "beta", "gamma", "delta")
 STRANGER = "stranger"
@@ -27,15 +27,15 @@ MARKERS = 20
 LIFT = 10.0
 PATHWAYS = (
     "REACTOME_CHOLESTEROL_BIOSYNTHESIS",
-    "REACTOME_CYTOSOLIC_TRNA_AMINOACYLATION",
-    "REACTOME_DIGESTION",
-    "REACTOME_CARDIOGENESIS",
-    "REACTOME_COMPLEX_III_ASSEMBLY",
+    "REACTOME_SIGNALING_BY_HIPPO",
+    "REACTOME_PEROXISOMAL_LIPID_METABOLISM",
+    "REACTOME_AMINE_LIGAND_BINDING_RECEPTORS",
+    "REACTOME_SIGNALING_BY_BMP",
 )  # of the types and the stranger; no gene is in two of them
 
 
 def _symbols() -> NDArray[np.object_]:
-    reactome = shipped(["reactome"])
+    reactome = read_collections(["reactome"])
     marking = [gene for name in PATHWAYS for gene in sorted(reactome[name])[:MARKERS]]
     return np.array([*marking, *(f"GENE{i:03d}" for i in range(len(marking), GENES))], dtype=object)
 

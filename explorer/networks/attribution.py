@@ -57,7 +57,7 @@ def integrated_gradients(
     x
         float (n, g), what the network takes.
     baseline
-        float (g,), where the path to each cell starts.
+        float (g,), where the path to each cell starts; or (n, g), where each cell's own does.
     direction
         float (d,), length 1.
 
@@ -78,7 +78,8 @@ def integrated_gradients(
         progress((step + 1) / steps)
     attribution = total * (x - baseline)
     with torch.no_grad():
-        ends = F.cosine_similarity(place(torch.cat([x, baseline[None]])), direction[None], dim=1)
-    difference = ends[:-1] - ends[-1]
+        starts = torch.atleast_2d(baseline)
+        ends = F.cosine_similarity(place(torch.cat([x, starts])), direction[None], dim=1)
+    difference = ends[: len(x)] - ends[len(x) :]
     error = (attribution.sum(1) - difference).abs().mean() / difference.abs().mean().clamp_min(1e-12)
     return attribution.mean(0) * detected(x), float(error)

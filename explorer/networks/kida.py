@@ -1,7 +1,7 @@
-"""KIDA's teacher (Tang et al., Communications Biology 2024): a transformer over pathways.
+"""KIDA's network (Tang et al., Communications Biology 2024): a transformer over pathways.
 
 A cell is a sequence of tokens, one a pathway. A token is a linear map of the genes of its own pathway and of no
-other gene; one further token sees every gene, so that what no pathway covers is not lost. A class token gathers
+other gene; one further token can see the genes of no pathway, so that they are not lost. A class token gathers
 from all of them, and is the cell's embedding.
 
 Follows the paper's equations where the authors' code differs: its masked layer is ordered by pathway, but is
@@ -10,6 +10,7 @@ reshaped as if ordered by unit, so that a "pathway token" there is fed by as man
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explorer.networks.attribution import integrated_gradients
+from explorer.progress import Progress
+
 NORM_EPS = 1e-6
 MLP_RATIO = 4
+MOST_PATHS = 256  # of an explanation, from every class to every cell; more cells share the classes out
 
 
 class PathwayTokens(nn.Module):
@@ -49,11 +54,31 @@ class PathwayTokens(nn.Module):
         self.weight = nn.Parameter((torch.rand(*members.shape, width) * 2 - 1) * bound[..., None])  # (P, L, h)
         self.bias = nn.Parameter((torch.rand(len(pathways), width) * 2 - 1) * bound)  # (P, h)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, G) to (B, P, h)."""
+    def forward(self, x: Tensor, which: Tensor | None = None) -> Tensor:
+        """(B, G) to (B, P, h), or of some pathways only, int64 (p,), to (B, p, h)."""
+        some = slice(None) if which is None else which
+        members, weight, bias = self.members[some], self.weight[some], self.bias[some]
         by_gene = F.pad(x, (0, 1)).T.contiguous()  # (G + 1, B): a gene is one contiguous row
-        own = by_gene.index_select(0, self.members.flatten()).view(*self.members.shape, len(x))  # (P, L, B)
-        return torch.baddbmm(self.bias[:, None], own.transpose(1, 2), self.weight).transpose(0, 1)
+        own = by_gene.index_select(0, members.flatten()).view(*members.shape, len(x))  # (P, L, B)
+        return torch.baddbmm(bias[:, None], own.transpose(1, 2), weight).transpose(0, 1)
+
+    def expressed(self, x: Tensor) -> Tensor:
+        """Sum over each pathway's genes: (B, G) to (B, P)."""
+        return F.pad(x, (0, 1))[:, self.members].sum(2)
+
+
+class FreeToken(nn.Module):
+    """One token of some genes, whatever pathways they are in: (B, G) to (B, h)."""
+
+    genes: Tensor
+
+    def __init__(self, genes: NDArray[np.integer], width: int) -> None:
+        super().__init__()
+        self.register_buffer("genes", torch.as_tensor(genes), persistent=False)
+        self.dense = nn.Linear(len(genes), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x[:, self.genes])
 
 
 class Attention(nn.Module):
@@ -69,12 +94,18 @@ class Attention(nn.Module):
 
     def forward(self, asking: Tensor, tokens: Tensor) -> Tensor:
         """(B, q, h) and (B, n, h) to (B, q, h)."""
-        query, key, value = (
-            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, tokens, h / heads)
-            for layer, x in ((self.query, asking), (self.key, tokens), (self.value, tokens))
-        )
+        query = self._split(self.query, asking)
+        key, value = self._split(self.key, tokens), self._split(self.value, tokens)
         gathered = F.scaled_dot_product_attention(query, key, value)
         return self.out(gathered.transpose(1, 2).flatten(2))
+
+    def weights(self, asking: Tensor, tokens: Tensor) -> Tensor:
+        """Share of each token in what each asking one gathers, mean over heads: (B, q, n), rows sum to 1."""
+        query, key = self._split(self.query, asking), self._split(self.key, tokens)
+        return (query @ key.transpose(2, 3) / math.sqrt(query.shape[3])).softmax(3).mean(1)
+
+    def _split(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        return layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, tokens, h / heads)
 
 
 class Block(nn.Module):
@@ -94,52 +125,170 @@ class Block(nn.Module):
         kept = tokens[:, :first] + self.dropout(self.attention(normed[:, :first], normed))
         return kept + self.dropout(self.dense(self.dense_norm(kept)))
 
+    def weights(self, tokens: Tensor, first: int | None = None) -> Tensor:
+        """Attention of the first few tokens, or of all, to all: (B, n, h) to (B, first, n)."""
+        normed = self.attention_norm(tokens)
+        return self.attention.weights(normed[:, :first], normed)
+
 
 class KidaNet(nn.Module):
-    """The teacher.
+    """Teacher and student alike.
 
     Parameters
     ----------
     pathways
         Positions of each pathway's genes, P times.
-    n_genes, n_classes
-        G and A.
+    n_genes
+        G.
+    n_classes
+        Classes of each label level, A of the first.
     width, depth, heads
         Units of a token, layers, and attention heads of a layer.
     dropout
         Share of what a layer adds to a token that is dropped in training.
+    free
+        Positions of the genes that a token beside those of pathways sees; without any, there is none.
+    token_dropout
+        Probability with which a minibatch in training does without a token, pathway or free.
     """
 
     def __init__(
         self,
         pathways: Sequence[NDArray[np.integer]],
         n_genes: int,
-        n_classes: int,
+        n_classes: Sequence[int],
         width: int,
         depth: int,
         heads: int,
         dropout: float,
+        free: NDArray[np.integer],
+        token_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.token_dropout = token_dropout
         self.pathway_tokens = PathwayTokens(pathways, n_genes, width)
-        self.free_token = nn.Linear(n_genes, width)
+        self.free_token = FreeToken(free, width) if len(free) else None
         self.class_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width, NORM_EPS)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_classes))
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n)) for n in n_classes
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed a minibatch: (B, G) dense to (B, h), the class token after the last layer."""
-        first = self.class_token.expand(len(x), 1, -1)
-        tokens = torch.cat([first, self.free_token(x)[:, None], self.pathway_tokens(x)], 1)  # (B, P + 2, h)
-        *whole, last = self.blocks
+        return self.place(self.tokens(x))
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, G) dense to (B, n, h): the class token, the free one if any, and P of pathways; fewer in training."""
+        which, free = None, True
+        if self.training and self.token_dropout > 0:
+            kept = torch.rand(len(self.pathway_tokens.members) + 1, device=x.device) >= self.token_dropout
+            which, free = torch.nonzero(kept[1:])[:, 0], bool(kept[0])
+        parts = [self.class_token.expand(len(x), 1, -1)]
+        if self.free_token is not None and free:
+            parts.append(self.free_token(x)[:, None])
+        return torch.cat([*parts, self.pathway_tokens(x, which)], 1)
+
+    def place(self, tokens: Tensor) -> Tensor:
+        """(B, n, h) to (B, h)."""
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        return self.norm(self.blocks[-1](tokens, 1)[:, 0])
+
+    def logits(self, z: Tensor) -> list[Tensor]:
+        """Class scores of embedded cells at each label level: (B, h) to (B, classes)."""
+        return [head(z) for head in self.heads]
+
+    def pathways_of(self, by_token: Tensor) -> Tensor:
+        """The part of a row of tokens (B, n) that is of pathways (B, P)."""
+        return by_token[:, -len(self.pathway_tokens.members) :]
+
+    def attention(self, x: Tensor) -> Tensor:
+        """What the class token looks at in the last layer, mean over heads: (B, G) to (B, P)."""
+        tokens = self.tokens(x)
+        *whole, last = self._layers()
         for block in whole:
             tokens = block(tokens)
-        return self.norm(last(tokens, 1)[:, 0])
+        return self.pathways_of(last.weights(tokens, 1)[:, 0])
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Class scores of embedded cells: (B, h) to (B, A)."""
-        return self.head(z)
+    def rollout(self, x: Tensor) -> Tensor:
+        """What the class token looks at through all layers: (B, G) to (B, P).
+
+        With A_l the mean over heads of layer l, the row of the class token of (A_L + I) / 2 ... (A_1 + I) / 2.
+        """
+        tokens = self.tokens(x)
+        before = []
+        for block in self._layers():
+            before.append(tokens)
+            tokens = block(tokens)
+        row = torch.zeros_like(tokens[:, :, 0])
+        row[:, 0] = 1  # of the class token
+        for block, seen in zip(reversed(self._layers()), reversed(before), strict=True):
+            row = passed_back(row, block.weights(seen))
+        return self.pathways_of(row)
+
+    def _layers(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+
+def passed_back(row: Tensor, attention: Tensor) -> Tensor:
+    """Shares of tokens after a layer to shares before it, half of them passing by: (B, n), (B, n, n) to (B, n)."""
+    return (row + torch.einsum("bn,bnm->bm", row, attention)) / 2
+
+
+def joint_cross_entropy(logits: Sequence[Tensor], classes: Sequence[Tensor]) -> Tensor:
+    """Sum over label levels of the mean cross-entropy of the cells that have a label there.
+
+    Parameters
+    ----------
+    logits
+        float (B, classes) by level.
+    classes
+        int64 (B,) by level, -1 for unlabelled.
+    """
+    losses = [
+        F.cross_entropy(scores, own, ignore_index=-1, reduction="sum") / (own >= 0).sum().clamp_min(1)
+        for scores, own in zip(logits, classes, strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def pathway_attribution(
+    network: KidaNet, x: Tensor, starts: Tensor, direction: Tensor, progress: Progress
+) -> tuple[Tensor, float]:
+    """What each pathway's token adds to cos(z, direction), averaged over cells, and the completeness error.
+
+    Integrated gradients on the tokens. Paths start at the mean cell of each class: the mean of all cells is of some
+    class to the network, and nothing would speak for that one.
+
+    Parameters
+    ----------
+    x
+        float (n, G).
+    starts
+        float (C, G), mean cell of each class.
+    direction
+        float (h,), length 1.
+
+    Returns
+    -------
+    scores
+        float (P,); 0 for pathways that the cells express less than the mean over classes, which speak by their
+        absence. With those, and the free token, they add up to the difference that the error is relative to.
+    """
+    n, classes = len(x), len(starts)
+    times = classes if n * classes <= MOST_PATHS else math.ceil(classes / n)
+    with torch.no_grad():
+        ends = network.tokens(x).repeat_interleave(times, 0)  # (paths, tokens, h)
+        begins = network.tokens(starts)[torch.arange(len(ends), device=x.device) % classes]
+
+    def place(flat: Tensor) -> Tensor:
+        return network.place(flat.view(-1, *ends.shape[1:]))
+
+    by_unit, error = integrated_gradients(place, ends.flatten(1), begins.flatten(1), direction, progress)
+    scores = network.pathways_of(by_unit.view(1, *ends.shape[1:]).sum(2))[0]
+    return scores * (network.pathway_tokens.expressed((x.mean(0) - starts.mean(0))[None])[0] > 0), error
 
 
 def balanced_minibatches(classes: NDArray[np.integer], size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from explorer.networks.kida import Attention, Block, KidaNet, PathwayTokens, balanced_minibatches
+from explorer.networks.kida import (
+    Attention,
+    Block,
+    KidaNet,
+    PathwayTokens,
+    balanced_minibatches,
+    joint_cross_entropy,
+    passed_back,
+)
 
 SETS, SIZE, WIDTH = 12, 5, 4
 DISJOINT = [np.arange(j * SIZE, (j + 1) * SIZE) for j in range(SETS)]
@@ -92,8 +100,12 @@ def test_padding_learns_nothing() -> None:
     assert (layer.weight.grad[0, :2] != 0).all()
 
 
-def test_attention_of_the_published_example() -> None:
-    """The class token asks, of two tokens and itself; key and value maps as published."""
+TOKENS = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]])  # the class token is the last
+
+
+@pytest.fixture
+def attention() -> Attention:
+    """One head with the maps of the published example."""
     attention = Attention(2, 1)
     with torch.no_grad():
         for layer, weight in (
@@ -104,9 +116,58 @@ def test_attention_of_the_published_example() -> None:
         ):
             layer.weight.copy_(torch.tensor(weight).T)  # published as x W
             layer.bias.zero_()
-    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]])
-    found = attention(tokens[:, 2:], tokens)
+    return attention
+
+
+def test_attention_of_the_published_example(attention: Attention) -> None:
+    """The class token asks, of two tokens and itself."""
+    found = attention(TOKENS[:, 2:], TOKENS)
     torch.testing.assert_close(found, torch.tensor([[[1.0, 0.470576]]]), atol=1e-5, rtol=0)
+    weights = attention.weights(TOKENS[:, 2:], TOKENS)
+    torch.testing.assert_close(weights, torch.tensor([[[0.363191, 0.304342, 0.332467]]]), atol=1e-6, rtol=0)
+
+
+def test_rollout_of_the_published_example(attention: Attention) -> None:
+    """Through a second layer of given weights; beside it, the product of whole matrices."""
+    first = attention.weights(TOKENS, TOKENS)
+    second = torch.tensor([[[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.4, 0.3, 0.3]]])
+    row = torch.tensor([[0.0, 0.0, 1.0]])
+    found = passed_back(passed_back(row, second), first)
+    torch.testing.assert_close(found, torch.tensor([[0.284322, 0.225898, 0.489780]]), atol=1e-6, rtol=0)
+    whole = ((second + torch.eye(3)) / 2) @ ((first + torch.eye(3)) / 2)
+    torch.testing.assert_close(found, whole[:, 2])
+    torch.testing.assert_close(found.sum(1), torch.ones(1))
+
+
+def test_weights_are_those_that_attention_gathers_by() -> None:
+    """With value and output maps that change nothing, what is gathered is the weighted mean of each head's part."""
+    torch.manual_seed(0)
+    attention = Attention(6, 2)
+    with torch.no_grad():
+        for layer in (attention.value, attention.out):
+            layer.weight.copy_(torch.eye(6))
+            layer.bias.zero_()
+    tokens = torch.randn(4, 5, 3).repeat(1, 1, 2)  # the same in both heads, so that their mean can be taken first
+    found = attention(tokens, tokens)
+    heads = found.unflatten(2, (2, 3)).mean(2)
+    torch.testing.assert_close(heads, attention.weights(tokens, tokens) @ tokens[:, :, :3])
+
+
+@pytest.mark.parametrize("free", [[0, 4], []], ids=["with a free token", "without"])
+def test_attention_is_told_of_pathways_alone(free: list[int]) -> None:
+    """Neither the class token's share nor the free one's is given away as a pathway's."""
+    torch.manual_seed(0)
+    network = KidaNet(OVERLAPPING, 6, [3], 8, 2, 2, 0.1, np.array(free, int)).eval()
+    free_token = bool(free)
+    x = torch.rand(5, 6)
+    tokens = network.tokens(x)
+    assert tokens.shape == (5, 4 + free_token, 8)
+    torch.testing.assert_close(tokens[:, 1 + free_token :], network.pathway_tokens(x))
+    last = network.blocks[1].weights(network.blocks[0](tokens), 1)[:, 0]
+    torch.testing.assert_close(network.attention(x), last[:, 1 + free_token :])
+    maps = [network.blocks[0].weights(tokens), network.blocks[1].weights(network.blocks[0](tokens))]
+    slow = ((maps[1] + torch.eye(4 + free_token)) / 2) @ ((maps[0] + torch.eye(4 + free_token)) / 2)
+    torch.testing.assert_close(network.rollout(x), slow[:, 0, 1 + free_token :])
 
 
 def test_a_layer_that_keeps_its_first_token_gives_it_what_the_whole_layer_would() -> None:
@@ -120,7 +181,7 @@ def test_a_layer_that_keeps_its_first_token_gives_it_what_the_whole_layer_would(
 def test_order_of_pathways_does_not_matter(depth: int) -> None:
     """Tokens carry no positions: a pathway is known by its weights alone."""
     torch.manual_seed(0)
-    network = KidaNet(OVERLAPPING, 6, 3, 8, depth, 2, 0.1).eval()
+    network = KidaNet(OVERLAPPING, 6, [3, 2], 8, depth, 2, 0.1, np.array([0, 4])).eval()
     x = torch.rand(5, 6)
     before = network(x)
     order = [2, 0, 1]
@@ -130,7 +191,33 @@ def test_order_of_pathways_does_not_matter(depth: int) -> None:
         layer.bias.copy_(layer.bias[order].clone())
         layer.members.copy_(layer.members[order].clone())
     torch.testing.assert_close(network(x), before)
-    assert network.logits(before).shape == (5, 3)
+    assert [level.shape for level in network.logits(before)] == [(5, 3), (5, 2)]
+
+
+def test_the_free_token_sees_its_own_genes_and_no_pathway_does() -> None:
+    network = KidaNet(OVERLAPPING, 6, [2], 8, 1, 2, 0.0, np.array([4])).eval()
+    x = torch.rand(6, 6)
+    changed = moved(network.tokens(x), network.tokens(x + torch.eye(6)))  # class, free, pathways
+    assert changed[:, 1].tolist() == [gene == 4 for gene in range(6)]
+    assert not changed[4, 2:].any()
+
+
+def test_a_minibatch_in_training_can_do_without_some_tokens() -> None:
+    torch.manual_seed(0)
+    network = KidaNet(DISJOINT, SETS * SIZE, [2], 8, 1, 2, 0.0, np.arange(5), token_dropout=0.5)
+    x = torch.rand(4, SETS * SIZE)
+    seen = {network.tokens(x).shape[1] for _ in range(20)}
+    assert 3 < min(seen) < max(seen) < 2 + SETS
+    assert network.eval().tokens(x).shape[1] == 2 + SETS
+
+
+def test_levels_are_learned_together_and_cells_without_a_label_left_out() -> None:
+    fine, coarse = torch.randn(4, 3), torch.randn(4, 2)
+    found = joint_cross_entropy([fine, coarse], [torch.tensor([0, 2, 1, -1]), torch.tensor([-1, -1, 1, 0])])
+    by_hand = -fine.log_softmax(1)[[0, 1, 2], [0, 2, 1]].mean() - coarse.log_softmax(1)[[2, 3], [1, 0]].mean()
+    torch.testing.assert_close(found, by_hand)
+    none = joint_cross_entropy([fine, coarse], [torch.tensor([0, 2, 1, -1]), torch.full((4,), -1)])
+    assert torch.isfinite(none)
 
 
 def test_classes_are_drawn_alike_and_the_unlabelled_never() -> None:
