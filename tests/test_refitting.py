@@ -25,6 +25,7 @@ from explorer.errors import Cancelled, GenesProblem, OptionsProblem, ReferencePr
 from explorer.export import read_result, write_csv, write_h5ad
 from explorer.flow import MappingResult, Reference
 from explorer.genes import match_genes
+from explorer.jobs import Job, JobState, MapSpec, Queue
 from explorer.mapping import explain_cells, map_query
 from explorer.panels import MOST_KEPT
 from explorer.progress import Progress, Report
@@ -33,6 +34,7 @@ from explorer.reference import open_reference, read_layout, write_card
 from explorer.refitting import refit_shared
 from explorer.report import describe_fit, describe_result
 from explorer.settings import settings
+from explorer.worker import do, run_mapping
 
 LEAST = 50  # planted references have few genes
 
@@ -352,6 +354,57 @@ class TestShell:
         assert "Training on all cells" in shown.err
         assert main([*words, "--refit-shared"]) == 0
         assert "Training" not in capsys.readouterr().err
+
+
+class TestJobs:
+    @pytest.fixture
+    def queue(self, tmp_path: Path) -> Iterator[Queue]:
+        made = Queue(tmp_path / "jobs.sqlite")
+        yield made
+        made.close()
+
+    def test_a_job_refits(
+        self, few: ad.AnnData, planted_reference: Reference, queue: Queue, tmp_path: Path
+    ) -> None:
+        job = asked(few, planted_reference, queue, tmp_path)
+        do(job, queue, run_mapping)
+        done = queue.get(job.id)
+        assert done.state is JobState.DONE
+        assert any("Training on all cells" in line for line in done.log)
+        result = read_result(queue.result_folder(job.id) / keys.RESULT_FILE)
+        assert result.provenance.panel is not None
+        assert len(result.provenance.panel.genes) == few.n_vars
+
+    def test_a_job_cancelled_while_it_refits_leaves_nothing(
+        self, few: ad.AnnData, planted_reference: Reference, queue: Queue, tmp_path: Path, home: Path
+    ) -> None:
+        job = asked(few, planted_reference, queue, tmp_path)
+
+        def run(job: Job, folder: Path, progress: Progress) -> None:
+            listen = progress.task.listen
+
+            def hear(report: Report) -> None:
+                listen(report)
+                if "left-out" in report.stage:
+                    queue.cancel(job.id)
+
+            progress.task.listen = hear
+            run_mapping(job, folder, progress)
+
+        do(job, queue, run)
+        assert queue.get(job.id).state is JobState.CANCELLED
+        assert not kept(home)
+        assert list(queue.results.iterdir()) == []
+
+
+def asked(cells: ad.AnnData, reference: Reference, queue: Queue, folder: Path) -> Job:
+    """A job that maps cells of a panel, taken by this process."""
+    cells.write_h5ad(folder / "few.h5ad")
+    query, onto = str(folder / "few.h5ad"), str(reference.folder)
+    queue.submit(MapSpec(query=query, reference=onto, refit_shared=True, device="cpu"))
+    job = queue.claim(os.getpid())
+    assert job
+    return job
 
 
 class TestRealPanels:

@@ -27,8 +27,11 @@ from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
 from explorer.app.views.composition import composition_html, count_labels
+from explorer.app.views.data import refit_words
+from explorer.app.views.map import method_rows, outcome_facts
 from explorer.errors import FileProblem
 from explorer.figures import Look
+from explorer.flow import Reference
 from explorer.jobs import JobState
 from explorer.settings import ASSETS, SAMPLE_ATLAS, SAMPLE_DATA, settings
 
@@ -223,6 +226,49 @@ def test_mouse_genes_come_with_their_remedy(home: Path) -> None:
         await session.settled()
         assert session.preflight.is_ready
         assert session.spec.orthologs
+
+    run(steps)
+
+
+def test_few_genes_come_with_their_remedy_and_the_result_says_so(
+    home: Path, planted_reference: Reference, planted_query: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATLAS_EXPLORER_MIN_PANEL_GENES", "50")
+    settings.cache_clear()
+    few = planted_query[:, [(i % 20 < 10 and i < 100) or i >= 270 for i in range(planted_query.n_vars)]]
+    few.copy().write_h5ad(home / "few.h5ad")
+
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(planted_reference.folder)
+        await session.settled()
+        session.begin(home / "few.h5ad", "few")
+        await session.settled()
+        assert not session.preflight.is_ready
+        assert len(session.preflight.shared) == 80
+        assert refit_words(session) == ""
+        session.use_shared(True)
+        await session.settled()
+        assert session.preflight.is_ready
+        assert "80 genes" in refit_words(session)
+        assert "the first time only" in refit_words(session)
+        session.start()
+        await asyncio.to_thread(work_off)
+        session.poll()
+        await session.settled()
+        assert "80 shared genes" in outcome_facts(session.outcome)
+        assert "nothing is trained" in refit_words(session)
+        (row,) = method_rows(session, session.reference)
+        scores = session.outcome.result.provenance.panel.scores
+        assert row["macro_f1"] == f"{scores['cell_type']['macro_f1']:.3f}"
+        session.explain("alpha")
+        await session.settled()
+        assert {genes.gene for genes in session.explanation.genes} <= set(few.var_names)
+        other = Session()
+        other.resume(session.project.id)
+        await other.settled()
+        assert other.refit_shared
+        assert other.spec == session.spec
 
     run(steps)
 
