@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,11 +18,12 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, Embedding, Signature
+from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, Signature
 from explorer.methods.base import (
     INSTANT,
     Adaptation,
     Adapted,
+    Condition,
     Config,
     Measure,
     MethodCard,
@@ -31,18 +32,19 @@ from explorer.methods.base import (
     Training,
 )
 from explorer.networks.attention import ALL, EXPRESSED
-from explorer.networks.concerto import ConcertoNet, Views, embedded, estimate_statistics
-from explorer.networks.concerto_labels import Classifier, Consistency, Unlabelled, teach
+from explorer.networks.concerto import Views, estimate_statistics
+from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
+from explorer.networks.concerto_model import ENOUGH, ConcertoModel, Described
 from explorer.networks.concerto_scores import attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, anchored, contrast, source_pure
-from explorer.networks.geometry import alignment, uniformity
+from explorer.networks.geometry import alignment, collapsed
 from explorer.networks.modalities import CLR, LOG, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.training import linear_until, warmup_cosine
 from explorer.progress import Progress
 
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 WEIGHT_DECAY = 1e-4   # of adaptation, as published
-COLLAPSED = 0.25      # share of its former spread (uniformity) under which a model is of no use any more
+GO_BY_ALL = f"Batches of fewer than {ENOUGH} cells go by the statistics of the whole reference."
 DRIFTED = 0.95        # mean cosine to where they were; below, the user is told
 
 CONTRIBUTION = Measure(
@@ -76,6 +78,12 @@ ADAPTED = Mode(
     "Adapted to your cells",
     "Learns the reference's labels anew while it must also agree with itself on your cells. Minutes; answers come "
     "from its own classifier where that does best.",
+)
+PER_BATCH = Mode(
+    "per-batch",
+    "Each batch by itself",
+    "Standardises each batch, yours and the reference's, by its own cells; nothing is learned. Mixes batches most, "
+    "but a batch that lacks some types is drawn toward the others. Seconds.",
 )
 
 
@@ -111,7 +119,9 @@ class ConcertoConfig(Config):
         Whether all minibatches of one source follow each other, as published, instead of in random order.
     supervised
         Whether the trained teacher goes on to learn the reference's labels, with a classifier of its own.
-    taught_epochs, taught_lr, patience
+    patience
+        Epochs without a better contrast of left-out cells before training stops; 0 trains to the end on all cells.
+    taught_epochs, taught_lr, taught_patience
         Of learning labels; patience 0 learns to the end instead of stopping by held-out cells.
     tuned_lr
         Of fine-tuning on a query, for one epoch.
@@ -132,11 +142,12 @@ class ConcertoConfig(Config):
     epochs: int = 0
     lr: float = 1e-3
     lr_linear: bool = False
+    patience: int = 0
     by_source: bool = False
     supervised: bool = False
     taught_epochs: int = 10
     taught_lr: float = 1e-3
-    patience: int = 3
+    taught_patience: int = 3
     tuned_lr: float = 1e-4
     threshold: float = 0.8
 
@@ -149,21 +160,10 @@ class ConcertoConfig(Config):
             return cls(
                 preset=preset,
                 seed=seed,
-                element_mask=0.0,
-                feature_mask=0.0,
-                modality_dropout=0.0,
-                temperature=0.1,
-                batch_norm="running",
-                protein_scale=LOG,
-                batch_size=32,
-                epochs=3,
-                lr=1e-4,
-                lr_linear=True,
-                by_source=True,
-                taught_epochs=5,
-                patience=0,
-                tuned_lr=1e-5,
-                threshold=0.0,
+                element_mask=0.0, feature_mask=0.0, modality_dropout=0.0, temperature=0.1,
+                batch_norm="running", protein_scale=LOG,
+                batch_size=32, epochs=3, lr=1e-4, lr_linear=True, by_source=True,
+                taught_epochs=5, taught_patience=0, tuned_lr=1e-5, threshold=0.0,
             )
         raise OptionsProblem(f"Concerto has the presets 'balanced' and 'paper', not {preset!r}.")
 
@@ -196,7 +196,7 @@ class Concerto:
         input_form="log1p",
         gives=("gene contribution", "attention and its lift", "protein contribution", "its own classifier"),
         measures=(CONTRIBUTION, LIFT, ATTENTION, PROTEIN),
-        modes=(INSTANT, FINE_TUNED, ADAPTED),
+        modes=(INSTANT, FINE_TUNED, ADAPTED, PER_BATCH),
     )
     config_type: ClassVar[type[Config]] = ConcertoConfig
 
@@ -205,18 +205,16 @@ class Concerto:
         config: ConcertoConfig,
         genes: NDArray[np.object_],
         proteins: tuple[str, ...],
-        network: ConcertoNet,
-        classifier: Classifier | None,
-        levels: tuple[str, ...],
-        center: Tensor,
+        model: ConcertoModel,
+        levels: tuple[str, ...] = (),
+        described: Described | None = None,
     ) -> None:
         self.config = config
         self.genes = genes
         self.proteins = proteins
-        self._network = network.eval()
-        self._classifier = classifier  # its teacher is the network's
-        self._levels = levels  # of the classifier's heads
-        self._center = center  # (d,) mean unit embedding of the reference: what a label's direction starts from
+        self._model = model.eval()
+        self._levels = levels  # that it has heads for
+        self._described = described
 
     @classmethod
     def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
@@ -231,37 +229,40 @@ class Concerto:
         torch.manual_seed(config.seed)
         cells = _modal(training.cells, training.proteins, config, device)
         sizes = [store.n_genes for store in cells.stores]
-        network = ConcertoNet(sizes, config.n_latent, config.dropout, config.attend).to(device)
+        model = ConcertoModel(sizes, config.n_latent, config.dropout, config.attend).to(device)
         _, epochs = config.sized(len(cells))
         share = epochs / (epochs + config.taught_epochs) if config.supervised else 1.0
 
         # 1. by contrast
-        course = config.course(epochs, config.lr)
+        course = config.course(epochs, config.lr, config.patience)
         span = progress.part(progress.stage, 0.0, share)
-        contrast(network, cells, training.batches, config.views, course, config.seed, span)
+        contrast(model.network, cells, training.batches, config.views, course, config.seed, span)
         if config.batch_norm == "population":
-            estimate_statistics(network.teacher, source_pure(cells, training.batches, config.seed))
+            estimate_statistics(model.network.teacher, source_pure(cells, training.batches, config.seed))
 
         # 2. from labels
-        classifier = None
         if config.supervised:
-            span = progress.part(progress.stage, share, 1.0)
-            classifier = _taught(network, cells, training, config, span)
+            _teach(model, cells, training, config, progress.part(progress.stage, share, 1.0))
 
-        values = embedded(network.teacher.eval(), cells, progress.part(progress.stage, 1.0, 1.0))
-        center = F.normalize(values, dim=1).mean(0)
+        model.centre_on(cells, progress.part(progress.stage, 1.0, 1.0))
         levels = tuple(training.labels) if config.supervised else ()
-        return cls(config, training.genes, training.proteins, network, classifier, levels, center)
+        return cls(config, training.genes, training.proteins, model, levels)
+
+    @property
+    def conditions(self) -> tuple[ConditionEmbedding, ...]:
+        """The batches that it has statistics of, by what sets their mean cell apart; none unless "per-batch"."""
+        if self._described is None:
+            return ()
+        told, values = self._described, self._model.described_sources().cpu().numpy()
+        from_query = np.arange(len(told.names)) >= told.n_reference
+        return (ConditionEmbedding(told.column, np.array(told.names, dtype=object), values, from_query),)
 
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
         """The teacher's output, rows of length 1, float32 (n, d), and what its classifier says, if it has one."""
-        z = embedded(self._network.teacher, self._stored(cells), progress)
-        values = F.normalize(z, dim=1).cpu().numpy()
-        if self._classifier is None:
-            return Embedding(values)
-        with torch.no_grad():
-            scores = [F.softmax(head(z), dim=1).cpu().numpy() for head in self._classifier.of_levels]
-        return Embedding(values, dict(zip(self._levels, scores, strict=True)))
+        batches = None if cells.conditions is None else cells.conditions[:, 0]
+        z = self._model.embed(self._stored(cells), batches, progress)
+        scores = [of_level.cpu().numpy() for of_level in self._model.probabilities(z)]
+        return Embedding(F.normalize(z, dim=1).cpu().numpy(), dict(zip(self._levels, scores, strict=True)))
 
     def explain(
         self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
@@ -280,7 +281,7 @@ class Concerto:
         chosen = self.card.measure(measure)
         stored = self._stored(cells)
         x = stored.span(0, len(stored))
-        teacher = self._network.teacher
+        teacher = self._model.network.teacher
         if chosen == LIFT and self.config.attend == EXPRESSED:
             raise OptionsProblem("This model attends to expressed genes only, so there is no lift. Choose attention.")
         if chosen == PROTEIN and len(x.parts) < 2:
@@ -290,58 +291,64 @@ class Concerto:
         elif chosen == LIFT:
             scores = lifts(teacher, x)
         else:
-            direction = torch.as_tensor(toward.direction, device=self._center.device) - self._center
+            direction = torch.as_tensor(toward.direction, device=self._model.device) - self._model.center
             scores = contributions(teacher, x, direction, modality=1 if chosen == PROTEIN else 0)
         progress(1.0)
         names = np.array(self.proteins, dtype=object) if chosen == PROTEIN else self.genes
         return Signature(names, scores.cpu().numpy(), toward.label, chosen.name, math.nan, chosen.of)
 
     def adapt(self, to: Adaptation, *, progress: Progress) -> Adapted:
-        """Learn from a query's cells: by contrast ("fine-tuned"), or from the reference's labels too ("adapted").
+        """Learn from a query's cells.
+
+        "fine-tuned": by contrast; "adapted": from the reference's labels too; "per-batch": statistics, no weights.
 
         Raises
         ------
         OptionsProblem
             If there is no such mode, the reference has no labels to learn, or the model no longer tells cells apart.
         """
-        mode = self.card.mode(to.mode)
-        torch.manual_seed(self.config.seed)
-        device = self._center.device
-        reference = _modal(to.reference.cells, self.proteins, self.config, device)
-        query = Unlabelled(self._stored(to.cells), _sources(to))
-        network, classifier = copy.deepcopy(self._network), None
-        before = anchored(self._network.teacher, reference, self.config.seed)
+        mode, config = self.card.mode(to.mode), self.config
+        torch.manual_seed(config.seed)
+        reference, cells = self._stored(to.reference.cells), self._stored(to.cells)
+        own, query = _batches_of(to)
+        model = copy.deepcopy(self._model)
+        if mode == PER_BATCH:
+            model.learn_sources(reference, own.codes, len(own.names), config.seed)
+            model.learn_sources(cells, query.codes, len(query.names), config.seed)
+            few = min(np.bincount(own.codes).min(), np.bincount(query.codes).min()) < ENOUGH
+            described = Described(own.column, (*own.names, *query.names), len(own.names))
+            method = Concerto(config, self.genes, self.proteins, model, self._levels, described)
+            progress(1.0)
+            return Adapted(method, True, (GO_BY_ALL,) if few else (), method.conditions)
+        before = anchored(model.network.teacher, reference, config.seed)
         if mode == ADAPTED:
-            classifier = _taught(network, reference, to.reference, self.config, progress, query)
+            _teach(model, reference, to.reference, config, progress, Unlabelled(cells, query.codes))
         else:
-            course = self.config.course(1, self.config.tuned_lr)
-            contrast(network, query.cells, query.sources, self.config.views, course, self.config.seed, progress)
-            if self.config.batch_norm == "population":
-                estimate_statistics(network.teacher, source_pure(reference, to.reference.batches, self.config.seed))
-        after = anchored(network.teacher, reference, self.config.seed)
-        levels = () if classifier is None else tuple(to.reference.labels)
-        method = Concerto(self.config, self.genes, self.proteins, network, classifier, levels, after.mean(0))
+            course = config.course(1, config.tuned_lr)
+            contrast(model.network, cells, query.codes, config.views, course, config.seed, progress)
+            if config.batch_norm == "population":
+                estimate_statistics(model.network.teacher, source_pure(reference, to.reference.batches, config.seed))
+        after = anchored(model.network.teacher, reference, config.seed)
+        model.centre_on(reference, progress.part(progress.stage, 1.0, 1.0))
+        levels = tuple(to.reference.labels) if mode == ADAPTED else self._levels
+        method = Concerto(config, self.genes, self.proteins, model, levels)
         return Adapted(method, moved=True, notices=_notices(mode, before, after))
 
     def _stored(self, cells: AlignedCells) -> ModalCells:
-        return _modal(cells, self.proteins, self.config, self._center.device)
+        return _modal(cells, self.proteins, self.config, self._model.device)
 
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
-        heads = [] if self._classifier is None else [head.linear.out_features for head in self._classifier.of_levels]
         settings = {
             "config": self.config.as_dict(),
             "genes": list(self.genes),
             "proteins": list(self.proteins),
-            "classes": dict(zip(self._levels, heads, strict=True)),
+            "classes": dict(zip(self._levels, self._model.n_classes, strict=True)),
+            "batches": None if self._described is None else asdict(self._described),
         }
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
-        if self._classifier is not None:
-            tensors |= {f"heads.{name}": value for name, value in self._classifier.heads.state_dict().items()}
-        tensors["center"] = self._center
-        written = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        save_file(written, folder / keys.WEIGHTS_FILE)
+        tensors = {name: value.cpu().contiguous() for name, value in self._model.state_dict().items()}
+        save_file(tensors, folder / keys.WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
@@ -349,25 +356,20 @@ class Concerto:
         settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
         config = ConcertoConfig(**settings["config"])
         genes, proteins = np.array(settings["genes"], dtype=object), tuple(settings["proteins"])
-        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         sizes = [len(genes), len(proteins)] if proteins else [len(genes)]
-        network = ConcertoNet(sizes, config.n_latent, config.dropout, config.attend).to(device)
-        network.load_state_dict(_under("network.", tensors))
-        classifier = None
-        if settings["classes"]:
-            classifier = Classifier(network.teacher, list(settings["classes"].values())).to(device)
-            classifier.heads.load_state_dict(_under("heads.", tensors))
-        return cls(config, genes, proteins, network, classifier, tuple(settings["classes"]), tensors["center"])
+        classes, told = settings["classes"], settings["batches"]
+        described = told and Described(told["column"], tuple(told["names"]), told["n_reference"])
+        n_sources = len(described.names) if described else 0
+        shape = (sizes, config.n_latent, config.dropout, config.attend)
+        model = ConcertoModel(*shape, list(classes.values()), n_sources).to(device)
+        model.load_state_dict(load_file(folder / keys.WEIGHTS_FILE, device=str(device)))
+        return cls(config, genes, proteins, model, tuple(classes), described)
 
 
 def _own(config: Config) -> ConcertoConfig:
     if not isinstance(config, ConcertoConfig):
         raise OptionsProblem(f"Concerto is trained with a ConcertoConfig, not a {type(config).__name__}.")
     return config
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _modal(
@@ -380,26 +382,25 @@ def _modal(
     return modal_cells(cells.log1p(), measured, device)
 
 
-def _taught(
-    network: ConcertoNet,
+def _teach(
+    model: ConcertoModel,
     cells: ModalCells,
     training: Training,
     config: ConcertoConfig,
     progress: Progress,
     unlabelled: Unlabelled | None = None,
-) -> Classifier:
-    """A classifier over the network's teacher, which learns along, for each label level."""
+) -> None:
+    """Learn every label level, with fresh heads and the teacher along."""
     if not training.labels:
         raise OptionsProblem("Concerto was asked to learn labels, but the reference has none. Name a label column.")
     codes = np.stack(list(training.labels.values()))
-    classifier = Classifier(network.teacher, [int(own.max()) + 1 for own in codes]).to(cells.device)
     teach(
-        classifier,
+        model.new_classifier([int(own.max()) + 1 for own in codes]),
         cells,
         codes,
         training.batches,
         config.views,
-        config.course(config.taught_epochs, config.taught_lr, config.patience),
+        config.course(config.taught_epochs, config.taught_lr, config.taught_patience),
         config.seed,
         progress,
         unlabelled=unlabelled,
@@ -407,14 +408,14 @@ def _taught(
         weight_decay=0.0 if unlabelled is None else WEIGHT_DECAY,
         population=config.batch_norm == "population",
     )
-    return classifier
 
 
-def _sources(to: Adaptation) -> NDArray[np.int32]:
-    """int32 (n,), batch of each of the query's cells; all of one where the query does not say."""
-    batch = next((condition.column for condition in to.reference.conditions), None)
-    found = next((own.codes for own in to.conditions if own.column == batch), None)
-    return np.zeros(to.cells.n_cells, np.int32) if found is None else found
+def _batches_of(to: Adaptation) -> tuple[Condition, Condition]:
+    """The batches of the reference and of the query; all of one where they do not say."""
+    every = to.reference.conditions[:1]
+    own = every[0] if every else Condition("batch", ("reference",), to.reference.batches)
+    unsaid = Condition(own.column, ("query",), np.zeros(to.cells.n_cells, np.int32))
+    return own, next((condition for condition in to.conditions if condition.column == own.column), unsaid)
 
 
 def _notices(mode: Mode, before: Tensor, after: Tensor) -> tuple[str, ...]:
@@ -426,13 +427,13 @@ def _notices(mode: Mode, before: Tensor, after: Tensor) -> tuple[str, ...]:
         If the model no longer tells cells apart.
     """
     moved = float((before * after).sum(1).mean())
-    if uniformity(after) > COLLAPSED * uniformity(before):
+    if collapsed(before, after):
         raise OptionsProblem(
             f"In the mode '{mode.name}' the model came to see all cells as alike: the mean squared distance of a "
             f"reference cell to its nearest fell from {alignment(before):.3f} to {alignment(after):.3f}. Nothing was "
             "mapped. Choose the mode 'instant'."
         )
-    if moved >= DRIFTED:
+    if mode == ADAPTED or moved >= DRIFTED:  # learning labels is meant to move the reference
         return ()
     return (
         f"In the mode '{mode.name}' the reference moved: its cells point to where they were with a mean cosine of "

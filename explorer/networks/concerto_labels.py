@@ -91,16 +91,14 @@ class Classifier(nn.Module):
 
     Parameters
     ----------
-    teacher
-        Learns along.
-    n_classes
-        Classes of each level.
+    teacher, heads
+        Both learn.
     """
 
-    def __init__(self, teacher: Teacher, n_classes: Sequence[int]) -> None:
+    def __init__(self, teacher: Teacher, heads: nn.ModuleList) -> None:
         super().__init__()
         self.teacher = teacher
-        self.heads = nn.ModuleList(Head(teacher.last.in_features, n) for n in n_classes)
+        self.heads = heads
 
     @property
     def of_levels(self) -> list[Head]:

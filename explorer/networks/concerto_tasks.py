@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from explorer.networks.attention import Norm
 from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
 from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.samplers import DomainSampler, pieces
@@ -18,6 +19,7 @@ from explorer.networks.training import Schedule, TrainingLog, train
 from explorer.progress import Progress
 
 STATISTICS_ROWS = 256
+LEFT_OUT = 0.1  # of the cells, to tell when to stop
 ANCHORS = 1000  # reference cells whose move tells how far a model has drifted
 
 
@@ -54,6 +56,8 @@ def contrast(
 ) -> TrainingLog:
     """Train teacher and student on source-pure minibatches; also continues training on other cells.
 
+    With patience, a tenth of the cells is left out, and training stops when their contrast no longer improves.
+
     Parameters
     ----------
     sources
@@ -61,16 +65,41 @@ def contrast(
     """
     rng = np.random.default_rng(seed)
     masks = torch.Generator(device=cells.device).manual_seed(seed)
-    sampler = DomainSampler(sources, course.batch_size, by_domain=course.by_source)
+    left_out = rng.random(len(cells)) < LEFT_OUT if course.patience else np.zeros(len(cells), bool)
+    learned, checked = np.flatnonzero(~left_out), np.flatnonzero(left_out)
+    sampler = DomainSampler(sources[learned], course.batch_size, by_domain=course.by_source)
+    held = [checked[piece] for piece in pieces(sources[checked], course.batch_size, rng) if len(piece) > 1]
     return train(
         network,
-        lambda _epoch: sampler.epoch(rng),
+        lambda _epoch: [learned[minibatch] for minibatch in sampler.epoch(rng)],
         lambda which: views_loss(network, cells.rows(which), views, masks),
         epochs=course.epochs,
         lr=course.lr,
         schedule=course.schedule,
         progress=progress,
+        check=(lambda: _contrast_of(network, cells, held, views, seed)) if held else None,
+        patience=course.patience,
     )
+
+
+@torch.no_grad()
+def _contrast_of(
+    network: ConcertoNet, cells: ModalCells, minibatches: list[NDArray[np.int64]], views: Views, seed: int
+) -> float:
+    """Mean loss by the statistics of each minibatch, with the same masks whenever it is asked."""
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
+    masks = torch.Generator(device=cells.device).manual_seed(seed)
+    network.eval()
+    for module in network.modules():
+        module.training = isinstance(module, Norm)
+    losses = [
+        views_loss(network, cells.rows(torch.as_tensor(minibatch, device=cells.device)), views, masks)
+        for minibatch in minibatches
+    ]
+    network.eval()
+    for name, value in network.named_buffers():
+        value.copy_(buffers[name])
+    return float(torch.stack(losses).mean())
 
 
 def source_pure(cells: ModalCells, sources: NDArray[np.integer], seed: int) -> Iterator[Minibatch]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+SPREAD = 0.25  # share of its former uniformity below which an embedding has collapsed
+
 
 def alignment(z: Tensor, k: int = 5) -> float:
     """Mean squared distance to the k nearest others (Concerto, equation 23); collapse makes it 0.
@@ -27,6 +29,11 @@ def uniformity(z: Tensor) -> float:
     """
     near = (-2 * _squared_distances(z)).exp().fill_diagonal_(0)
     return float((near.sum() / (len(z) * (len(z) - 1))).log())
+
+
+def collapsed(before: Tensor, after: Tensor) -> bool:
+    """Whether cells that lay spread out, float (n, d), now lie in nearly one place."""
+    return uniformity(after) > SPREAD * uniformity(before)
 
 
 def _squared_distances(z: Tensor) -> Tensor:

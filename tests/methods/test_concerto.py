@@ -258,15 +258,48 @@ class TestModes:
         (notice,) = self.adapted(hasty, "fine-tuned").notices
         assert "mean cosine" in notice
 
-    def test_a_model_that_no_longer_tells_cells_apart_is_not_used(self, plain: Concerto) -> None:
-        reckless = Concerto.fit(reference(), replace(QUICK, tuned_lr=30.0), device=CPU, progress=Progress())
-        with pytest.raises(OptionsProblem, match="all cells as alike"):
-            self.adapted(reckless, "fine-tuned")
-
     def test_stops_on_request(self, plain: Concerto) -> None:
         with pytest.raises(Cancelled):
             self.adapted(plain, "adapted", Progress.to(lambda _: None, lambda: True))
 
     def test_unknown_ones_are_refused(self, plain: Concerto) -> None:
-        with pytest.raises(OptionsProblem, match="instant, fine-tuned, adapted"):
+        with pytest.raises(OptionsProblem, match="instant, fine-tuned, adapted, per-batch"):
             self.adapted(plain, "surgery")
+
+    def test_each_batch_by_its_own_statistics(self, plain: Concerto) -> None:
+        found = self.adapted(plain, "per-batch")
+        (batches,) = found.conditions
+        assert list(batches.names) == ["b1", "b2", "b3", "q1", "q2"]
+        assert list(batches.from_query) == [False, False, False, True, True]
+        assert "fewer than 500" in found.notices[0]  # 160 and 120 cells: the reference's statistics for all
+        assert not batches.values.any()
+        np.testing.assert_array_equal(embedded(found.method, aligned(CELLS)), embedded(plain, aligned(CELLS)))
+
+    def test_large_batches_are_centred_each_by_itself(
+        self, plain: Concerto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("explorer.networks.concerto_model.ENOUGH", 100)
+        method = self.adapted(plain, "per-batch").method
+        own = replace(aligned(CELLS), conditions=codes(CELLS, "batch")[:, None])
+        foreign = replace(aligned(QUERY), conditions=codes(QUERY, "batch")[:, None] + 3)
+        unsaid = replace(own, conditions=np.full((own.n_cells, 1), -1, np.int32))
+        np.testing.assert_allclose(embedded(method, unsaid), embedded(plain, own), atol=1e-6)
+        assert np.abs(embedded(method, own) - embedded(plain, own)).max() > 1e-3
+        similarity = embedded(method, foreign) @ embedded(method, own).T
+        assert (codes(CELLS)[similarity.argmax(1)] == codes(QUERY)).mean() > 0.9
+        alone = np.concatenate([embedded(method, foreign.rows(slice(i, i + 1))) for i in range(0, 240, 40)])
+        np.testing.assert_allclose(alone, embedded(method, foreign)[::40], atol=1e-5)
+        method.save(tmp_path)
+        again = Concerto.load(tmp_path, device=CPU)
+        np.testing.assert_array_equal(embedded(again, foreign), embedded(method, foreign))
+        assert list(again.conditions[0].names) == list(method.conditions[0].names)
+
+
+def test_stops_when_the_contrast_of_left_out_cells_no_longer_improves() -> None:
+    heard: list[float] = []
+    listening = Progress.to(lambda report: heard.append(report.fraction))
+    training = Training(aligned(CELLS), SYMBOLS, {}, codes(CELLS, "batch"))
+    settings = replace(QUICK, epochs=100, lr=3e-3, patience=1)
+    Concerto.fit(training, settings, device=CPU, progress=listening)
+    assert heard[-1] == 1
+    assert 0.02 < sorted(heard)[-3] < 0.9  # it ended long before its last epoch

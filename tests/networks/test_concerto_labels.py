@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from torch import nn
 from torch.nn import functional as F
 
 from explorer.networks.attention import Norm
@@ -46,7 +47,8 @@ def made(shift: float = 0.0, seed: int = 0) -> ModalCells:
 
 def classifier(seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
-    return Classifier(Teacher([G], 16, 0.1), [TYPES, 2])
+    teacher = Teacher([G], 16, 0.1)
+    return Classifier(teacher, nn.ModuleList(Head(16, n) for n in (TYPES, 2)))
 
 
 def taught(network: Classifier, epochs: int = 8, patience: int = 0, **more: object) -> TrainingLog:
