@@ -23,7 +23,7 @@ from explorer.flow import AlignedCells, Embedding, Signature
 from explorer.kinds import COUNTED_GENES
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
-from explorer.networks.bascvi import Adversary, BascviNet
+from explorer.networks.bascvi import Adversary, BascviNet, Reader
 from explorer.networks.likelihoods import gaussian_kl
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.sparse import SparseCells
@@ -47,6 +47,8 @@ class BascviConfig(Config):
         Weight of the KL term.
     adversary_weight
         beta: what it is worth to the autoencoder that discriminators miss the batch.
+    label_weight
+        Of the cross-entropy of labels read from z by a linear layer; 0 trains without labels, as published.
     warmup
         Share of the epochs over which both weights grow from 0.
     batch_size, epochs
@@ -68,6 +70,7 @@ class BascviConfig(Config):
     n_latent: int = 30
     kl_weight: float = 0.1
     adversary_weight: float = 10.0
+    label_weight: float = 0.0
     warmup: float = 0.1
     batch_size: int = 0
     epochs: int = 0
@@ -128,16 +131,20 @@ class Bascvi:
         network: BascviNet,
         baseline: Tensor,
         mixing: Mapping[str, float],
+        reader: Reader,
+        labels: Mapping[str, int],
     ) -> None:
         self.config = config
         self.genes = genes
         self.mixing = mixing  # by level, how often batches stay hidden: 1 is chance, 0 is told every time
         self._network = network.eval()
+        self._reader = reader.eval()
+        self._labels = labels  # classes that the reader tells apart, by label level
         self._baseline = baseline  # (g,) mean log1p expression of the reference: where attribution starts
 
     @classmethod
     def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
-        """Train on counts of all batches mixed; labels take no part.
+        """Train on counts of all batches mixed; labels take part where the settings say so.
 
         Raises
         ------
@@ -153,9 +160,12 @@ class Bascvi:
         cells = _Cells.of(training, expression, config, device)
         network = _network(config, len(training.genes), cells.sizes).to(device)
         adversary = Adversary(config.n_hidden, cells.sizes).to(device)
+        labels = {level: int(codes.max(initial=0)) + 1 for level, codes in training.labels.items()}
+        labels = labels if config.label_weight > 0 else {}
+        reader = Reader(config.n_latent, list(labels.values())).to(device)
         batch_size, epochs = config.sized(len(cells.counts))
         sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
-        loss = _Loss(network, adversary, config, cells, noise)
+        loss = _Loss(network, adversary, reader, config, cells, noise)
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
             loss.begin(epoch, epochs)
@@ -171,24 +181,26 @@ class Bascvi:
             progress=progress,
             weight_decay=config.weight_decay,
             eps=config.eps,
-            others=[(adversary, config.adversary_lr)],
+            others=[(adversary, config.adversary_lr), *([(reader, config.lr)] if labels else [])],
             clip=config.clip,
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
-        return cls(config, training.genes, network, baseline, _mixing(network, adversary, cells))
+        return cls(config, training.genes, network, baseline, _mixing(network, adversary, cells), reader, labels)
 
     @torch.no_grad()
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
-        """Posterior means, float32 (n, d)."""
+        """Posterior means, float32 (n, d), and what the reader says of them."""
         expression = cells.log1p()
         device = self._baseline.device
         store = SparseCells.of(expression.indptr, expression.indices, expression.data, len(self.genes), device)
-        parts = [np.empty((0, self._network.mean.out_features), np.float32)]
+        parts = [torch.empty(0, self._network.mean.out_features, device=device)]
         for start in range(0, len(store), EMBED_ROWS):
             stop = min(start + EMBED_ROWS, len(store))
-            parts.append(self._network(store.rows(torch.arange(start, stop, device=device))).cpu().numpy())
+            parts.append(self._network(store.rows(torch.arange(start, stop, device=device))))
             progress(stop / len(store))
-        return Embedding(np.concatenate(parts))
+        z = torch.cat(parts)
+        read = zip(self._labels, self._reader(z), strict=True)
+        return Embedding(z.cpu().numpy(), {level: logits.softmax(1).cpu().numpy() for level, logits in read})
 
     def explain(
         self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
@@ -210,9 +222,15 @@ class Bascvi:
             "genes": list(self.genes),
             "sizes": list(self._network.sizes),
             "mixing": dict(self.mixing),
+            "labels": dict(self._labels),
         }
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
+        parts = (("network", self._network), ("reader", self._reader))
+        tensors = {
+            f"{part}.{name}": value.cpu().contiguous()
+            for part, module in parts
+            for name, value in module.state_dict().items()
+        }
         save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
 
     @classmethod
@@ -224,8 +242,15 @@ class Bascvi:
         tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
         network = _network(config, len(genes), settings["sizes"]).to(device)
-        network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-        return cls(config, genes, network, baseline, settings["mixing"])
+        network.load_state_dict(_part(tensors, "network"))
+        labels = settings["labels"]
+        reader = Reader(config.n_latent, list(labels.values())).to(device)
+        reader.load_state_dict(_part(tensors, "reader"))
+        return cls(config, genes, network, baseline, settings["mixing"], reader, labels)
+
+
+def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def _own(config: Config) -> BascviConfig:
@@ -285,6 +310,8 @@ class _Cells:
         Columns that tell a batch, and how many values each has.
     batch
         int64 (m, L), the value of each cell.
+    labels
+        int64 (m, K), codes at each label level, -1 for none.
     kind, measured
         int64 (m,), each cell's batch, and float32 (batches, g), 1 for a gene that the batch measured.
     """
@@ -295,6 +322,7 @@ class _Cells:
     levels: tuple[str, ...]
     sizes: tuple[int, ...]
     batch: Tensor
+    labels: Tensor
     kind: Tensor
     measured: Tensor
 
@@ -314,6 +342,7 @@ class _Cells:
             levels=tuple(levels),
             sizes=tuple(int(codes.max()) + 1 for codes in levels.values()),
             batch=torch.as_tensor(np.stack(list(levels.values()), 1), device=device),
+            labels=torch.as_tensor(np.stack(list(training.labels.values()), 1), device=device).long(),
             kind=torch.as_tensor(kind, device=device),
             measured=torch.as_tensor(found if config.masked else np.ones_like(found), device=device),
         )
@@ -326,12 +355,13 @@ class _Loss:
         self,
         network: BascviNet,
         adversary: Adversary,
+        reader: Reader,
         config: BascviConfig,
         cells: _Cells,
         noise: torch.Generator,
     ) -> None:
-        self._network, self._adversary, self._config = network, adversary, config
-        self._cells, self._noise = cells, noise
+        self._network, self._adversary, self._reader = network, adversary, reader
+        self._config, self._cells, self._noise = config, cells, noise
         self._rise = 0.0
 
     def begin(self, epoch: int, epochs: int) -> None:
@@ -342,13 +372,17 @@ class _Loss:
         cells, config, network = self._cells, self._config, self._network
         batch = cells.batch[which]
         encoded = network.encode(cells.taken.rows(which))
-        decoded = network.decoded(encoded.draw(self._noise), batch)
+        z = encoded.draw(self._noise)
+        decoded = network.decoded(z, batch)
         observed, measured = cells.counts.rows(which), cells.measured[cells.kind[which]]
         missed = -network.log_likelihood(decoded, observed, cells.totals[which], measured)
         strayed = config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
         told = (encoded.hidden, decoded.hidden, batch)
         hidden = config.adversary_weight * self._adversary.reward(*told)
-        return missed.mean() + self._rise * (strayed.mean() - hidden) + self._adversary.lesson(*told)
+        loss = missed.mean() + self._rise * (strayed.mean() - hidden) + self._adversary.lesson(*told)
+        if config.label_weight > 0:
+            loss = loss + config.label_weight * self._reader.missed(z, cells.labels[which])
+        return loss
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ A variational autoencoder whose encoder never sees the batch, so that cells of a
 they are. The decoder is given the batch, in every layer but the first. Discriminators read the last hidden layer of
 the encoder and the first of the decoder and guess the batch; what they read is trained to tell them nothing. A batch
 may be told at several levels (study, sample): the decoder gets all of them, and each has its own two discriminators.
+Beside the publication, labels may be read from z by a linear layer that is trained along.
 
 Follows the authors' code where it differs from the text: the decoder keeps the batch (without it types do not
 separate), and discriminators read hidden layers, not z. Differs from the code on purpose:
@@ -158,6 +159,34 @@ class BascviNet(nn.Module):
         for layer, norm in zip(self.encoder, self.encoder_norms[1:], strict=True):
             hidden = F.relu(norm(layer(F.dropout(hidden, DROPOUT, self.training))))
         return hidden  # (B, H)
+
+
+class Reader(nn.Module):
+    """Reads labels from points: a linear layer a label level.
+
+    Parameters
+    ----------
+    n_latent
+        d.
+    sizes
+        Classes of each of the K label levels.
+    """
+
+    def __init__(self, n_latent: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(dense_layer(n_latent, n) for n in sizes)
+
+    def forward(self, z: Tensor) -> list[Tensor]:
+        """Logits of the classes of each level, float (B, classes)."""
+        return [level(z) for level in self.levels]
+
+    def missed(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of labels int64 (B, K), summed over levels, a scalar; cells coded -1 have none."""
+        missed = z.new_zeros(())
+        for logits, codes in zip(self(z), labels.T, strict=True):
+            of_level = F.cross_entropy(logits, codes, ignore_index=-1, reduction="sum")
+            missed = missed + of_level / (codes >= 0).sum().clamp_min(1)
+        return missed
 
 
 class Discriminator(nn.Module):

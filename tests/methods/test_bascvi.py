@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import AlignedCells
-from explorer.methods.bascvi import Bascvi, BascviConfig
-from explorer.methods.base import Config, Training
+from explorer.methods.bascvi import Bascvi, BascviConfig, measured
+from explorer.methods.base import Condition, Config, Training
 from explorer.progress import Progress
 
 CPU = torch.device("cpu")
@@ -62,14 +63,44 @@ def test_a_planted_batch_effect_is_removed_by_the_adversary() -> None:
     assert told[50.0] < told[0.0] - 0.05
 
 
-def test_a_batch_that_lacks_genes_does_no_harm() -> None:
+BLANK = np.random.default_rng(4).permutation(len(SYMBOLS))[:60]
+
+
+def patchy() -> Training:
+    """The second batch lacks a fifth of the genes."""
     whole = training()
     values = whole.cells.values.toarray()
-    values[np.ix_(whole.batches == 1, np.random.default_rng(4).permutation(len(SYMBOLS))[:60])] = 0
-    patchy = replace(whole, cells=with_values(whole.cells, values))
+    values[np.ix_(whole.batches == 1, BLANK)] = 0
+    return replace(whole, cells=with_values(whole.cells, values))
+
+
+def test_genes_that_a_batch_lacks_are_told_from_genes_it_hardly_has() -> None:
+    of = patchy()
+    found = measured(of.cells, of.batches.astype(np.int64))
+    np.testing.assert_array_equal(np.flatnonzero(found[1] == 0), np.sort(BLANK))
+    assert found[[0, 2]].all()
+    few = np.concatenate([np.flatnonzero(of.batches != 1), np.flatnonzero(of.batches == 1)[:1]])
+    assert measured(of.cells.rows(few), of.batches[few].astype(np.int64))[1].mean() > found[1].mean(), "one cell"
+
+
+def test_genes_that_a_batch_lacks_are_left_out_of_its_likelihood() -> None:
+    """As published: what it would have shown of them is read off the other batches, in the place of zeros."""
+    of = patchy()
+    expected = {}
+    for masked in (True, False):
+        method = fitted(of, replace(SHORT, masked=masked))
+        z = torch.as_tensor(vectors(method, of.cells)[of.batches == 1])
+        with torch.no_grad():
+            share = method._network.decoded(z, torch.ones(len(z), 1, dtype=torch.int64)).log_share.exp()
+        expected[masked] = float(share[:, BLANK].sum(1).mean())
+    assert expected[True] > 3 * expected[False]
+
+
+def test_a_batch_that_lacks_genes_does_no_harm() -> None:
     query = planted(TYPES, ("query",), 30, seed=2)
-    method = fitted(patchy)
-    nearest = KNeighborsClassifier(15).fit(vectors(method, patchy.cells), patchy.labels["cell_type"])
+    patched = patchy()
+    method = fitted(patched)
+    nearest = KNeighborsClassifier(15).fit(vectors(method, patched.cells), patched.labels["cell_type"])
     assert nearest.score(vectors(method, aligned(query)), codes(query)) > 0.95
 
 
@@ -96,7 +127,45 @@ def test_only_which_cells_share_a_batch_matters() -> None:
 
 def test_one_batch_is_enough() -> None:
     one = training(batches=np.zeros(480, np.int32))
-    assert np.isfinite(vectors(fitted(one, replace(SHORT, epochs=2)), one.cells)).all()
+    method = fitted(one, replace(SHORT, epochs=2))
+    assert np.isfinite(vectors(method, one.cells)).all()
+    assert method.mixing == {}
+
+
+def test_each_condition_of_several_values_is_hidden() -> None:
+    plain = training()
+    study = Condition("study", ("s1", "s2"), (plain.batches > 0).astype(np.int32))
+    sample = Condition("batch", ("b1", "b2", "b3"), plain.batches)
+    same = Condition("organ", ("blood",), np.zeros_like(plain.batches))
+    method = fitted(replace(plain, conditions=(sample, study, same)), replace(SHORT, epochs=3))
+    assert set(method.mixing) == {"batch", "study"}
+    assert method._network.sizes == (3, 2)
+
+
+def test_how_well_batches_are_hidden_is_kept(tmp_path: Path) -> None:
+    method = fitted(training(), replace(SHORT, epochs=2))
+    method.save(tmp_path)
+    assert Bascvi.load(tmp_path, device=CPU).mixing == method.mixing
+    assert 0 < method.mixing["batch"] < 1.5
+
+
+def test_labels_are_read_only_where_asked_for(tmp_path: Path) -> None:
+    of = training()
+    assert fitted(of, replace(SHORT, label_weight=0.0, epochs=2)).embed(of.cells, progress=Progress()).scores == {}
+    method = fitted(of, replace(SHORT, label_weight=10.0))
+    query = aligned(planted(TYPES, ("query",), 30, seed=2))
+    read = method.embed(query, progress=Progress()).scores["cell_type"]
+    np.testing.assert_allclose(read.sum(1), 1, atol=1e-5)
+    assert (read.argmax(1) == codes(planted(TYPES, ("query",), 30, seed=2))).mean() > 0.95
+    method.save(tmp_path)
+    again = Bascvi.load(tmp_path, device=CPU).embed(query, progress=Progress()).scores["cell_type"]
+    np.testing.assert_array_equal(again, read)
+
+
+def test_cells_without_labels_take_part() -> None:
+    of = training()
+    none = replace(of, labels={"cell_type": np.full_like(of.labels["cell_type"], -1)})
+    assert np.isfinite(vectors(fitted(none, replace(SHORT, label_weight=10.0, epochs=2)), of.cells)).all()
 
 
 def test_published_settings() -> None:

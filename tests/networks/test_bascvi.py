@@ -94,7 +94,9 @@ class TestDecoder:
         vector[slots(torch.tensor([[1, 2]]), (2, 4))[0]] = 1
         assert vector.tolist() == [0, 1, 0, 0, 1, 0]
 
-    def test_rows_of_a_batch_are_a_linear_layer_of_its_multi_hot_vector(self, network: BascviNet, batch: Tensor) -> None:
+    def test_rows_of_a_batch_are_a_linear_layer_of_its_multi_hot_vector(
+        self, network: BascviNet, batch: Tensor
+    ) -> None:
         z = torch.randn(CELLS, 5, generator=torch.Generator().manual_seed(0))
         hidden = F.relu(network.decoder_norms[0](network.decode(z)))
         for layer, added, norm in zip(network.decoder, network.batches, network.decoder_norms[1:], strict=True):
