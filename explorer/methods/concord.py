@@ -129,7 +129,7 @@ class ConcordConfig(Config):
 
     def sized(self, n_cells: int) -> tuple[int, int]:
         """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 1,000 steps."""
-        batch_size = self.batch_size or (256 if n_cells >= 2500 else 64)
+        batch_size = self.batch_size or (256 if n_cells >= 5000 else 64)
         epochs = self.epochs or min(max(15, math.ceil(1000 * batch_size / n_cells)), 20_000 * batch_size // n_cells)
         return batch_size, max(1, epochs)
 
