@@ -70,6 +70,8 @@ def run_one(reference: str, contender: str, seed: int, *, choose: bool) -> list[
     records = []
     for query in known.queries:
         mapped = query.cells.read()
+        counted = np.isin(renamed(mapped.obs[LEVEL], query.truth), renamed(cells.obs[LEVEL], query.widened))
+        mapped, dropped = mapped[counted].copy(), int((~counted).sum())
         truth = renamed(mapped.obs[LEVEL], query.truth)
         started = perf_counter()
         answers = trained.answer(mapped)
@@ -88,6 +90,7 @@ def run_one(reference: str, contender: str, seed: int, *, choose: bool) -> list[
                 "code": code_of(contender),
                 "reference_cells": cells.n_obs,
                 "cells": mapped.n_obs,
+                "dropped": dropped,
                 "head": trained.head,
                 "heads": heads,
                 "training": asdict(trained.spent),
@@ -158,7 +161,8 @@ def table(records: Sequence[Record]) -> list[Record]:
         for name in dict.fromkeys(record["contender"] for record in records):
             of = [record for record in records if record["split"] == split and record["contender"] == name]
             if of:
-                rows.append({"split": split, "method": name, **_means(of)})
+                size = {"cells": of[0]["cells"], "dropped": of[0]["dropped"]}
+                rows.append({"split": split, **size, "method": name, **_means(of)})
     return rows
 
 
@@ -207,7 +211,8 @@ def by_split(rows: Sequence[Record]) -> list[Record]:
     """Macro-F1, one row a split and one column a contender."""
     out: dict[str, Record] = {}
     for row in rows:
-        out.setdefault(row["split"], {"split": row["split"]})[row["method"]] = row["macro-F1"]
+        of = out.setdefault(row["split"], {key: row[key] for key in ("split", "cells", "dropped")})
+        of[row["method"]] = row["macro-F1"]
     return list(out.values())
 
 
