@@ -213,10 +213,13 @@ class Embedding:
         float32, n x d.
     scores
         The method's own class probabilities by label level, float32 n x classes, where it has any.
+    rejected
+        Cells that its own classifier takes for none of its classes, bool (n,) by label level, where it can tell.
     """
 
     values: FloatArray
     scores: Mapping[str, FloatArray] = field(default_factory=dict)
+    rejected: Mapping[str, BoolArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

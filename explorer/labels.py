@@ -244,6 +244,7 @@ def transfer_level(
     judged = unadapted or Unadapted(embedding.values, members)
     distance = judged.members.distance(judged.values, codes, NEAREST)
     novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
+    rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False
     return LevelLabels(
         level=head.level,
         classes=head.classes,
@@ -252,7 +253,7 @@ def transfer_level(
         confidence=confidence,
         disagreement=disagreement(votes),
         novelty=novelty,
-        unknown=beyond | nothing_fits | (confidence < UNKNOWN_CONFIDENCE),
+        unknown=beyond | nothing_fits | rejected | (confidence < UNKNOWN_CONFIDENCE),
     )
 
 

@@ -270,6 +270,16 @@ class TestTransfer:
         np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-5)
         np.testing.assert_array_equal(found.confidence, found.probabilities.max(1))
 
+    def test_what_a_method_takes_for_none_of_its_classes_is_unknown_where_its_own_answers_count(self) -> None:
+        values = np.array([[1.0, 0.02], [1.0, 0.03]], np.float32)
+        own = np.array([[0.9, 0.1], [0.9, 0.1]], np.float32)
+        said = Embedding(values, {"type": own}, {"type": np.array([False, True])})
+        cells = AlignedCells(sparse.csr_matrix(np.ones((2, 2), np.float32)), np.full(2, 2, np.float32), False)
+        near = Index(self.reference).search(values, 15)
+        by_own, by_vote = (transfer_level(self.head(head), cells, said, near, self.members) for head in (OWN, VOTE))
+        assert by_own.unknown.tolist() == [False, True]
+        assert by_vote.unknown.tolist() == [False, False]
+
     def test_a_method_that_says_nothing_of_its_own_cannot_be_asked(self) -> None:
         with pytest.raises(ReferenceProblem, match="which gives none at that level"):
             self.map([2.0], replace(self.head(OWN), level="lineage"))

@@ -261,8 +261,11 @@ class Concerto:
         """The teacher's output, rows of length 1, float32 (n, d), and what its classifier says, if it has one."""
         batches = None if cells.conditions is None else cells.conditions[:, 0]
         z = self._model.embed(self._stored(cells), batches, progress)
-        scores = [of_level.cpu().numpy() for of_level in self._model.probabilities(z)]
-        return Embedding(F.normalize(z, dim=1).cpu().numpy(), dict(zip(self._levels, scores, strict=True)))
+        scores, rejected = (
+            {level: of.cpu().numpy() for level, of in zip(self._levels, by_level, strict=True)}
+            for by_level in self._model.answers(z)
+        )
+        return Embedding(F.normalize(z, dim=1).cpu().numpy(), scores, rejected)
 
     def explain(
         self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress

@@ -93,9 +93,19 @@ class ConcertoModel(nn.Module):
         return Classifier(self.network.teacher, self.heads)
 
     @torch.no_grad()
-    def probabilities(self, z: Tensor) -> list[Tensor]:
-        """What each head says of the teacher's output, float (n, C) a level."""
-        return [F.softmax(head(z), dim=1) for head in self.heads]
+    def answers(self, z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What the head of each level says of the teacher's output.
+
+        Returns
+        -------
+        probabilities
+            float (n, C) a level.
+        rejected
+            bool (n,) a level: cells that are none of the classes, as far as the head can tell.
+        """
+        heads = [cast(Head, head) for head in self.heads]
+        probabilities = [F.softmax(head(z), dim=1) for head in heads]
+        return probabilities, [head.rejects(p) for head, p in zip(heads, probabilities, strict=True)]
 
     def centre_on(self, cells: ModalCells, progress: Progress) -> None:
         """Take the centre of these cells."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import SYMBOLS, TYPES, aligned, codes, planted
+from planted import STRANGER, SYMBOLS, TYPES, aligned, codes, planted
 
 from explorer.errors import Cancelled, OptionsProblem
 from explorer.flow import AlignedCells, FloatArray
@@ -168,6 +168,15 @@ class TestLabels:
         for level, scores in found.scores.items():
             np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
             assert (scores.argmax(1) == codes(query, level)).mean() > 0.9
+
+    def test_cells_of_no_type_it_knows_are_rejected_more_often(self, supervised: Concerto) -> None:
+        known, strange = planted(TYPES, ("query",), 40, seed=5), planted((STRANGER,), ("query",), 40, seed=5)
+        rejected = [
+            supervised.embed(aligned(cells), progress=Progress()).rejected["cell_type"].mean()
+            for cells in (known, strange)
+        ]
+        assert rejected[0] < 0.3
+        assert rejected[1] > 2 * rejected[0]
 
     def test_save_and_load_keep_it(self, supervised: Concerto, tmp_path: Path) -> None:
         supervised.save(tmp_path)
