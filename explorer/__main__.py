@@ -101,6 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
     explain.set_defaults(run=_explain, csv=None)
 
+    fill = commands.add_parser("fill", help="labels for the cells of a reference that have none at a level")
+    fill.add_argument("reference", type=Path, metavar="REF.atlas")
+    fill.add_argument("--method", default="concord")
+    fill.add_argument("--level", required=True, metavar="LEVEL", help="label level to fill in")
+    fill.add_argument("--coarse", metavar="LEVEL", help="a coarser level that the labels shall agree with")
+    fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
+    fill.set_defaults(run=_fill)
+
     inspect = commands.add_parser("inspect", help="what a file or a reference holds")
     inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
     inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
@@ -241,6 +249,17 @@ def _extend(options: argparse.Namespace) -> None:
             progress=progress,
         )
     print(describe_reference(reference))
+
+
+def _fill(options: argparse.Namespace) -> None:
+    from explorer.export import require_writable
+    from explorer.propagation import missing_labels
+    from explorer.reference import open_reference
+
+    require_writable(options.output)
+    found = missing_labels(open_reference(options.reference), options.method, options.level, options.coarse)
+    found.to_csv(options.output, index_label="cell_id")
+    print(f"{len(found):,} cells without a label at {options.level!r}: written to {options.output}")
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -13,15 +14,14 @@ from scipy import sparse
 from explorer import keys
 from explorer.__main__ import main
 from explorer.errors import Cancelled, OptionsProblem
-from explorer.extension import extend_reference
-from explorer.flow import Reference
+from explorer.extension import extend_reference, suggested_types
+from explorer.flow import LabelTransfer, MappingResult, Reference
 from explorer.mapping import map_query
 from explorer.progress import Progress
 from explorer.query import open_query
 from explorer.reference import open_reference, read_embedding, read_gene, read_layout
 
 METHOD = "concord"
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,21 @@ def test_the_other_strangers_are_found(
     assert kept.mean() > 0.95
 
 
+def test_unknown_cells_are_grouped_for_naming(planted_reference: Reference, planted_query: ad.AnnData) -> None:
+    result = map_query(open_query(planted_query), planted_reference, METHOD)
+    found = suggested_types(result, resolution=0.2)
+    assert ((found != "") == result.labels.first.unknown).all()
+    stranger = (planted_query.obs["cell_type"] == STRANGER).to_numpy()
+    assert (found[stranger] == "new 1").mean() > 0.7
+    assert not suggested_types(replace(result, labels=known(result))).any()
+
+
+def known(result: MappingResult) -> LabelTransfer:
+    """The labels of a result, as if no cell were unknown."""
+    sure = np.zeros(result.n_cells, bool)
+    return LabelTransfer(tuple(replace(level, unknown=sure) for level in result.labels.levels))
+
+
 def test_another_stranger_is_still_novel(extended: Reference) -> None:
     """Novelty of the new label is measured against its own cells, so it does not take in everything."""
     cells = planted((*TYPES, STRANGER), ("query",), 40, seed=7)
@@ -120,7 +135,7 @@ def test_from_a_shell(
     named.write_h5ad(tmp_path / "result.h5ad")
     words = ["extend", str(planted_reference.folder), str(tmp_path / "result.h5ad")]
     assert main([*words, "--label-column", "mine", "--output", str(tmp_path / "new.atlas")]) == 0
-    assert "530 cells" in capsys.readouterr().out
+    assert "530 human cells" in capsys.readouterr().out
     assert open_reference(tmp_path / "new.atlas").n_cells == 530
     assert main([*words, "--label-column", "yours", "--output", str(tmp_path / "other.atlas")]) == 2
     assert "has no obs column 'yours'" in capsys.readouterr().err
