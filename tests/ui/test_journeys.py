@@ -155,6 +155,21 @@ def test_truncated_file_gets_one_sentence(visit: Open, demo: Path, tmp_path: Pat
     expect(page.get_by_role("button", name="Continue to Map", exact=True)).to_be_hidden()
 
 
+def test_targeted_panel_is_offered_a_model_refitted_on_its_genes(visit: Open, demo: Path, tmp_path: Path) -> None:
+    few = tmp_path / "panel.h5ad"
+    ad.read_h5ad(demo)[:40, ::8].copy().write_h5ad(few)
+    page = visit()
+    step(page, "Data")
+    upload(page, few)
+    expect(page.get_by_role("alert").filter(has_text="at least 30 % are needed")).to_be_visible()
+    page.get_by_role("button", name=re.compile(r"Refit on the [\d,]+ shared genes")).click()
+    expect(page.get_by_role("listitem").filter(has_text="the first time only")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    button(page, "Continue to Map")
+    expect(page.get_by_role("button", name="Start mapping", exact=True)).to_be_enabled()
+    expect(page.locator("span").filter(has_text="maps these cells refitted on")).to_be_visible()
+
+
 def test_second_tab_shows_the_same_project(visit: Open, mapped: str) -> None:
     first = explore(visit, mapped)
     second = visit(first.url)
