@@ -29,6 +29,7 @@ from explorer.labels import LevelHead, own_answers
 from explorer.layout import reference_layout
 from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS, versions
+from explorer.matching import KnownGenes
 from explorer.methods import METHODS
 from explorer.methods.base import Config, Method, device_named
 from explorer.progress import Progress
@@ -301,9 +302,10 @@ def _replacing(out: Path, existing: Reference | None) -> Iterator[Path]:
 
 
 def _described(annotated: Annotated, out: Path, batch: str | None, sample: str | None) -> dict[str, Any]:
+    species = KnownGenes.of(annotated.genes).species
     return {
         "title": out.stem,
-        "organism": "human",
+        "organism": "" if species == "unknown" else species,
         "labels": list(annotated.levels),
         "batch": batch,
         "sample": sample,

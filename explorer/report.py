@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from explorer import keys
 from explorer.asking import Asked
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
+from explorer.kinds import are_peaks
 from explorer.methods.base import INSTANT
 from explorer.models import load_method
 from explorer.panels import way_out
@@ -22,8 +24,10 @@ from explorer.values import kind_in_words
 def describe_reference(reference: Reference) -> str:
     """What a bundle holds, and how well its methods did on left-out batches."""
     card = reference.card
+    cells = f"{reference.n_cells:,} {card['organism']} cells".replace("  ", " ")  # the organism may not be stated
+    features = "peaks" if are_peaks(reference.genes[keys.SYMBOL]) else "genes"
     lines = [
-        f"{reference.title}: {reference.n_cells:,} {card['organism']} cells, {len(reference.genes):,} genes",
+        f"{reference.title}: {cells}, {len(reference.genes):,} {features}",
         f"  labels   {', '.join(f'{level} ({reference.obs[level].nunique()})' for level in reference.levels)}",
         f"  batch    {card['batch'] or 'none'}",
         f"  checksum {reference.checksum[:12]} (all files verified)",
