@@ -52,12 +52,12 @@ ATTRIBUTION = Measure(
 ATTENTION = Measure(
     "attention",
     "pathway",
-    "Weight that the last layer gives each pathway. A weight, not an effect: it does not know the label.",
+    "Weight that the last layer gives each pathway. A weight, not an effect: it can miss what decides the label.",
 )
 ROLLOUT = Measure(
     "roll-out",
     "pathway",
-    "Weight of each pathway followed through all layers. A weight, not an effect: it does not know the label.",
+    "Weight of each pathway followed through all layers. A weight, not an effect, like attention.",
 )
 STUDENT = Mode(
     "student",
@@ -81,9 +81,9 @@ class KidaConfig(Config):
     distinct
         Whether pathways of nearly the same genes are left out.
     free
-        Genes that one more token sees: those that are in no pathway ("rest"), every gene ("all") as in the authors'
-        code, or none ("none"). It is no pathway and never shown as one. Where it sees all, it learns all there is to
-        know, and pathways explain next to nothing.
+        Genes that one more token sees: every gene ("all") as in the authors' code, those of no pathway ("rest"), or
+        none ("none"). It is no pathway and never shown as one. Answers are best where it sees all, but attention then
+        tells little of pathways; attribution does, because it follows genes through this token too.
     n_latent, depth, heads
         Units of a token and of the embedding, layers, and attention heads of a layer.
     dropout, token_dropout
@@ -108,12 +108,12 @@ class KidaConfig(Config):
     select: str = "overlap"
     n_pathways: int = 100
     distinct: bool = False
-    free: str = "rest"
+    free: str = "all"
     n_latent: int = 48
     depth: int = 1
     heads: int = 4
     dropout: float = 0.1
-    token_dropout: float = 0.0
+    token_dropout: float = 0.2
     batch_size: int = 64
     epochs: int = 0
     lr: float = 1e-3
@@ -145,7 +145,7 @@ class KidaConfig(Config):
                 batch_size=16,
                 epochs=6,
                 annealed=False,
-                free="all",
+                token_dropout=0.0,
                 student_lr=1e-3,
             )
         raise OptionsProblem(f"KIDA has the presets 'balanced' and 'paper', not {preset!r}.")

@@ -45,6 +45,7 @@ class PathwayTokens(nn.Module):
 
     def __init__(self, pathways: Sequence[NDArray[np.integer]], n_genes: int, width: int) -> None:
         super().__init__()
+        self.n_genes = n_genes
         sizes = torch.tensor([len(at) for at in pathways])
         members = torch.full((len(pathways), int(sizes.max())), n_genes)  # a gene that is always 0
         for row, at in zip(members, pathways, strict=True):
@@ -62,9 +63,13 @@ class PathwayTokens(nn.Module):
         own = by_gene.index_select(0, members.flatten()).view(*members.shape, len(x))  # (P, L, B)
         return torch.baddbmm(bias[:, None], own.transpose(1, 2), weight).transpose(0, 1)
 
-    def expressed(self, x: Tensor) -> Tensor:
+    def summed(self, x: Tensor) -> Tensor:
         """Sum over each pathway's genes: (B, G) to (B, P)."""
         return F.pad(x, (0, 1))[:, self.members].sum(2)
+
+    def holders(self) -> Tensor:
+        """How many pathways hold each gene, int64 (G,)."""
+        return torch.bincount(self.members.flatten(), minlength=self.n_genes + 1)[: self.n_genes]
 
 
 class FreeToken(nn.Module):
@@ -185,10 +190,14 @@ class KidaNet(nn.Module):
         if self.training and self.token_dropout > 0:
             kept = torch.rand(len(self.pathway_tokens.members) + 1, device=x.device) >= self.token_dropout
             which, free = torch.nonzero(kept[1:])[:, 0], bool(kept[0])
-        parts = [self.class_token.expand(len(x), 1, -1)]
-        if self.free_token is not None and free:
+        return self.beside(x if free else None, self.pathway_tokens(x, which))
+
+    def beside(self, x: Tensor | None, pathways: Tensor) -> Tensor:
+        """Class token and, of cells (B, G), the free one, if there is one, before tokens of pathways (B, p, h)."""
+        parts = [self.class_token.expand(len(pathways), 1, -1)]
+        if self.free_token is not None and x is not None:
             parts.append(self.free_token(x)[:, None])
-        return torch.cat([*parts, self.pathway_tokens(x, which)], 1)
+        return torch.cat([*parts, pathways], 1)
 
     def place(self, tokens: Tensor) -> Tensor:
         """(B, n, h) to (B, h)."""
@@ -257,10 +266,11 @@ def joint_cross_entropy(logits: Sequence[Tensor], classes: Sequence[Tensor]) -> 
 def pathway_attribution(
     network: KidaNet, x: Tensor, starts: Tensor, direction: Tensor, progress: Progress
 ) -> tuple[Tensor, float]:
-    """What each pathway's token adds to cos(z, direction), averaged over cells, and the completeness error.
+    """What each pathway adds to cos(z, direction), averaged over cells, and the completeness error.
 
-    Integrated gradients on the tokens. Paths start at the mean cell of each class: the mean of all cells is of some
-    class to the network, and nothing would speak for that one.
+    Integrated gradients on the tokens of pathways and on the genes of the free token; what a gene adds through the
+    latter is shared among the pathways that hold it. Paths start at the mean cell of each class: the mean of all cells
+    is of some class to the network, and nothing would speak for that one.
 
     Parameters
     ----------
@@ -275,20 +285,25 @@ def pathway_attribution(
     -------
     scores
         float (P,); 0 for pathways that the cells express less than the mean over classes, which speak by their
-        absence. With those, and the free token, they add up to the difference that the error is relative to.
+        absence. With those, and the genes of no pathway, they add up to the difference that the error is of.
     """
+    layer = network.pathway_tokens
     n, classes = len(x), len(starts)
     times = classes if n * classes <= MOST_PATHS else math.ceil(classes / n)
     with torch.no_grad():
-        ends = network.tokens(x).repeat_interleave(times, 0)  # (paths, tokens, h)
-        begins = network.tokens(starts)[torch.arange(len(ends), device=x.device) % classes]
+        ends, begins = (torch.cat([layer(cells).flatten(1), cells], 1) for cells in (x, starts))  # (., P h + G)
+    ends = ends.repeat_interleave(times, 0)
+    begins = begins[torch.arange(len(ends), device=x.device) % classes]
+    n_units = layer.bias.numel()
 
     def place(flat: Tensor) -> Tensor:
-        return network.place(flat.view(-1, *ends.shape[1:]))
+        pathways = flat[:, :n_units].unflatten(1, layer.bias.shape)
+        return network.place(network.beside(flat[:, n_units:], pathways))
 
-    by_unit, error = integrated_gradients(place, ends.flatten(1), begins.flatten(1), direction, progress)
-    scores = network.pathways_of(by_unit.view(1, *ends.shape[1:]).sum(2))[0]
-    return scores * (network.pathway_tokens.expressed((x.mean(0) - starts.mean(0))[None])[0] > 0), error
+    by_unit, error = integrated_gradients(place, ends, begins, direction, progress)
+    own, freely = by_unit[:n_units].view(layer.bias.shape).sum(1), by_unit[n_units:]
+    scores = own + layer.summed((freely / layer.holders().clamp_min(1))[None])[0]
+    return scores * (layer.summed((x.mean(0) - starts.mean(0))[None])[0] > 0), error
 
 
 def balanced_minibatches(classes: NDArray[np.integer], size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -15,7 +15,9 @@ from explorer.networks.kida import (
     balanced_minibatches,
     joint_cross_entropy,
     passed_back,
+    pathway_attribution,
 )
+from explorer.progress import Progress
 
 SETS, SIZE, WIDTH = 12, 5, 4
 DISJOINT = [np.arange(j * SIZE, (j + 1) * SIZE) for j in range(SETS)]
@@ -192,6 +194,21 @@ def test_order_of_pathways_does_not_matter(depth: int) -> None:
         layer.members.copy_(layer.members[order].clone())
     torch.testing.assert_close(network(x), before)
     assert [level.shape for level in network.logits(before)] == [(5, 3), (5, 2)]
+
+
+def test_what_pathways_add_is_the_difference_that_a_cell_makes() -> None:
+    """Disjoint pathways and a free token of all genes: nothing is lost on the way, and shares are those of genes."""
+    torch.manual_seed(0)
+    network = KidaNet(DISJOINT, SETS * SIZE, [3], 8, 2, 2, 0.0, np.arange(SETS * SIZE)).eval()
+    starts = torch.rand(2, SETS * SIZE)
+    x = starts.mean(0) + torch.rand(4, SETS * SIZE)  # every pathway is expressed more than in the mean cell
+    direction = torch.nn.functional.normalize(torch.randn(8), dim=0)
+    scores, error = pathway_attribution(network, x, starts, direction, Progress())
+    with torch.no_grad():
+        reached, begun = (torch.cosine_similarity(network(cells), direction[None], dim=1) for cells in (x, starts))
+    assert error < 0.05
+    assert float(scores.sum()) == pytest.approx(float(reached.mean() - begun.mean()), abs=0.01)
+    torch.testing.assert_close(network.pathway_tokens.holders(), torch.ones(SETS * SIZE, dtype=torch.int64))
 
 
 def test_the_free_token_sees_its_own_genes_and_no_pathway_does() -> None:
