@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
     )
-    build.add_argument("--preset", choices=("balanced", "paper"), default="balanced")
+    build.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
     build.add_argument("--seed", type=int, default=0)
     for text in ("title", "organism", "description", "origin", "licence"):
         build.add_argument(f"--{text}", metavar="TEXT", help="kept in the card")
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--measure", metavar="NAME", help="one of the method's; its first if not given")
     explain.add_argument("--cells", metavar="top|COLUMN=VALUE", help="cells predicted as the label if not given")
     explain.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
+    explain.add_argument("--refit-shared", action="store_true", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
     explain.set_defaults(run=_explain, csv=None)
@@ -198,15 +199,23 @@ def _explain(options: argparse.Namespace) -> None:
     from explorer.export import require_writable, write_signature
     from explorer.query import open_query
     from explorer.reference import open_reference
+    from explorer.refitting import refit_shared
     from explorer.report import describe_signature
 
     _require_safe(options.output, options)
     require_writable(options.output)
     query = open_query(options.query, matrix=options.matrix)
+    reference = open_reference(options.reference)
     with _Bar() as progress:
+        asking = progress
+        if options.refit_shared:
+            refit, asking = progress.part("", 0.0, 0.8), progress.part("", 0.8, 1.0)
+            reference, _ = refit_shared(
+                query, reference, options.method, orthologs=options.orthologs, device=options.device, progress=refit
+            )
         asked = explain_label(
             query,
-            open_reference(options.reference),
+            reference,
             options.method,
             options.label,
             level=options.level,
@@ -214,7 +223,7 @@ def _explain(options: argparse.Namespace) -> None:
             cells=options.cells,
             orthologs=options.orthologs,
             device=options.device,
-            progress=progress,
+            progress=asking,
         )
         write_signature(asked.signature, options.output)
     print(describe_signature(asked))

@@ -153,9 +153,9 @@ class ConcertoConfig(Config):
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
-        """`balanced` (default) or `paper`: no masks, and the published training and batch norm."""
-        if preset == "balanced":
-            return cls(preset=preset, seed=seed)
+        """`balanced` (default), `supervised` or `paper`: no masks, and the published training and batch norm."""
+        if preset in ("balanced", "supervised"):
+            return cls(preset=preset, seed=seed, supervised=preset == "supervised")
         if preset == "paper":
             return cls(
                 preset=preset,
@@ -165,7 +165,7 @@ class ConcertoConfig(Config):
                 batch_size=32, epochs=3, lr=1e-4, lr_linear=True, by_source=True,
                 taught_epochs=5, taught_patience=0, tuned_lr=1e-5, threshold=0.0,
             )
-        raise OptionsProblem(f"Concerto has the presets 'balanced' and 'paper', not {preset!r}.")
+        raise OptionsProblem(f"Concerto has the presets 'balanced', 'supervised' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
         """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 1,000 steps."""

@@ -32,7 +32,10 @@ def test_presets() -> None:
     assert (PAPER.temperature, PAPER.batch_size, PAPER.lr, PAPER.epochs) == (0.1, 32, 1e-4, 3)
     assert (PAPER.element_mask, PAPER.feature_mask, PAPER.batch_norm) == (0.0, 0.0, "running")
     assert ConcertoConfig.named("balanced").batch_norm == "population"
-    with pytest.raises(OptionsProblem, match="'balanced' and 'paper'"):
+    assert ConcertoConfig.named("supervised") == replace(
+        ConcertoConfig.named("balanced"), preset="supervised", supervised=True
+    )
+    with pytest.raises(OptionsProblem, match="'balanced', 'supervised' and 'paper'"):
         ConcertoConfig.named("fast")
 
 
