@@ -180,7 +180,8 @@ class Concord:
         name="concord",
         title="CONCORD",
         paper="Zhu et al., Nature Biotechnology 2026",
-        summary="Contrasts cells within each dataset, so that batches are never a cue. Quick to train and to map.",
+        summary="Contrasts cells within each batch, so that batches are never a cue, and learns to tell labels along. "
+        "Quick to train and to map.",
         input_form="log1p",
         gives=("gene attribution",),
         measures=(GRADIENTS, GRADIENT),
