@@ -47,10 +47,12 @@ ROOMS = ("calibration", "fitting", "flow", "genes", "labels", "learning", "match
 Record = dict[str, Any]
 
 
-def scores(truth: NDArray[np.object_], labels: NDArray[np.object_]) -> dict[str, float]:
-    """Accuracy, and macro-F1 over the labels that the truth holds."""
-    macro = f1_score(truth, labels, labels=np.unique(truth), average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(truth, labels)), "macro_f1": float(macro)}
+def scores(truth: NDArray[np.object_], labels: NDArray[np.object_]) -> dict[str, Any]:
+    """Accuracy, and F1 of each label that the truth holds, and their mean."""
+    present = np.unique(truth)
+    each = f1_score(truth, labels, labels=present, average=None, zero_division=0)
+    of_label = {str(label): round(float(f1), 4) for label, f1 in zip(present, each, strict=True)}
+    return {"accuracy": float(accuracy_score(truth, labels)), "macro_f1": float(each.mean()), "f1": of_label}
 
 
 def confusions(truth: NDArray[np.object_], labels: NDArray[np.object_]) -> list[tuple[str, str, int]]:
