@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer import panels
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import holds_result, read_result
 from explorer.flow import LevelLabels, MappingResult, Query, Reference, Signature
@@ -54,7 +55,8 @@ def explain_label(
     Parameters
     ----------
     query
-        Cells, or the file of a mapping result, whose labels are then taken as they are.
+        Cells, or the file of a mapping result, whose labels are then taken as they are, and explained by the model
+        that gave them where that was refitted on a panel.
     label, level
         A label of the reference, and its level; the main level if not named.
     measure
@@ -68,19 +70,22 @@ def explain_label(
     OptionsProblem
         If no cell, no such column or no such measure is found.
     ReferenceProblem
-        If the reference has no such level or label.
+        If the reference has no such level or label, or the refitted model behind a result is no longer kept.
     """
     progress = progress or Progress()
     level = level or reference.levels[0]
     if level not in reference.levels:
         raise ReferenceProblem(f"{reference.title} has no label level {level!r}; it has {', '.join(reference.levels)}.")
+    known = _result_of(query, method, level)
+    if known is not None:
+        reference = panels.reopened(reference, known.provenance.panel)
     chosen = load_method(reference, method, device).method.card.measure(measure)
     asking = progress.part("Explaining", 0.7, 1.0)
     if cells is not None and cells != TOP:
         rows, told = _told_by(query, cells), f"cells with {cells}"
     else:
         mapping = progress.part("", 0.0, 0.7)
-        result = _result_of(query, method, level) or map_query(
+        result = known or map_query(
             query, reference, method, orthologs=orthologs, device=device, progress=mapping
         )
         rows = _predicted(result.labels.level(level), label, EXPLAINED_CELLS if cells == TOP else None)

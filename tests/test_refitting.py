@@ -354,6 +354,11 @@ class TestShell:
         assert "Training on all cells" in shown.err
         assert main([*words, "--refit-shared"]) == 0
         assert "Training" not in capsys.readouterr().err
+        for cells, more in (("result.h5ad", []), ("few.h5ad", ["--refit-shared"])):
+            asked = ["explain", str(tmp_path / cells), *reference, "--label", "alpha", *more]
+            assert main([*asked, "--output", str(tmp_path / "genes.csv")]) == 0
+            assert set(pd.read_csv(tmp_path / "genes.csv")["gene"]) == set(few.var_names)
+        capsys.readouterr()
 
 
 class TestJobs:
