@@ -13,7 +13,7 @@ import pytest
 from cells import transformed
 from planted import BATCHES, SYMBOLS, TYPES, planted
 
-from explorer.errors import Cancelled, OptionsProblem, ReferenceProblem, ValuesProblem
+from explorer.errors import Cancelled, FileProblem, OptionsProblem, ReferenceProblem, ValuesProblem
 from explorer.fitting import MOST_FOLDS, build_reference, folds
 from explorer.flow import Reference
 from explorer.learning import LEAST_CELLS, Annotated, read_annotated
@@ -357,3 +357,11 @@ class TestCancel:
         built(source, out, seed=1)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["out.atlas", "source.h5ad"]
         assert "half.npy" not in state(out)
+
+
+def test_gene_sets_for_a_method_that_reads_none_are_refused(planted_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsProblem, match="this method reads none"):
+        built(planted_file, tmp_path / "out.atlas", method="concord", gene_sets=("reactome",))
+    with pytest.raises(FileProblem, match=r"no gene set file mine\.gmt"):
+        built(planted_file, tmp_path / "out.atlas", method="kida", gene_sets=("mine.gmt",))
+    assert not list(tmp_path.iterdir())

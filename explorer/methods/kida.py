@@ -136,17 +136,8 @@ class KidaConfig(Config):
             return cls(preset=preset, seed=seed)
         if preset == "paper":
             return cls(
-                preset=preset,
-                seed=seed,
-                n_pathways=299,
-                n_latent=48,
-                depth=1,
-                heads=2,
-                batch_size=16,
-                epochs=6,
-                annealed=False,
-                token_dropout=0.0,
-                student_lr=1e-3,
+                preset=preset, seed=seed, n_pathways=299, n_latent=48, depth=1, heads=2, token_dropout=0.0,
+                batch_size=16, epochs=6, annealed=False, student_lr=1e-3,
             )
         raise OptionsProblem(f"KIDA has the presets 'balanced' and 'paper', not {preset!r}.")
 
@@ -223,7 +214,7 @@ class Kida:
         cells = _on_device(training.cells, device)
         codes = next(iter(training.labels.values()))
         classes = [torch.as_tensor(of_level, device=device).long() for of_level in training.labels.values()]
-        levels = {level: int(of_level.max()) + 1 for level, of_level in training.labels.items()}
+        levels = {level: max(1, int(of_level.max()) + 1) for level, of_level in training.labels.items()}
         network = _network(config, len(training.genes), pathways, levels).to(device)
         batch_size, epochs = config.sized(int((codes >= 0).sum()))
 
@@ -266,7 +257,6 @@ class Kida:
         if self.card.mode(to.mode) is not STUDENT:
             raise OptionsProblem(f"KIDA learns from a query by the mode {STUDENT.name!r}, not {to.mode!r}.")
         config = self.config
-        device = self._mean.device
         torch.manual_seed(config.seed)
         with torch.no_grad():
             z = self._over(to.cells, self._network, config.n_latent, progress.part(progress.stage, 0.0, 0.2))
@@ -278,7 +268,7 @@ class Kida:
             progress(1.0)
             return Adapted(self, False, (_too_little(len(which), n_labels),))
         student = copy.deepcopy(self._network)
-        cells = _on_device(to.cells, device)
+        cells = _on_device(to.cells, self._mean.device)
         teach(
             student,
             lambda rows: cells.rows(rows).dense(),
@@ -337,12 +327,8 @@ class Kida:
 
     def save(self, folder: Path) -> None:
         """Write settings, pathways and label levels as JSON and tensors as safetensors."""
-        settings = {
-            "config": self.config.as_dict(),
-            "genes": list(self.genes),
-            "levels": self._levels,
-            "pathways": {name: list(self.genes[at]) for name, at in self._pathways.items()},
-        }
+        genes, pathways = list(self.genes), {name: list(self.genes[at]) for name, at in self._pathways.items()}
+        settings = {"config": self.config.as_dict(), "genes": genes, "levels": self._levels, "pathways": pathways}
         (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
         own = {"typical": self._typical.cpu(), "mean": self._mean.cpu(), "spread": self._spread.cpu()}
@@ -361,9 +347,7 @@ class Kida:
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
         return cls(config, genes, pathways, settings["levels"], network, *known)
 
-    def _over(
-        self, cells: AlignedCells, what: Callable[[Tensor], Tensor], width: int, progress: Progress
-    ) -> Tensor:
+    def _over(self, cells: AlignedCells, what: Callable[[Tensor], Tensor], width: int, progress: Progress) -> Tensor:
         """What a function of dense cells gives for all of them, a few at a time: float (n, width)."""
         device = self._mean.device
         store = _on_device(cells, device)
