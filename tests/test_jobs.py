@@ -90,8 +90,24 @@ class TestRecords:
         assert queue.claim(1) is None
 
     def test_what_was_asked_comes_back_as_it_was(self, queue: Queue) -> None:
-        spec = MapSpec("/β cells.h5ad", "/x", "concord", "donor", True, "layers/counts", "cuda", "Ω")
+        spec = MapSpec(
+            "/β cells.h5ad",
+            "/x",
+            "scpoli",
+            batch="donor",
+            orthologs=True,
+            matrix="layers/counts",
+            device="cuda",
+            name="Ω",
+            mode="surgery",
+            hierarchical=True,
+        )
         assert queue.submit(spec).spec == spec
+
+    def test_another_mode_is_other_work(self, queue: Queue) -> None:
+        plain, surgery = (queue.submit(replace(SPEC, mode=mode)) for mode in (None, "surgery"))
+        assert plain.id != surgery.id
+        assert queue.submit(replace(SPEC, mode="surgery")).id == surgery.id
 
     def test_a_waiting_job_is_cancelled_at_once_and_one_that_is_over_stays_as_it_is(
         self, queue: Queue
