@@ -70,7 +70,7 @@ class BascviConfig(Config):
     n_latent: int = 30
     kl_weight: float = 0.1
     adversary_weight: float = 10.0
-    label_weight: float = 0.0
+    label_weight: float = 50.0
     warmup: float = 0.1
     batch_size: int = 0
     epochs: int = 0
@@ -95,6 +95,7 @@ class BascviConfig(Config):
                 n_layers=4,
                 n_latent=10,
                 kl_weight=1.0,
+                label_weight=0.0,
                 batch_size=64,
                 epochs=100,
                 lr=5e-5,
@@ -104,9 +105,9 @@ class BascviConfig(Config):
         raise OptionsProblem(f"BA-scVI has the presets 'balanced' and 'paper', not {preset!r}.")
 
     def sized(self, n_cells: int) -> tuple[int, int]:
-        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 600 steps."""
+        """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 1,000 steps."""
         batch_size = self.batch_size or (128 if n_cells < 20_000 else 512)
-        epochs = self.epochs or max(20, math.ceil(600 * batch_size / n_cells))
+        epochs = self.epochs or max(20, math.ceil(1000 * batch_size / n_cells))
         return batch_size, epochs
 
 
@@ -117,7 +118,7 @@ class Bascvi:
         name="bascvi",
         title="BA-scVI",
         paper="Diaz-Mejia et al., bioRxiv 2024",
-        summary="Models counts, and learns to hide the batch from discriminators that try to guess it.",
+        summary="Models counts, hides the batch from discriminators that try to guess it, and reads labels.",
         input_form="log1p",
         gives=("gene attribution",),
         builds_from=COUNTED_GENES,
