@@ -100,3 +100,22 @@ class TestDistanceToALabel:
 
     def test_a_label_without_cells_is_as_far_as_can_be(self, reference: np.ndarray, queries: np.ndarray) -> None:
         np.testing.assert_array_equal(LabelIndex(reference, self.codes).distance(queries, np.full(37, 9), 5), 2)
+
+    def test_neighbours_within_a_label_are_those_of_a_search_among_its_cells(
+        self, reference: np.ndarray, queries: np.ndarray
+    ) -> None:
+        asked = np.resize([0, 1], 37).astype(np.int32)
+        found = LabelIndex(reference, self.codes).neighbors(queries, asked, 5)
+        for row, label in enumerate(asked):
+            of_label = cosines(queries[row : row + 1], reference[self.codes == label])[0]
+            np.testing.assert_allclose(found.similarity[row], np.sort(of_label)[::-1][:5], atol=1e-5)
+            assert (self.codes[found.indices[row]] == label).all()
+
+    def test_a_label_of_few_cells_is_filled_up_with_neighbours_that_count_for_nothing(
+        self, reference: np.ndarray, queries: np.ndarray
+    ) -> None:
+        few = np.full(len(reference), -1, np.int32)
+        few[[3, 8]] = 0
+        found = LabelIndex(reference, few).neighbors(queries[:1], np.array([0]), 5)
+        assert set(found.indices[0]) == {3, 8}
+        np.testing.assert_array_equal(found.similarity[0, 2:], 0)
