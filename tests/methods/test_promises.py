@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pytest
 import torch
-from planted import BATCHES, STRANGER, SYMBOLS, TYPES, aligned, codes, markers, planted
+from planted import BATCHES, PATHWAYS, STRANGER, SYMBOLS, TYPES, aligned, codes, markers, planted
 from sklearn.metrics import roc_auc_score
 
 from explorer.errors import Cancelled
@@ -17,22 +18,42 @@ from explorer.fitting import build_reference
 from explorer.flow import AlignedCells, FloatArray, Reference
 from explorer.mapping import explain_cells, map_query
 from explorer.methods import METHODS
-from explorer.methods.base import Method, Toward, Training
+from explorer.methods.base import Adaptation, Adapted, Adaptive, Condition, Method, Toward, Training, condition_codes
 from explorer.neighbors import normalised
 from explorer.progress import Progress, Report
 from explorer.query import open_query
 
 CPU = torch.device("cpu")
+MODES = [(name, mode.name) for name, method in METHODS.items() for mode in method.card.modes[1:]]
+# in the summaries of measures that are no importance: attention does not know the label, and a slope is flat where
+# the model is sure
+DISCLAIMERS = ("not importance", "not an effect", "nothing of the label", "adds up to nothing")
+MEASURES = [
+    (name, measure.name)
+    for name, method in METHODS.items()
+    for measure in method.card.measures
+    # proteins are not planted
+    if measure.of != "protein" and not any(words in measure.summary for words in DISCLAIMERS)
+]
 PRESETS = {"bascvi": "balanced"}  # its published network takes minutes on a processor
+
+
+def described(cells: ad.AnnData) -> Condition:
+    """The batches of planted cells."""
+    return Condition("batch", tuple(sorted(set(cells.obs["batch"]))), codes(cells, "batch"))
+
+
+def taught(cells: ad.AnnData) -> Training:
+    """Planted cells as something to learn from."""
+    labels = {"cell_type": codes(cells)}
+    return Training(aligned(cells), SYMBOLS, labels, codes(cells, "batch"), (described(cells),))
 
 
 def trained(name: str, seed: int = 0, progress: Progress | None = None, device: torch.device = CPU) -> Method:
     """A method fitted to the planted cells with the settings that take few steps: its published ones, as a rule."""
-    cells = planted(cells=40)
-    training = Training(aligned(cells), SYMBOLS, {"cell_type": codes(cells)}, codes(cells, "batch"))
     method = METHODS[name]
     return method.fit(
-        training,
+        taught(planted(cells=40)),
         method.config_type.named(PRESETS.get(name, "paper"), seed),
         device=device,
         progress=progress or Progress(),
@@ -161,16 +182,66 @@ def test_a_type_the_reference_has_not_seen_is_more_novel_than_those_it_has(
 
 
 @pytest.mark.parametrize("label", TYPES)
-def test_a_planted_marker_ranks_first_among_the_explanations(
-    name: str, reference: Reference, planted_query: ad.AnnData, label: str
+@pytest.mark.parametrize(("name", "measure"), MEASURES, ids=[" by ".join(pair) for pair in MEASURES], indirect=["name"])
+def test_a_planted_marker_or_pathway_ranks_first_among_the_explanations(
+    name: str, reference: Reference, planted_query: ad.AnnData, label: str, measure: str
 ) -> None:
     rows = np.flatnonzero(planted_query.obs["cell_type"] == label)
-    found = explain_cells(open_query(planted_query), reference, name, rows, label, level="cell_type")
-    top = found.top(10)["gene"]
-    assert top.iloc[0] in markers(label)
-    assert np.isin(top, markers(label)).mean() >= 0.7
+    query = open_query(planted_query)
+    found = explain_cells(query, reference, name, rows, label, level="cell_type", measure=measure)
+    top = found.top(10)[found.of].to_numpy()
+    if found.of == "pathway":
+        assert top[0] == PATHWAYS[TYPES.index(label)]
+    else:
+        assert top[0] in markers(label)
+        assert np.isin(top, markers(label)).mean() >= 0.7
     assert found.toward == label
     assert np.isnan(found.error) or found.error < 0.1
+
+
+def adapted(method: Method, mode: str, progress: Progress | None = None) -> tuple[Adapted, AlignedCells]:
+    """The method after it has learned from 160 planted cells in two new batches, and these cells, as it takes them."""
+    assert isinstance(method, Adaptive)
+    query = planted(TYPES, ("q1", "q2"), 20, seed=2)
+    to = Adaptation(mode, aligned(query), {}, (described(query),), taught(planted(cells=40)))
+    found = method.adapt(to, progress=progress or Progress())
+    known = condition_codes(found.conditions, to.conditions) if found.conditions else None
+    return found, replace(to.cells, conditions=known)
+
+
+@pytest.mark.parametrize(("name", "mode"), MODES, ids=[" as ".join(pair) for pair in MODES], indirect=["name"])
+class TestModes:
+    """What a method promises of every mode in which it learns from a query."""
+
+    def test_one_vector_a_cell_and_the_same_seed_the_same_vectors(self, method: Method, name: str, mode: str) -> None:
+        before = vectors(method, aligned(planted(cells=3)))
+        (first, cells), (second, _) = (adapted(method, mode) for _ in range(2))
+        found = vectors(first.method, cells)
+        assert found.shape == (160, before.shape[1])
+        assert np.isfinite(found).all()
+        np.testing.assert_array_equal(vectors(second.method, cells), found)
+        np.testing.assert_array_equal(vectors(method, aligned(planted(cells=3))), before)
+
+    def test_progress_never_goes_back_and_ends_at_one(self, method: Method, name: str, mode: str) -> None:
+        heard: list[Report] = []
+        adapted(method, mode, Progress.to(heard.append))
+        fractions = [report.fraction for report in heard]
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1.0
+
+    def test_it_stops_at_the_first_report_when_cancelled(self, method: Method, name: str, mode: str) -> None:
+        heard: list[Report] = []
+        with pytest.raises(Cancelled, match="Stopped on request"):
+            adapted(method, mode, Progress.to(heard.append, lambda: True))
+        assert not heard
+
+    def test_labels_of_planted_cells_are_right(self, name: str, reference: Reference, mode: str) -> None:
+        query = planted(TYPES, ("q1", "q2"), 40, seed=2)
+        found = map_query(open_query(query), reference, name, mode=mode, batch="batch", device="cpu")
+        truth = query.obs["cell_type"].astype(str).to_numpy()
+        assert (found.labels.first.labels == truth).mean() > 0.9
+        assert found.labels.first.unknown.mean() < 0.2
+        assert found.provenance.options["mode"] == mode
 
 
 WORK: dict[str, Callable[[Method, str, AlignedCells, Progress], object]] = {
