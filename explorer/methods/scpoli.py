@@ -74,6 +74,8 @@ class ScpoliConfig(Config):
         Weight of the KL term, and epochs over which it grows from 0.
     prototype_weight, prototype_norm, per_class
         eta and p of the prototype loss; mean within each class, summed over classes, or mean over the cells.
+    contrast
+        Weight of a cross-entropy between prototypes, which keeps labels apart; not in the paper.
     pretraining
         Share of the epochs before prototypes take part.
     batch_size, epochs
@@ -97,6 +99,7 @@ class ScpoliConfig(Config):
     prototype_weight: float = 5.0
     prototype_norm: float = 2.0
     per_class: bool = False
+    contrast: float = 20.0
     pretraining: float = 0.8
     batch_size: int = 0
     epochs: int = 0
@@ -120,6 +123,7 @@ class ScpoliConfig(Config):
                 same_depth=False,
                 prototype_weight=10.0,
                 per_class=True,
+                contrast=0.0,
                 batch_size=128,
                 epochs=100,
                 lr=1e-3,
@@ -142,6 +146,7 @@ class ScpoliConfig(Config):
             "weight": self.prototype_weight,
             "norm": self.prototype_norm,
             "per_class": self.per_class,
+            "contrast": self.contrast,
             "pretraining": self.pretraining,
         }
 

@@ -26,6 +26,7 @@ from explorer.networks.sparse import SparseCells, SparseLinear, SparseRows
 NB, ZINB, POISSON, MSE = "nb", "zinb", "poisson", "mse"
 LIKELIHOODS = (NB, ZINB, POISSON, MSE)
 LEAST_VARIANCE = 1e-4
+SMOOTHING = 0.05  # of labels, some of which are wrong in every reference
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,20 @@ def near_prototypes(z: Tensor, centres: Tensor) -> Tensor:
     absent = centres.isnan().any(1)
     distance = torch.cdist(z, centres.nan_to_num(0.0), compute_mode="donot_use_mm_for_euclid_dist")
     return torch.softmax(-distance.masked_fill(absent, torch.inf), 1)
+
+
+def contrast_loss(z: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
+    """Cross-entropy of labelled cells under `near_prototypes`, a scalar: near their own, and far from the others.
+
+    Not in the paper, whose loss only draws cells together. Parameters as of `prototype_loss`.
+    """
+    labelled = codes >= 0
+    if not labelled.any():
+        return z.sum() * 0
+    present = ~centres.isnan().any(1)
+    among_present = torch.cumsum(present, 0) - 1  # a class without cells has no place to keep away from
+    distance = torch.cdist(z[labelled], centres[present])
+    return F.cross_entropy(-distance, among_present[codes[labelled]], label_smoothing=SMOOTHING)
 
 
 def prototype_loss(z: Tensor, codes: Tensor, centres: Tensor, norm: float = 2.0, per_class: bool = True) -> Tensor:

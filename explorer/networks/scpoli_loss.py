@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from explorer.networks.likelihoods import gaussian_kl
-from explorer.networks.scpoli import CountCells, ScpoliNet, prototype_loss, prototypes
+from explorer.networks.scpoli import CountCells, ScpoliNet, contrast_loss, prototype_loss, prototypes
 
 BLOCK = 2048
 
@@ -33,6 +33,8 @@ class ScpoliLoss:
         Weight of the KL term, and epochs over which it grows from 0.
     weight, norm, per_class
         eta and p of the prototype loss; mean within each class, summed over classes, or mean over the cells.
+    contrast
+        Weight of the cross-entropy between prototypes, which the paper does not have.
     pretraining
         Share of the epochs before prototypes take part.
     """
@@ -49,19 +51,20 @@ class ScpoliLoss:
         weight: float,
         norm: float,
         per_class: bool,
+        contrast: float,
         pretraining: float,
     ) -> None:
         self._network, self._cells, self._labels, self._noise = network, cells, labels, noise
         self._full_kl_weight, self._kl_epochs = kl_weight, kl_epochs
         self._weight, self._norm, self._per_class = weight, norm, per_class
-        self._pretraining = pretraining
+        self._contrast, self._pretraining = contrast, pretraining
         self._kl_weight = 0.0
         self._prototypes: list[Tensor] = []  # by label level; none during pretraining
 
     def begin(self, epoch: int, epochs: int) -> None:
         """The KL term grows; from the end of pretraining on, prototypes follow their cells once an epoch."""
         self._kl_weight = grown_weight(epoch, self._full_kl_weight, self._kl_epochs)
-        if self._weight > 0 and epoch >= self._pretraining * epochs:
+        if max(self._weight, self._contrast) > 0 and epoch >= self._pretraining * epochs:
             z = self._posterior_means()
             self._prototypes = [prototypes(z, codes, int(codes.max()) + 1) for codes in self._labels]
 
@@ -77,6 +80,8 @@ class ScpoliLoss:
         loss = (missed + self._kl_weight * gaussian_kl(posterior.mean, posterior.variance)).mean()
         for codes, centres in zip(self._labels, self._prototypes, strict=False):  # no prototypes: no loss
             loss = loss + self._weight * prototype_loss(z, codes[which], centres, self._norm, self._per_class)
+            if self._contrast > 0:
+                loss = loss + self._contrast * contrast_loss(z, codes[which], centres)
         return loss
 
     @torch.no_grad()

@@ -202,8 +202,8 @@ def test_the_state_that_was_planted_in_samples_leads_one_of_their_components() -
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the development data beside the checkout")
-def test_patients_of_a_real_study_differ_more_than_their_treatment() -> None:
-    """Ten glioblastoma samples, five patients with and without a drug: patients lead the components."""
+def test_vectors_of_real_samples_go_along_with_what_is_known_of_them() -> None:
+    """Ten glioblastoma samples, five patients with and without a drug: one or the other accounts for a component."""
     cells = ad.read_h5ad(DATA / "glioblastoma_panobinostat_10samples.h5ad")
     names = tuple(sorted(set(cells.obs["sample_id"].astype(str))))
     sample = Condition("sample_id", names, codes(cells, "sample_id"))

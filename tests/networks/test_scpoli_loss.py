@@ -8,11 +8,19 @@ import torch
 from scipy import sparse
 
 from explorer.networks.likelihoods import gaussian_kl
-from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, prototype_loss
+from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, contrast_loss, prototype_loss
 from explorer.networks.scpoli_loss import ScpoliLoss, grown_weight
 from explorer.networks.sparse import SparseCells
 
-SETTINGS = {"kl_weight": 0.5, "kl_epochs": 100, "weight": 3.0, "norm": 2.0, "per_class": True, "pretraining": 0.8}
+SETTINGS = {
+    "kl_weight": 0.5,
+    "kl_epochs": 100,
+    "weight": 3.0,
+    "norm": 2.0,
+    "per_class": True,
+    "contrast": 2.0,
+    "pretraining": 0.8,
+}
 WHICH = torch.arange(12)
 LABELS = torch.arange(12) % 2
 
@@ -42,7 +50,7 @@ def made(likelihood: str = "nb") -> tuple[ScpoliNet, CountCells]:
 
 
 def test_the_parts_add_up() -> None:
-    """Reconstruction, half of the KL term at epoch 80 of 100, and three times the prototype loss."""
+    """Reconstruction, 0.4 of the KL term at epoch 80 of 100, three times the prototype loss, twice the contrast."""
     network, cells = made()
     loss = ScpoliLoss(network, cells, [LABELS], torch.Generator().manual_seed(5), **SETTINGS)
     loss.begin(80, 100)
@@ -57,6 +65,7 @@ def test_the_parts_add_up() -> None:
     kl = gaussian_kl(posterior.mean, posterior.variance)
     centres = torch.stack([posterior.mean[label == LABELS].mean(0) for label in (0, 1)])
     expected = (-explained + 0.4 * kl).mean() + 3 * prototype_loss(z, LABELS, centres)
+    expected = expected + 2 * contrast_loss(z, LABELS, centres)
     torch.testing.assert_close(found, expected)
 
 
@@ -67,5 +76,17 @@ def test_prototypes_wait_for_the_end_of_pretraining(epoch: int, waits: bool) -> 
     for labels in ([LABELS], []):
         loss = ScpoliLoss(network, cells, labels, torch.Generator().manual_seed(5), **SETTINGS)
         loss.begin(epoch, 100)
-        losses.append(float(loss(WHICH)))
+        losses.append(loss(WHICH).item())
     assert (losses[0] == pytest.approx(losses[1])) == waits
+
+
+def test_contrast_keeps_labels_apart() -> None:
+    """It is the cross-entropy of softmax(-distance), blind to unlabelled cells and to classes without cells."""
+    z = torch.tensor([[0.0, 0], [3, 4], [9, 9]])
+    centres = torch.tensor([[0.0, 0], [3, 4], [torch.nan, torch.nan]])
+    found = contrast_loss(z, torch.tensor([0, 2, -1]), centres[[0, 2, 1]])
+    right = torch.log_softmax(torch.tensor([0.0, -5.0]), 0)
+    expected = -(0.975 * right[0] + 0.025 * right[1])  # 5 % of each label is spread over both
+    assert found.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert contrast_loss(z, torch.full((3,), -1), centres[:2]).item() == 0
+    assert contrast_loss(torch.ones(2, 2, requires_grad=True), torch.tensor([0, 1]), centres[:2]).requires_grad
