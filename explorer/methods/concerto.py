@@ -34,16 +34,17 @@ from explorer.methods.base import (
 from explorer.networks.attention import ALL, EXPRESSED
 from explorer.networks.concerto import Views, estimate_statistics
 from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
-from explorer.networks.concerto_model import ENOUGH, ConcertoModel, Described
+from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
 from explorer.networks.concerto_scores import attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, anchored, contrast, source_pure
 from explorer.networks.geometry import alignment, collapsed
-from explorer.networks.modalities import CLR, LOG, ModalCells, modal_cells, scaled_proteins
+from explorer.networks.modalities import CLR, LOG, SCALINGS, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.training import linear_until, warmup_cosine
 from explorer.progress import Progress
 
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 WEIGHT_DECAY = 1e-4   # of adaptation, as published
+OFFERED = {"attend": (ALL, EXPRESSED), "batch_norm": ("population", "running"), "protein_scale": SCALINGS}
 GO_BY_ALL = f"Batches of fewer than {ENOUGH} cells go by the statistics of the whole reference."
 DRIFTED = 0.95        # mean cosine to where they were; below, the user is told
 
@@ -288,7 +289,8 @@ class Concerto:
         if chosen == LIFT and self.config.attend == EXPRESSED:
             raise OptionsProblem("This model attends to expressed genes only, so there is no lift. Choose attention.")
         if chosen == PROTEIN and len(x.parts) < 2:
-            raise OptionsProblem(_no_proteins(self.proteins))
+            lacking = "These cells were not measured for" if self.proteins else "This model was built without"
+            raise OptionsProblem(f"{lacking} surface proteins: there is none to score. Choose another measure.")
         if chosen == ATTENTION:
             scores = attentions(teacher, x)
         elif chosen == LIFT:
@@ -316,13 +318,11 @@ class Concerto:
         own, query = _batches_of(to)
         model = copy.deepcopy(self._model)
         if mode == PER_BATCH:
-            model.learn_sources(reference, own.codes, len(own.names), config.seed)
-            model.learn_sources(cells, query.codes, len(query.names), config.seed)
-            few = min(np.bincount(own.codes).min(), np.bincount(query.codes).min()) < ENOUGH
-            described = Described(own.column, (*own.names, *query.names), len(own.names))
+            of_both = Batches(reference, own.codes, own.names), Batches(cells, query.codes, query.names)
+            described, small = model.learn_batches(*of_both, own.column, config.seed)
             method = Concerto(config, self.genes, self.proteins, model, self._levels, described)
             progress(1.0)
-            return Adapted(method, True, (GO_BY_ALL,) if few else (), method.conditions)
+            return Adapted(method, True, (GO_BY_ALL,) if small else (), method.conditions)
         before = anchored(model.network.teacher, reference, config.seed)
         if mode == ADAPTED:
             _teach(model, reference, to.reference, config, progress, Unlabelled(cells, query.codes))
@@ -372,6 +372,9 @@ class Concerto:
 def _own(config: Config) -> ConcertoConfig:
     if not isinstance(config, ConcertoConfig):
         raise OptionsProblem(f"Concerto is trained with a ConcertoConfig, not a {type(config).__name__}.")
+    for name, offered in OFFERED.items():
+        if getattr(config, name) not in offered:
+            raise OptionsProblem(f"Concerto's {name} is one of: {', '.join(offered)}; not {getattr(config, name)!r}.")
     return config
 
 
@@ -442,9 +445,3 @@ def _notices(mode: Mode, before: Tensor, after: Tensor) -> tuple[str, ...]:
         f"In the mode '{mode.name}' the reference moved: its cells point to where they were with a mean cosine of "
         f"{moved:.2f} (1 is no move). Compare the labels with those of the mode 'instant' before you rely on them.",
     )
-
-
-def _no_proteins(proteins: tuple[str, ...]) -> str:
-    if proteins:
-        return "No surface protein was measured in these cells, so there is none to score. Choose another measure."
-    return "This reference's model was built without surface proteins. Choose another measure, such as 'contribution'."

@@ -42,6 +42,25 @@ class Described:
     n_reference: int
 
 
+@dataclass(frozen=True)
+class Batches:
+    """Cells and which batch each is of.
+
+    Attributes
+    ----------
+    cells
+        n of them.
+    codes
+        int (n,), position in `names`.
+    names
+        Of the batches.
+    """
+
+    cells: ModalCells
+    codes: NDArray[np.integer]
+    names: tuple[str, ...]
+
+
 class ConcertoModel(nn.Module):
     """Teacher, student and what was learned with them.
 
@@ -111,21 +130,34 @@ class ConcertoModel(nn.Module):
         """Take the centre of these cells."""
         self.center.copy_(F.normalize(embedded(self.network.teacher.eval(), cells, progress), dim=1).mean(0))
 
-    def learn_sources(self, cells: ModalCells, sources: NDArray[np.integer], n_sources: int, seed: int) -> None:
-        """Add the statistics of further batches, numbered after those it knows; small ones get the reference's.
+    def learn_batches(self, own: Batches, query: Batches, column: str, seed: int) -> tuple[Described, int]:
+        """Take the statistics of the reference's batches and of the query's.
 
-        Parameters
-        ----------
-        sources
-            int (n,), 0 to n_sources - 1.
+        A batch of the query that has the name of one of the reference's goes by the statistics of that.
+
+        Returns
+        -------
+        described
+            What the batches are called.
+        small
+            How many of them have too few cells, so that they go by the statistics of the whole reference.
         """
-        for source in range(n_sources):
-            own = np.flatnonzero(sources == source)
-            teacher = _sharing(self.network.teacher)
-            if len(own) >= ENOUGH:
-                of_source = cells.subset(torch.as_tensor(own, device=cells.device))
-                estimate_statistics(teacher, source_pure(of_source, sources[own], seed))
-            self.sources.append(_Buffers(teacher))
+        new = tuple(name for name in query.names if name not in own.names)
+        small = 0
+        for batches, names in ((own, own.names), (query, new)):
+            for name in names:
+                which = np.flatnonzero(batches.codes == batches.names.index(name))
+                small += self._learn_source(batches.cells, which, seed)
+        return Described(column, (*own.names, *new), len(own.names)), small
+
+    def _learn_source(self, cells: ModalCells, which: NDArray[np.int64], seed: int) -> bool:
+        teacher = _sharing(self.network.teacher)
+        small = len(which) < ENOUGH
+        if not small:
+            of_source = cells.subset(torch.as_tensor(which, device=cells.device))
+            estimate_statistics(teacher, source_pure(of_source, np.zeros(len(which), np.int64), seed))
+        self.sources.append(_Buffers(teacher))
+        return small
 
     @torch.no_grad()
     def embed(self, cells: ModalCells, sources: NDArray[np.integer] | None, progress: Progress) -> Tensor:

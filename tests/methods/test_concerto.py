@@ -45,6 +45,13 @@ def test_settings_of_another_method_are_refused() -> None:
         Concerto.fit(training, ConcordConfig(), device=CPU, progress=Progress())
 
 
+@pytest.mark.parametrize("setting", [{"attend": "some"}, {"batch_norm": "none"}, {"protein_scale": "z"}], ids=str)
+def test_settings_that_do_not_exist_are_refused(setting: dict[str, str]) -> None:
+    training = Training(aligned(CELLS), SYMBOLS, {}, codes(CELLS, "batch"))
+    with pytest.raises(OptionsProblem, match=f"{next(iter(setting))} is one of"):
+        Concerto.fit(training, replace(PAPER, **setting), device=CPU, progress=Progress())
+
+
 @pytest.mark.parametrize("n_cells", [500, 5_000, 50_000, 10_000_000], ids=str)
 def test_small_references_take_enough_steps_and_large_ones_not_too_many(n_cells: int) -> None:
     config = ConcertoConfig.named("balanced")
@@ -226,7 +233,7 @@ class TestProteins:
 
     def test_none_to_explain_by(self, multimodal: Concerto) -> None:
         toward = Toward("alpha", embedded(multimodal, aligned(CELLS))[0])
-        with pytest.raises(OptionsProblem, match="measured in these cells"):
+        with pytest.raises(OptionsProblem, match="not measured for surface proteins"):
             multimodal.explain(aligned(CELLS), toward, "protein contribution", progress=Progress())
         with pytest.raises(OptionsProblem, match="built without surface proteins"):
             fitted(PAPER).explain(aligned(CELLS), toward, "protein contribution", progress=Progress())
@@ -305,6 +312,16 @@ class TestModes:
         again = Concerto.load(tmp_path, device=CPU)
         np.testing.assert_array_equal(embedded(again, foreign), embedded(method, foreign))
         assert list(again.conditions[0].names) == list(method.conditions[0].names)
+
+
+def test_a_batch_that_the_reference_knows_goes_by_its_statistics(
+    plain: Concerto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.networks.concerto_model.ENOUGH", 100)
+    query = Condition("batch", ("b2", "q2"), codes(QUERY, "batch"))
+    found = plain.adapt(Adaptation("per-batch", aligned(QUERY), {}, (query,), reference()), progress=Progress())
+    assert list(found.conditions[0].names) == ["b1", "b2", "b3", "q2"]
+    assert list(found.conditions[0].from_query) == [False, False, False, True]
 
 
 def test_stops_when_the_contrast_of_left_out_cells_no_longer_improves() -> None:
