@@ -25,7 +25,7 @@ def describe_reference(reference: Reference) -> str:
     """What a bundle holds, and how well its methods did on left-out batches."""
     card = reference.card
     cells = f"{reference.n_cells:,} {card['organism']} cells".replace("  ", " ")  # the organism may not be stated
-    features = "peaks" if are_peaks(reference.genes[keys.SYMBOL]) else "genes"
+    features = "peaks" if are_peaks(reference.genes[keys.SYMBOL].to_numpy(object)) else "genes"
     lines = [
         f"{reference.title}: {cells}, {len(reference.genes):,} {features}",
         f"  labels   {', '.join(f'{level} ({reference.obs[level].nunique()})' for level in reference.levels)}",
