@@ -66,11 +66,11 @@ class ConditionNames:
                 names[k] = (*names[k], *(name for name in occurring if name not in set(names[k])))
                 row = {name: i for i, name in enumerate(names[k])}
                 rows[:, k] = np.array([row.get(str(name), -1) for name in theirs], np.int64)[codes]
-        occurring, which = np.unique(rows, axis=0, return_inverse=True)
+        combinations, which = np.unique(rows, axis=0, return_inverse=True)
         known = {combination: i for i, combination in enumerate(self.combinations)}
-        for combination in map(tuple, occurring.tolist()):
+        for combination in map(tuple, combinations.tolist()):
             known.setdefault(combination, len(known))
-        combined = np.array([known[tuple(each)] for each in occurring.tolist()], np.int64)[which.ravel()]
+        combined = np.array([known[tuple(each)] for each in combinations.tolist()], np.int64)[which.ravel()]
         return type(self)(self.columns, tuple(names), self.seen, tuple(known)), rows, combined
 
     def as_dict(self) -> dict[str, Any]:

@@ -134,9 +134,14 @@ class ScpoliNet(nn.Module):
         if likelihood == ZINB:
             self.dropout_logits = nn.Linear(n_hidden, n_genes)
 
+    @property
+    def embeddings(self) -> list[nn.Embedding]:
+        """The table of each column."""
+        return [table for table in self.tables if isinstance(table, nn.Embedding)]
+
     def vectors(self) -> list[Tensor]:
         """Of each column: the vectors of its conditions and, last, the mean of those seen, float (C + 1, E)."""
-        known = [table(torch.arange(table.num_embeddings, device=table.weight.device)) for table in self.tables]
+        known = [table(torch.arange(table.num_embeddings, device=table.weight.device)) for table in self.embeddings]
         means = [rows[:n].mean(0, keepdim=True) for rows, n in zip(known, self.seen, strict=True)]
         return [torch.cat(pair) for pair in zip(known, means, strict=True)]
 

@@ -46,7 +46,7 @@ def grown(network: ScpoliNet, vectors: Sequence[Tensor], log_dispersion: Tensor)
         weights["log_dispersion"] = torch.cat([weights["log_dispersion"], log_dispersion])
     sizes = [len(weights[f"tables.{k}.weight"]) for k in range(len(vectors))]
     of_first = (network.first.weight.shape[0], sizes, len(weights.get("log_dispersion", ())))
-    dims = (network.decode.out_features, network.decode.in_features, network.tables[0].embedding_dim)
+    dims = (network.decode.out_features, network.decode.in_features, network.embeddings[0].embedding_dim)
     made = ScpoliNet(*of_first, *dims, network.likelihood, network.dropout, network.seen)
     made.to(network.first.bias.device)
     made.load_state_dict(weights)
@@ -55,7 +55,7 @@ def grown(network: ScpoliNet, vectors: Sequence[Tensor], log_dispersion: Tensor)
 
 def new_rows(network: ScpoliNet, conditions: Conditions) -> tuple[list[int], int]:
     """How many conditions of each column, and how many combinations, a network does not know."""
-    known = [table.num_embeddings for table in network.tables]
+    known = [table.num_embeddings for table in network.embeddings]
     added = [max(0, int(conditions.rows[:, k].max()) + 1 - n) for k, n in enumerate(known)]
     combined = 0 if network.dispersion is None else len(network.dispersion)
     return added, max(0, int(conditions.combined.max()) + 1 - combined)
