@@ -245,7 +245,8 @@ class Adaptation:
         int32 (n,) codes by label level in the order of the reference's, -1 for unlabelled; empty when the query's
         labels are not known.
     conditions
-        Of the query, those of `reference.conditions` that it has a column for; their names are the query's own.
+        Of the query, those of `reference.conditions` that it has a column for; their names are the query's own. A query
+        that says nothing of batches is one batch, called as it is.
     reference
         What the method was trained on.
     """
