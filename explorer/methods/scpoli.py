@@ -134,7 +134,7 @@ class ScpoliConfig(Config):
 
     def sized(self, n_cells: int) -> tuple[int, int]:
         """Batch size and epochs for a reference of `n_cells`: small ones need more rounds to take 1,500 steps."""
-        batch_size = self.batch_size or (128 if n_cells < 20_000 else 512)
+        batch_size = self.batch_size or (128 if n_cells < 10_000 else 256 if n_cells < 20_000 else 512)
         epochs = self.epochs or min(max(50, math.ceil(1500 * batch_size / n_cells)), 20_000 * batch_size // n_cells)
         return batch_size, max(1, epochs)
 

@@ -118,7 +118,7 @@ def test_labels_by_prototypes_at_every_level() -> None:
     np.testing.assert_array_equal(found.scores["cell_type"].argmax(1), nearest)
 
 
-@pytest.mark.parametrize("cells", [500, 5000, 200_000, 5_000_000], ids=str)
+@pytest.mark.parametrize("cells", [500, 5000, 10_000, 20_000, 200_000, 5_000_000], ids=str)
 def test_small_references_get_the_steps_they_need_and_large_ones_no_more(cells: int) -> None:
     batch_size, epochs = ScpoliConfig.named("balanced").sized(cells)
     assert 1500 <= epochs * cells / batch_size <= 20_000
