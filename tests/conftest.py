@@ -44,14 +44,12 @@ def planted_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def planted_reference(planted_file: Path) -> Reference:
     """A reference built from them through the public function; tests only read it, or change a copy."""
-    # the published preset takes few steps, which are enough for types that were planted far apart
     return build_reference(
         planted_file,
         planted_file.with_name("planted.atlas"),
         labels=("cell_type", "lineage"),
         batch="batch",
         sample="donor",
-        preset="paper",
         device="cpu",
     )
 
