@@ -51,6 +51,7 @@ class _Task:
     cancelled: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
     furthest: float = 0.0
+    skipped: float = 0.0  # share of the task that was done before, and took no time
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ class Progress:
         width = self.end - self.start
         return replace(self, stage=stage, start=self.start + width * start, end=self.start + width * end)
 
+    def skip(self, fraction: float) -> None:
+        """Say that `fraction` of this span was done already, by an earlier try."""
+        task, overall = self.task, self.start + (self.end - self.start) * fraction
+        task.skipped += max(0.0, overall - task.furthest)
+        task.furthest = max(task.furthest, overall)
+
     def __call__(self, fraction: float) -> None:
         """Report that `fraction` of this span is done.
 
@@ -96,5 +103,6 @@ class Progress:
         overall = self.start + (self.end - self.start) * min(max(fraction, 0.0), 1.0)
         task.furthest = max(task.furthest, overall)
         elapsed = time.monotonic() - task.started
-        left = elapsed * (1 - task.furthest) / task.furthest if task.furthest > 0.02 else None
+        done = task.furthest - task.skipped
+        left = elapsed * (1 - task.furthest) / done if done > 0.02 else None
         task.listen(Report(self.stage, task.furthest, elapsed, left))

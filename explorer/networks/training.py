@@ -1,4 +1,4 @@
-"""The one training loop: schedule, early stop, progress, cancel. Knows steps and losses, not methods."""
+"""The one training loop: schedule, early stop, progress, cancel, checkpoints. Knows steps and losses, not methods."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from explorer.networks import checkpoints
+from explorer.networks.checkpoints import Checkpoint, Generators, Keeper, Run
 from explorer.progress import Progress
 
 Schedule = Callable[[int, int, int], float]
@@ -78,6 +82,9 @@ def train(
     eps: float = 1e-8,
     others: Sequence[tuple[nn.Module, float]] = (),
     clip: float = math.inf,
+    checkpoint: Checkpoint | None = None,
+    generators: Generators = (),
+    found: dict[str, NDArray[Any]] | None = None,
 ) -> TrainingLog:
     """Train `network` in place with Adam.
 
@@ -96,6 +103,12 @@ def train(
         Networks that learn along, each with its own full learning rate.
     clip
         Largest norm of the gradient of a network.
+    checkpoint
+        Where the state is kept, every 10 s or epoch, whichever is longer. A training that was stopped goes on from
+        there, and on one processor ends with the very weights that it would have had. The file stays.
+    generators, found
+        What of the state is not in the networks: generators that `epoch_batches` and `loss_of` draw from, and arrays
+        that they came upon and go on with.
 
     Raises
     ------
@@ -105,19 +118,22 @@ def train(
     device = next(network.parameters()).device
     learners = [{"params": _trainable(learner), "full": full} for learner, full in ((network, lr), *others)]
     optimizer = torch.optim.Adam(learners, weight_decay=weight_decay, eps=eps, fused=True)
-    losses: list[float] = []
-    checks: list[float] = []
-    best, best_epoch, best_weights = math.inf, -1, None
-    step = 0
-    for epoch in range(epochs):
+    run, keeper = Run(), None
+    if checkpoint is not None:
+        networks = [network, *(other for other, _ in others)]
+        keeper = Keeper(checkpoint, networks, optimizer, generators, {} if found is None else found)
+        if keeper.restore(run):
+            progress = _going_on(progress, run, epochs)
+    started = kept = monotonic()
+    while run.epoch < epochs and not run.over:
         network.train()
-        minibatches = epoch_batches(epoch)
+        epoch, minibatches = run.epoch, epoch_batches(run.epoch)
         steps = len(minibatches) * epochs
         total = 0.0
         for i, minibatch in enumerate(minibatches):
             progress((epoch + i / len(minibatches)) / epochs)
             for group in optimizer.param_groups:
-                group["lr"] = group["full"] * schedule(step, steps, epoch)
+                group["lr"] = group["full"] * schedule(run.step, steps, epoch)
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(torch.as_tensor(minibatch, device=device))
             loss.backward()
@@ -126,21 +142,35 @@ def train(
                     nn.utils.clip_grad_norm_(group["params"], clip)
             optimizer.step()
             total += float(loss.detach())
-            step += 1
-        losses.append(total / max(1, len(minibatches)))
+            run.step += 1
+        run.losses.append(total / max(1, len(minibatches)))
+        run.epoch += 1
         if check is not None:
             network.eval()
-            checks.append(check())
-            if checks[-1] < best:  # never so for a loss that is no number
-                best, best_epoch, best_weights = checks[-1], epoch, copy.deepcopy(network.state_dict())
-            elif epoch - best_epoch >= patience:
-                break
-    if best_weights is not None:
-        network.load_state_dict(best_weights)
+            run.checks.append(check())
+            if run.checks[-1] < run.best:  # never so for a loss that is no number
+                run.best, run.best_epoch, run.best_weights = run.checks[-1], epoch, copy.deepcopy(network.state_dict())
+            elif epoch - run.best_epoch >= patience:
+                run.over = True
+        since = started if run.over or run.epoch == epochs else kept  # what took long is also kept when it ends
+        if keeper is not None and monotonic() - since >= checkpoints.EVERY_SECONDS:
+            keeper.keep(run)
+            kept = monotonic()
+    if run.best_weights is not None:
+        network.load_state_dict(run.best_weights)
     network.eval()
     progress(1.0)
-    return TrainingLog(len(losses), step, tuple(losses), tuple(checks))
+    return TrainingLog(len(run.losses), run.step, tuple(run.losses), tuple(run.checks))
 
 
 def _trainable(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _going_on(progress: Progress, run: Run, epochs: int) -> Progress:
+    """Tell what was done before, which says nothing of how fast this goes."""
+    progress.skip(run.epoch / epochs)
+    if run.epoch == epochs or run.over:
+        return progress
+    told = f"going on from epoch {run.epoch + 1} of {epochs}"
+    return progress.part(f"{progress.stage}, {told}" if progress.stage else told.capitalize(), 0.0, 1.0)
