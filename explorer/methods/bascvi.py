@@ -144,7 +144,10 @@ class Bascvi:
         self._baseline = baseline  # (g,) mean log1p expression of the reference: where attribution starts
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
         """Train on counts of all batches mixed; labels take part where the settings say so.
 
         Raises
@@ -173,17 +176,15 @@ class Bascvi:
             return sampler.epoch(rng)
 
         train(
-            network,
-            epoch_batches,
-            loss,
-            epochs=epochs,
-            lr=config.lr,
+            network, epoch_batches, loss,
+            epochs=epochs, lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
             progress=progress,
             weight_decay=config.weight_decay,
             eps=config.eps,
             others=[(adversary, config.adversary_lr), *([(reader, config.lr)] if labels else [])],
             clip=config.clip,
+            checkpoint=training.checkpoint(checkpoint, config), generators=(rng, noise),
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
         return cls(config, training.genes, network, baseline, _mixing(network, adversary, cells), reader, labels)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArray, Signature
 from explorer.kinds import BY_GENES, DataKind
+from explorer.networks.checkpoints import Checkpoint, digest
 from explorer.progress import Progress
 
 
@@ -31,11 +32,14 @@ class Mode:
         As typed in a shell.
     title, summary
         As shown: what it does and what it costs.
+    needs
+        "counts" of the query, "conditions" (batches) that the reference was trained with; empty for neither.
     """
 
     name: str
     title: str
     summary: str
+    needs: tuple[str, ...] = ()
 
 
 INSTANT = Mode("instant", "As trained", "Places cells with the reference's own model. Seconds; nothing is learned.")
@@ -230,6 +234,10 @@ class Training:
     proteins: tuple[str, ...] = ()
     measured: NDArray[np.object_] | None = None
 
+    def checkpoint(self, folder: Path | None, config: Config, stage: str = "training") -> Checkpoint | None:
+        """Where a stage of learning from these cells by these settings keeps its state; nowhere without a folder."""
+        return None if folder is None else Checkpoint(folder / f"{stage}.safetensors", digest(self, config))
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -291,8 +299,11 @@ class Method(Protocol):
         ...
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
-        """Train on a reference.
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
+        """Train on a reference; where the same was stopped in the folder `checkpoint`, go on from there.
 
         Raises
         ------
@@ -349,6 +360,21 @@ class Conditioned(Protocol):
     def conditions(self) -> tuple[ConditionEmbedding, ...]:
         """One a condition column, in the order of the columns of `AlignedCells.conditions`."""
         ...
+
+
+@runtime_checkable
+class Multimodal(Protocol):
+    """A method that places cells by their surface proteins too, where `AlignedCells.proteins` holds them."""
+
+    @property
+    def proteins(self) -> tuple[str, ...]:
+        """Names (p,) of the proteins that it was trained with; empty for one trained on RNA alone."""
+        ...
+
+
+def takes_proteins(method: Method) -> bool:
+    """Whether a trained method places cells by proteins."""
+    return isinstance(method, Multimodal) and bool(method.proteins)
 
 
 def condition_codes(known: Sequence[ConditionEmbedding], of: Sequence[Condition]) -> NDArray[np.int32]:

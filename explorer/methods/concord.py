@@ -203,7 +203,10 @@ class Concord:
         self._outputs = outputs
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
         """Train on minibatches put together as the settings say; labels take part only in a classifier."""
         config = _own(config)
         torch.manual_seed(config.seed)
@@ -220,26 +223,28 @@ class Concord:
         learnt, left_out = _split(len(cells), config, rng)
         sampler = _sampler(config, training.batches[learnt], expression[learnt], batch_size)
         checked = [left_out[piece] for piece in pieces(training.batches[left_out], batch_size, rng) if len(piece) > 1]
+        found: dict[str, IntArray] = {}
 
         def minibatches(epoch: int) -> list[NDArray[np.int64]]:
-            if config.sampler == "knn" and epoch == config.warmup_epochs and sampler.neighbors is None:
-                sampler.neighbors = _graph(network, cells, learnt, config.n_neighbors)
+            if config.sampler == "knn" and epoch == config.warmup_epochs and not found:
+                found["neighbors"] = _graph(network, cells, learnt, config.n_neighbors)
+            sampler.neighbors = found.get("neighbors")
             return [learnt[minibatch] for minibatch in sampler.epoch(rng)]
 
         classified = config.frozen and parts.n_classes
         train(
-            network,
-            minibatches,
-            lesson.loss,
-            epochs=epochs,
-            lr=config.lr,
+            network, minibatches, lesson.loss,
+            epochs=epochs, lr=config.lr,
             schedule=decay_per_epoch(config.lr_decay) if config.lr_decay else warmup_cosine,
             progress=progress.part(progress.stage, 0.0, 0.8 if classified else 1.0),
             check=(lambda: lesson.check(checked)) if checked else None,
             patience=config.patience,
+            checkpoint=training.checkpoint(checkpoint, config), generators=(rng, lesson.views),
+            found=found,
         )
         if classified:
-            lesson.classify(minibatches, epochs, progress.part(progress.stage, 0.8, 1.0))
+            kept = training.checkpoint(checkpoint, config, "classifier")
+            lesson.classify(minibatches, epochs, progress.part(progress.stage, 0.8, 1.0), kept, (rng,))
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
         return cls(config, training.genes, network, baseline, outputs)
 

@@ -196,7 +196,10 @@ class Kida:
         self._spread = spread  # (g,) its standard deviation
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
         """Train on all label levels at once, the classes of the main one balanced.
 
         Cells without a main label take no part, nor do batches.
@@ -223,13 +226,11 @@ class Kida:
             return joint_cross_entropy(logits, [of_level[which] for of_level in classes])
 
         train(
-            network,
-            lambda _epoch: balanced_minibatches(codes, batch_size, rng),
-            loss_of,
-            epochs=epochs,
-            lr=config.lr,
+            network, lambda _epoch: balanced_minibatches(codes, batch_size, rng), loss_of,
+            epochs=epochs, lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
             progress=progress,
+            checkpoint=training.checkpoint(checkpoint, config), generators=(rng,),
         )
         known = [torch.as_tensor(each, device=device) for each in _known(training.cells, codes)]
         return cls(config, training.genes, pathways, levels, network, *known)

@@ -47,12 +47,14 @@ NEAREST = Mode(
     "nearest",
     "Nearest batch",
     "Treats each of your batches like the reference's batch that explains its cells best. Seconds; nothing is learned.",
+    needs=("counts", "conditions"),
 )
 SURGERY = Mode(
     "surgery",
     "Learn my batches",
     "Learns a description of each of your batches while the model stays as it is, so that your batches or samples can "
     "be compared with the reference's. Needs counts; seconds to a minute.",
+    needs=("counts", "conditions"),
 )
 
 
@@ -198,7 +200,10 @@ class Scpoli:
         )
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
         """Train on counts of all batches mixed; prototypes of the labels take part in the last epochs.
 
         Raises
@@ -226,14 +231,12 @@ class Scpoli:
             return sampler.epoch(rng)
 
         train(
-            network,
-            epoch_batches,
-            loss,
-            epochs=epochs,
-            lr=config.lr,
+            network, epoch_batches, loss,
+            epochs=epochs, lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
             progress=progress,
             eps=config.eps,
+            checkpoint=training.checkpoint(checkpoint, config), generators=(rng, noise),
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
         made = cls(config, training.genes, network, baseline, depth, names, {})

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from explorer.networks.checkpoints import Checkpoint, Generators
 from explorer.networks.concord import ConcordNet
 from explorer.networks.losses import contrastive_loss
 from explorer.networks.sparse import SparseCells, SparseRows
@@ -58,6 +59,8 @@ class Lesson:
         int64 (m,) dataset and (m, levels) labels of each cell, -1 for unlabelled, on the network's device.
     seed
         Of the views.
+    views
+        What they are drawn from.
     """
 
     network: ConcordNet
@@ -68,12 +71,12 @@ class Lesson:
     seed: int
 
     def __post_init__(self) -> None:
-        self._views = self._generator()
+        self.views = self._generator()
 
     def loss(self, which: Tensor) -> Tensor:
         """Of a minibatch, int64 (B,): contrast, and what the parts of the network add."""
         terms, rows = self.terms, self.cells.rows(which)
-        loss, z = self._contrast(rows, self._views)
+        loss, z = self._contrast(rows, self.views)
         if terms.decoder > 0:
             loss = loss + terms.decoder * self.network.reconstruction_loss(z, rows, self.domains[which])
         if terms.classifier > 0:
@@ -94,7 +97,12 @@ class Lesson:
         return float(np.mean([float(self._contrast(minibatch, views)[0]) for minibatch in rows]))
 
     def classify(
-        self, minibatches: Callable[[int], list[NDArray[np.int64]]], epochs: int, progress: Progress
+        self,
+        minibatches: Callable[[int], list[NDArray[np.int64]]],
+        epochs: int,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
+        generators: Generators = (),
     ) -> None:
         """Train the classifiers on the embedding of whole cells; the encoder stays as it is."""
         self.network.requires_grad_(False)
@@ -111,6 +119,8 @@ class Lesson:
             lr=CLASSIFIER_LR,
             schedule=warmup_cosine,
             progress=progress,
+            checkpoint=checkpoint,
+            generators=generators,
         )
 
     def _contrast(self, rows: SparseRows, views: torch.Generator) -> tuple[Tensor, Tensor]:
