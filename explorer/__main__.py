@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--sample", metavar="COLUMN", help="biological sample")
     build.add_argument("--condition", action="append", default=[], metavar="COLUMN", help="repeat; e.g. the donor")
     build.add_argument(
+        "--proteins", metavar="TABLE", help="obsm table of antibody counts; found by its name, none to leave it out"
+    )
+    build.add_argument(
         "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
     )
     build.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
@@ -68,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--mode", metavar="NAME", help="how the method maps, as its card says; instant if not given")
     mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches: told apart where a mode learns them")
     mapping.add_argument("--own-labels", metavar="COLUMN", help="labels the query has, for modes that learn from them")
+    mapping.add_argument("--proteins", metavar="TABLE", help="as for build; used where the reference has proteins")
     mapping.add_argument("--hierarchical", action="store_true", help="label coarse levels first; levels then agree")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
@@ -135,6 +139,7 @@ def _build(options: argparse.Namespace) -> None:
             batch=options.batch,
             sample=options.sample,
             conditions=options.condition,
+            proteins=options.proteins,
             method=options.method,
             gene_sets=options.gene_sets,
             preset=options.preset,
@@ -181,6 +186,7 @@ def _map(options: argparse.Namespace) -> None:
             hierarchical=options.hierarchical,
             batch=options.batch,
             own_labels=options.own_labels,
+            proteins=options.proteins,
             orthologs=options.orthologs,
             device=options.device,
             notices=told,

@@ -103,6 +103,7 @@ def explain_label(
         label,
         level=level,
         measure=chosen.name,
+        proteins=None if known is None else known.provenance.options.get("proteins"),
         orthologs=orthologs,
         device=device,
         progress=asking,

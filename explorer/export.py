@@ -25,7 +25,16 @@ from scipy import sparse
 
 from explorer import h5ad, keys
 from explorer.errors import FileProblem, OptionsProblem, ResourceProblem
-from explorer.flow import AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query, Signature
+from explorer.flow import (
+    AlignedCells,
+    FloatArray,
+    ImputedProteins,
+    LabelTransfer,
+    LevelLabels,
+    MappingResult,
+    Query,
+    Signature,
+)
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
@@ -88,6 +97,7 @@ def read_result(path: Path | str) -> MappingResult:
         record = read_elem(file[f"uns/{keys.PROVENANCE}"])
         obs = h5ad.read_table(file, "obs")
         arrays = {name: read_elem(file[f"obsm/{name}"]) for name in record["obsm_written"]}
+        tables = {name: read_elem(file[f"obsm/{name}"]) for name in record.get("tables_written", ())}
     return MappingResult(
         obs=obs.drop(columns=list(record["obs_written"])),
         method=record["method"],
@@ -97,6 +107,7 @@ def read_result(path: Path | str) -> MappingResult:
         layout=arrays[keys.LAYOUT],
         provenance=read_provenance(record),
         conditions=read_conditions(record.get("conditions", {})),
+        proteins=_read_proteins(tables),
     )
 
 
@@ -285,6 +296,7 @@ def _reserve(part: Path, size: int) -> None:
 
 def _bytes_of(result: MappingResult) -> int:
     arrays = sum(array.nbytes for array in _new_arrays(result).values())
+    arrays += sum(int(table.memory_usage().sum()) for table in _new_tables(result).values())
     return arrays + result.n_cells * 8 * len(_new_columns(result))
 
 
@@ -307,16 +319,28 @@ def _new_arrays(result: MappingResult) -> dict[str, FloatArray]:
     return arrays
 
 
+def _new_tables(result: MappingResult) -> dict[str, pd.DataFrame]:
+    """obsm with named columns."""
+    proteins = result.proteins
+    if proteins is None:
+        return {}
+    held = {keys.PROTEINS_IMPUTED: proteins.values, keys.PROTEINS_SPREAD: proteins.spread}
+    if proteins.measured is not None:
+        held[keys.PROTEINS_MEASURED] = proteins.measured
+    columns = list(proteins.names)
+    return {name: pd.DataFrame(values, index=result.obs.index, columns=columns) for name, values in held.items()}
+
+
 def _append(file: h5py.File, result: MappingResult) -> None:
     """Add a result to an open copy of the query's file."""
     _modernise(file)
     _drop_previous(file)
     obs, obsm = file["obs"], file["obsm"]
-    columns, arrays = _new_columns(result), _new_arrays(result)
-    moved, moved_arrays = _set_aside(obs, columns), _set_aside(obsm, arrays)
+    columns, arrays, tables = _new_columns(result), _new_arrays(result), _new_tables(result)
+    moved, moved_arrays = _set_aside(obs, columns), _set_aside(obsm, [*arrays, *tables])
     for name, values in columns.items():
         write_elem(obs, name, values)
-    for name, array in arrays.items():
+    for name, array in (arrays | tables).items():
         write_elem(obsm, name, array)
     order = [moved.get(name, name) for name in _column_order(obs)]
     obs.attrs["column-order"] = np.array([*order, *columns], dtype=h5py.string_dtype())
@@ -328,6 +352,7 @@ def _append(file: h5py.File, result: MappingResult) -> None:
             "classes": {level.level: level.classes for level in result.labels.levels},
             "obs_written": list(columns),
             "obsm_written": list(arrays),
+            "tables_written": list(tables),
         }
     )
     record["conditions"] = conditions_record(result.conditions)
@@ -354,7 +379,7 @@ def _drop_previous(file: h5py.File) -> None:
     columns = set(record["obs_written"])
     for name in columns & set(file["obs"]):
         del file["obs"][name]
-    for name in set(record["obsm_written"]) & set(file["obsm"]):
+    for name in {*record["obsm_written"], *record.get("tables_written", ())} & set(file["obsm"]):
         del file["obsm"][name]
     order = [name for name in _column_order(file["obs"]) if name not in columns]
     file["obs"].attrs["column-order"] = np.array(order, dtype=h5py.string_dtype())
@@ -379,6 +404,18 @@ def _set_aside(group: h5py.Group, new: Iterable[str]) -> dict[str, str]:
 
 def _about_moved(moved: Mapping[str, str]) -> list[str]:
     return [f"What the query had as {name!r} is kept as {aside!r}." for name, aside in sorted(moved.items())]
+
+
+def _read_proteins(tables: Mapping[str, pd.DataFrame]) -> ImputedProteins | None:
+    if keys.PROTEINS_IMPUTED not in tables:
+        return None
+    held = {name: table.to_numpy(np.float32) for name, table in tables.items()}
+    return ImputedProteins(
+        names=tuple(map(str, tables[keys.PROTEINS_IMPUTED].columns)),
+        values=held[keys.PROTEINS_IMPUTED],
+        spread=held[keys.PROTEINS_SPREAD],
+        measured=held.get(keys.PROTEINS_MEASURED),
+    )
 
 
 def _read_level(

@@ -36,6 +36,7 @@ from explorer.models import TrainedMethod, load_method
 from explorer.neighbors import Index
 from explorer.novelty import Expected, Strayed, deviation, expected_shares, strayed
 from explorer.progress import Progress
+from explorer.proteins import LEAST_SHARE, own_proteins
 from explorer.reference import has_expression, open_reference, read_heads, write_card, write_heads
 
 LEAST_CELLS = 10   # of a label: fewer have no neighbours to vote
@@ -190,6 +191,9 @@ def _read_named(
         positions = load_method(reference, name, device).positions
         require_coverage(coverage(match, reference.genes, positions), match)
     cells = aligned_rows(query, match, rows)
+    own = own_proteins(query, reference.proteins)
+    if own is not None:
+        cells = replace(cells, proteins=own.counts[rows])
     labels = text.iloc[rows].to_numpy(object)
     return _Named(cells, labels, _obs_of(reference, query, rows, level, labels, cells))
 
@@ -245,9 +249,13 @@ def _add_cells(folder: Path, named: _Named) -> None:
     if is_counts and values.data.max(initial=0) < 2**16:
         values = values.astype(np.uint16)
     added = AnnData(values, obs=_joined_obs(old.obs, named.obs), var=old.var)
-    for key, known in old.obsm.items():  # nobody has measured these of the added cells
-        unknown = np.full((len(named.labels), known.shape[1]), np.nan, np.float32)
-        added.obsm[key] = np.concatenate([np.asarray(known, np.float32), unknown])
+    for key, known in old.obsm.items():  # of the added cells, nobody has measured more than their proteins
+        new = np.full((len(named.labels), known.shape[1]), np.nan, np.float32)
+        if key == keys.PROTEINS and named.cells.proteins is not None:
+            new = named.cells.proteins
+        both = np.concatenate([np.asarray(known, np.float32), new])
+        is_table = isinstance(known, pd.DataFrame)
+        added.obsm[key] = pd.DataFrame(both, added.obs_names, known.columns) if is_table else both
     added.uns = old.uns
     added.write_h5ad(path, compression="gzip", compression_opts=9)
 
@@ -271,13 +279,29 @@ def _extend_method(
 ) -> None:
     """Place the added cells, and teach the heads about them."""
     cells = named.cells.genes(trained.positions)
+    if cells.proteins is not None and np.isfinite(cells.proteins).any(0).mean() < LEAST_SHARE:
+        cells = replace(cells, proteins=None)  # placed as a mapping would place them
     values = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0)).values
     layout = place(trained.index.search(values, NEIGHBORS), trained.layout)
     embedding = np.concatenate([trained.embedding, values])
     np.save(folder / keys.EMBEDDING_FILE, embedding, allow_pickle=False)
     np.save(folder / keys.LAYOUT_FILE, np.concatenate([trained.layout, layout]), allow_pickle=False)
+    for place_of in filter(Path.is_dir, (folder, folder / keys.RNA_FOLDER)):
+        write_heads(place_of, _with_added(read_heads(place_of), trained, named, level, values, cells))
+
+
+def _with_added(
+    of: tuple[LevelHead, ...],
+    trained: TrainedMethod,
+    named: _Named,
+    level: str,
+    values: FloatArray,
+    cells: AlignedCells,
+) -> tuple[LevelHead, ...]:
+    """Heads that know the added cells, float32 (n, d) and n x g, at the level of their labels."""
+    embedding = np.concatenate([trained.embedding, values])
     heads = []
-    for head, members in zip(read_heads(folder), trained.members, strict=True):
+    for head, members in zip(of, trained.members, strict=True):
         if head.level != level:
             unlabelled = np.full(len(values), -1, np.int32)
             heads.append(refitted(head, embedding, np.concatenate([members.codes, unlabelled])))
@@ -285,7 +309,7 @@ def _extend_method(
         wider = _widened(head, named, values, cells)
         codes = pd.Categorical(named.labels, categories=list(wider.classes)).codes.astype(np.int32)
         heads.append(refitted(wider, embedding, np.concatenate([members.codes, codes])))
-    write_heads(folder, tuple(heads))
+    return tuple(heads)
 
 
 def _widened(head: LevelHead, named: _Named, values: FloatArray, cells: AlignedCells) -> LevelHead:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,7 +23,7 @@ from explorer import keys
 from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
-from explorer.flow import FloatArray, IntArray, Reference
+from explorer.flow import Embedding, FloatArray, IntArray, Reference
 from explorer.kinds import DataKind, require_learnable
 from explorer.labels import LevelHead, own_answers
 from explorer.layout import reference_layout
@@ -31,8 +31,9 @@ from explorer.learning import Annotated, read_annotated
 from explorer.mapping import NEIGHBORS, versions
 from explorer.matching import KnownGenes
 from explorer.methods import METHODS
-from explorer.methods.base import Config, Method, device_named
+from explorer.methods.base import Config, Method, device_named, takes_proteins
 from explorer.progress import Progress
+from explorer.proteins import LEFT_OUT
 from explorer.reference import open_reference, write_card, write_cells, write_heads
 from explorer.selection import accessible_peaks, variable_genes
 
@@ -60,12 +61,29 @@ class Fitted:
         float32 (m, d), of the cells it was trained on.
     heads
         One a label level, chosen and calibrated on left-out batches.
+    heads_by_rna
+        The same for queries without proteins; empty for a method that does not place cells by proteins.
     """
 
     method: Method
     positions: NDArray[np.int64]
     embedding: FloatArray
     heads: tuple[LevelHead, ...]
+    heads_by_rna: tuple[LevelHead, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Answers to left-out cells by label level, placed by all that was measured, and by RNA alone.
+
+    Attributes
+    ----------
+    by_rna
+        Empty for a method that does not place cells by proteins.
+    """
+
+    by_all: Mapping[str, HeldOut]
+    by_rna: Mapping[str, HeldOut]
 
 
 def build_reference(
@@ -76,6 +94,7 @@ def build_reference(
     batch: str | None = None,
     sample: str | None = None,
     conditions: Sequence[str] = (),
+    proteins: str | None = None,
     method: str = "concord",
     gene_sets: Sequence[str] = (),
     preset: str = "balanced",
@@ -98,6 +117,9 @@ def build_reference(
         obs columns: the technical batch, and the biological sample.
     conditions
         Further obs columns that a method may describe cells by, besides the batch: a donor, a treatment, a chemistry.
+    proteins
+        obsm table with named columns that holds counts of surface proteins. The first whose name tells of proteins is
+        taken where none is named; "none" leaves them out.
     gene_sets
         For a method that reads cells by gene sets: GMT files, or names of collections that come with the program.
     about
@@ -126,7 +148,7 @@ def build_reference(
     # 1. cells, genes and labels, checked like any query
     levels = tuple(dict.fromkeys(labels))
     reading = progress.part("Reading cells", 0.0, 0.03)
-    annotated = read_annotated(source, levels, batch, sample, reading, tuple(conditions))
+    annotated = read_annotated(source, levels, batch, sample, reading, tuple(conditions), proteins)
     _require_learnable(annotated, recipe.method)
     existing = _existing(out, annotated)
 
@@ -140,8 +162,8 @@ def build_reference(
     # 4. the bundle
     progress.part("Writing", 0.99, 1.0)(0.0)
     with _replacing(out, existing) as folder:
-        if existing is None:
-            write_cells(folder, annotated.cells, annotated.genes, annotated.obs)
+        if existing is None or (annotated.proteins and not existing.proteins):
+            write_cells(folder, annotated.cells, annotated.genes, annotated.obs, annotated.proteins)
         place = folder / keys.METHODS_FOLDER / method
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
@@ -149,6 +171,7 @@ def build_reference(
         np.save(place / keys.LAYOUT_FILE, layout, allow_pickle=False)
         card = {} if existing is None else dict(existing.card)
         card = {**_described(annotated, out, batch, sample), **card, **(about or {})}
+        card["proteins"] = card.get("proteins") or list(annotated.proteins)
         described_by = [condition.column for condition in annotated.conditions]
         summary = {**summary_of(recipe, fitted, perf_counter() - started), "batch": batch, "conditions": described_by}
         write_card(folder, {**card, "methods": {**card.get("methods", {}), method: summary}})
@@ -163,8 +186,10 @@ def fit_examined(annotated: Annotated, recipe: Recipe, progress: Progress) -> Fi
     method, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe, training)
     cells = annotated.cells.genes(positions)
     embedding = method.embed(cells, progress=progress.part("Embedding", 0.99, 1.0)).values
-    heads = _heads(annotated, held_out, embedding, positions, recipe.config.seed)
-    return Fitted(method, positions, embedding, heads)
+    by_all, by_rna = (
+        _heads(annotated, each, embedding, positions, recipe.config.seed) for each in (held_out.by_all, held_out.by_rna)
+    )
+    return Fitted(method, positions, embedding, by_all, by_rna)
 
 
 def write_fitted(folder: Path, fitted: Fitted) -> None:
@@ -172,6 +197,9 @@ def write_fitted(folder: Path, fitted: Fitted) -> None:
     fitted.method.save(folder)
     np.save(folder / keys.EMBEDDING_FILE, fitted.embedding, allow_pickle=False)
     write_heads(folder, fitted.heads)
+    if fitted.heads_by_rna:
+        (folder / keys.RNA_FOLDER).mkdir()
+        write_heads(folder / keys.RNA_FOLDER, fitted.heads_by_rna)
 
 
 def folds(batches: IntArray, seed: int) -> IntArray:
@@ -188,28 +216,55 @@ def folds(batches: IntArray, seed: int) -> IntArray:
     return fold_of[batches]
 
 
-def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> dict[str, HeldOut]:
-    """Train without each fold in turn and map it; held-out answers by label level."""
-    fold_of = folds(annotated.batches, recipe.config.seed)
+def left_out_in(annotated: Annotated, seed: int) -> IntArray:
+    """int32 (m,), which fold a cell is left out in: batches stay whole, but where all labels lie in one of them."""
+    labelled = annotated.codes(annotated.levels[0]) >= 0
+    batches = annotated.batches
+    if len(np.unique(batches[labelled])) == 1:  # left out whole, nobody could tell what its cells are
+        batches = np.zeros_like(batches)
+    return folds(batches, seed)
+
+
+def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> Examined:
+    """Train without each fold in turn and map it, with its proteins and without where they matter."""
+    fold_of = left_out_in(annotated, recipe.config.seed)
     n_folds = int(fold_of.max()) + 1
-    parts: dict[str, list[HeldOut]] = {level: [] for level in annotated.levels}
+    by_all, by_rna = list[dict[str, HeldOut]](), list[dict[str, HeldOut]]()
     for fold in range(n_folds):
         span = progress.part(f"{progress.stage} ({fold + 1} of {n_folds})", fold / n_folds, (fold + 1) / n_folds)
         rest, left_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         model, positions = fit_method(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
         quiet = span.part(span.stage, 0.9, 1.0)
         cells = annotated.cells.genes(positions)
-        reference, left = (model.embed(cells.rows(rows), progress=quiet) for rows in (rest, left_out))
-        for level in annotated.levels:
-            codes = annotated.codes(level)
-            n_classes = len(annotated.classes(level))
-            own = own_answers(left, level, n_classes)
-            parts[level].append(
-                examine(
-                    left.values, codes[left_out], left_out, reference.values, codes[rest], n_classes, NEIGHBORS, own
-                )
-            )
-    return {level: pooled(of_level) for level, of_level in parts.items()}
+        left = cells.rows(left_out)
+        reference = model.embed(cells.rows(rest), progress=quiet).values
+        by_all.append(_examined(annotated, model.embed(left, progress=quiet), left_out, reference, rest))
+        if takes_proteins(model):
+            alone = model.embed(replace(left, proteins=None), progress=quiet)
+            by_rna.append(_examined(annotated, alone, left_out, reference, rest))
+    return Examined(_by_level(by_all), _by_level(by_rna))
+
+
+def _examined(
+    annotated: Annotated,
+    left: Embedding,
+    left_out: NDArray[np.int64],
+    reference: FloatArray,
+    rest: NDArray[np.int64],
+) -> dict[str, HeldOut]:
+    found = {}
+    for level in annotated.levels:
+        codes = annotated.codes(level)
+        n_classes = len(annotated.classes(level))
+        own = own_answers(left, level, n_classes)
+        found[level] = examine(
+            left.values, codes[left_out], left_out, reference, codes[rest], n_classes, NEIGHBORS, own
+        )
+    return found
+
+
+def _by_level(parts: Sequence[Mapping[str, HeldOut]]) -> dict[str, HeldOut]:
+    return {level: pooled([part[level] for part in parts]) for level in parts[0]} if parts else {}
 
 
 def fit_method(
@@ -246,12 +301,12 @@ def _heads(
     seed: int,
 ) -> tuple[LevelHead, ...]:
     cells = annotated.cells.genes(positions)
-    fold_of = folds(annotated.batches, seed)
+    fold_of = left_out_in(annotated, seed)
     return tuple(
         level_head(
             level, annotated.classes(level), held_out[level], embedding, cells, annotated.codes(level), fold_of
         )
-        for level in annotated.levels
+        for level in held_out
     )
 
 
@@ -275,6 +330,11 @@ def _existing(out: Path, annotated: Annotated) -> Reference | None:
         raise ReferenceProblem(
             f"{out} already holds another reference ({existing.title}, {existing.n_cells:,} cells, labels "
             f"{', '.join(existing.levels)}). Name another folder, or delete it first."
+        )
+    if annotated.proteins and existing.proteins not in ((), annotated.proteins):
+        raise ReferenceProblem(
+            f"{out} already holds these cells with other surface proteins ({', '.join(existing.proteins)}). Leave the "
+            f"new ones out (--proteins {LEFT_OUT}), or name another folder."
         )
     return existing
 
@@ -335,7 +395,9 @@ def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]
         "preset": recipe.config.preset,
         "seed": recipe.config.seed,
         "genes": len(fitted.positions),
+        "proteins": takes_proteins(fitted.method),
         "scores": scores_of(fitted.heads),
+        "scores_by_rna": scores_of(fitted.heads_by_rna),
         "device": str(recipe.device),
         "seconds": round(seconds, 1),
         "versions": versions(),

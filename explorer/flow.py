@@ -250,11 +250,15 @@ class ImputedProteins:
         float32 (n, p), centred log ratios; NaN where no neighbour was measured.
     spread
         float32 (n, p), standard deviation among the neighbours.
+    measured
+        float32 (n, p), what the query itself counted, as centred log ratios over those counted; NaN where it did not.
+        `None` for a query without any of these proteins.
     """
 
     names: tuple[str, ...]
     values: FloatArray
     spread: FloatArray
+    measured: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -413,6 +417,8 @@ class MappingResult:
         Nearest reference cells; `None` in a result read back from a file that does not keep them.
     conditions
         Batches of the reference and of the query as the method describes them, where it has learned to.
+    proteins
+        Surface proteins as the nearest reference cells have them, where the reference was measured for any.
     """
 
     obs: pd.DataFrame
@@ -423,6 +429,7 @@ class MappingResult:
     layout: FloatArray
     provenance: Provenance
     conditions: tuple[ConditionEmbedding, ...] = ()
+    proteins: ImputedProteins | None = None
 
     @property
     def n_cells(self) -> int:
@@ -527,6 +534,11 @@ class Reference:
     def methods(self) -> tuple[str, ...]:
         """Names of the methods trained on these cells."""
         return tuple(self.card["methods"])
+
+    @property
+    def proteins(self) -> tuple[str, ...]:
+        """Names of the surface proteins counted beside the genes; empty without any."""
+        return tuple(self.card.get("proteins", ()))
 
     @property
     def n_cells(self) -> int:

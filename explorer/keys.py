@@ -11,6 +11,10 @@ EMBEDDING = "X_{method}"
 LAYOUT = "X_umap"
 PROBABILITIES = "probabilities_{level}"
 DOUBT = "doubt_{level}"        # columns disagreement, novelty, unknown
+PROTEINS_IMPUTED = "proteins_imputed"
+PROTEINS_SPREAD = "proteins_imputed_spread"
+PROTEINS_MEASURED = "proteins_measured"
+RESULT_PROTEINS = (PROTEINS_IMPUTED, PROTEINS_SPREAD, PROTEINS_MEASURED)
 OWN = "{name}_own"             # what the query had under a name that the result needs
 PROVENANCE = "atlas_explorer"
 
@@ -26,6 +30,9 @@ MEAN = "mean_expression"
 # obs of a reference: sum of all counts of a cell, which normalisation divides by
 TOTALS = "total_counts"
 
+# obsm of a reference: counts of surface proteins, a table
+PROTEINS = "proteins"
+
 # files of a reference bundle
 CARD_FILE = "card.json"
 GENES_FILE = "genes.csv"
@@ -37,6 +44,7 @@ EMBEDDING_FILE = "embedding.npy"
 LAYOUT_FILE = "layout.npy"
 HEADS_FILE = "heads.safetensors"
 CALIBRATION_FILE = "calibration.json"
+RNA_FOLDER = "rna"  # heads and calibration once more, of cells placed without their proteins
 
 # files of a model refitted on a panel, besides those of a method
 PANEL_FILE = "panel.json"

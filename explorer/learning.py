@@ -21,6 +21,7 @@ from explorer.genes import aligned_blocks, match_genes
 from explorer.kinds import DataKind, kind_of
 from explorer.methods.base import Condition, Training
 from explorer.progress import Progress
+from explorer.proteins import LEFT_OUT, beside, find_proteins
 from explorer.query import open_query
 from explorer.selection import gene_table
 
@@ -44,6 +45,8 @@ class Annotated:
         What a method may describe cells by: the batch first where there is one.
     has_batch
         Whether the first of them is the technical batch.
+    proteins
+        Names (p,) of the columns of `cells.proteins`; empty without proteins.
     """
 
     cells: AlignedCells
@@ -52,6 +55,7 @@ class Annotated:
     levels: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
     has_batch: bool = False
+    proteins: tuple[str, ...] = ()
 
     @property
     def batches(self) -> IntArray:
@@ -81,6 +85,7 @@ class Annotated:
             labels={level: self.codes(level)[rows] for level in self.levels},
             batches=self.batches[rows],
             conditions=tuple(condition.rows(rows) for condition in self.conditions),
+            proteins=self.proteins,
             measured=self.genes[keys.SYMBOL].to_numpy(object),
         )
 
@@ -92,13 +97,21 @@ def read_annotated(
     sample: str | None,
     progress: Progress,
     conditions: tuple[str, ...] = (),
+    proteins: str | None = None,
 ) -> Annotated:
-    """Read annotated cells into memory.
+    """Read annotated cells into memory; those labelled "unknown" count as unlabelled.
+
+    Parameters
+    ----------
+    proteins
+        obsm table of protein counts, as `explorer.proteins.find_proteins` takes it.
 
     Raises
     ------
     OptionsProblem
-        If a named column is missing, a label has fewer than two values, or the cells are too few.
+        If a named column or table is missing, a label has fewer than two values, or the cells are too few.
+    ValuesProblem
+        If the table named holds no counts.
     """
     query = open_query(source)
     if query.n_cells < LEAST_CELLS:
@@ -111,11 +124,12 @@ def read_annotated(
             raise OptionsProblem(
                 f"{query.name} has no obs column {column!r}. It has: {', '.join(map(str, query.obs.columns))}."
             )
+    found = find_proteins(query, proteins)
     genes = gene_table(query.var)
     match = match_genes(query.var, genes)
     blocks = []
     done = 0
-    for block in aligned_blocks(query, match, None):
+    for block in beside(aligned_blocks(query, match, None), None if found is None else found.values):
         blocks.append(block)
         done += block.n_cells
         progress(done / query.n_cells)
@@ -125,9 +139,10 @@ def read_annotated(
     genes[keys.MEAN] = np.round(np.asarray(scale @ cells.values).ravel() / cells.n_cells, 6)
     obs[keys.TOTALS] = cells.totals
     for level in labels:  # clusters are often numbers; labels are text everywhere else
-        obs[level] = pd.Categorical(obs[level].astype(object).map(str, na_action="ignore"))
+        obs[level] = pd.Categorical(obs[level].astype(object).map(_label, na_action="ignore"))
     described = tuple(condition_of(obs, column) for column in condition_columns(batch, conditions))
-    annotated = Annotated(cells, genes, obs, labels, described, batch is not None)
+    names = () if found is None else tuple(found.names)
+    annotated = Annotated(cells, genes, obs, labels, described, batch is not None, names)
     for level in labels:
         if len(annotated.classes(level)) < 2:
             raise OptionsProblem(
@@ -143,7 +158,13 @@ def read_again(reference: Reference, method: str, progress: Progress) -> Annotat
     told = card["methods"][method]
     batch, conditions = told.get("batch", card["batch"]), tuple(told.get("conditions", ()))
     source = reference.folder / keys.CELLS_FILE
-    return read_annotated(source, reference.levels, batch, card["sample"], progress, conditions)
+    proteins = keys.PROTEINS if reference.proteins else LEFT_OUT
+    return read_annotated(source, reference.levels, batch, card["sample"], progress, conditions, proteins)
+
+
+def _label(value: object) -> str | None:
+    text = str(value)
+    return None if text.strip().casefold() == keys.UNKNOWN else text
 
 
 def stacked(blocks: Sequence[AlignedCells]) -> AlignedCells:

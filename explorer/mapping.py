@@ -24,6 +24,7 @@ from explorer.flow import (
     Coverage,
     Embedding,
     FloatArray,
+    ImputedProteins,
     LabelTransfer,
     LevelLabels,
     MappingResult,
@@ -37,11 +38,12 @@ from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, 
 from explorer.labels import Unadapted, joined_levels, transfer_level
 from explorer.layout import place
 from explorer.learning import stacked
-from explorer.methods.base import INSTANT, Toward
+from explorer.methods.base import INSTANT, Method, Toward, takes_proteins
 from explorer.models import TrainedMethod, load_method
 from explorer.neighbors import normalised
 from explorer.nesting import Nested, coarse_first, nesting
 from explorer.progress import Progress
+from explorer.proteins import LEFT_OUT, OwnProteins, beside, centred_log_ratio, impute, own_proteins
 
 BLOCK = 8192  # cells
 NEIGHBORS = 15
@@ -58,6 +60,7 @@ def map_query(
     hierarchical: bool = False,
     batch: str | None = None,
     own_labels: str | None = None,
+    proteins: str | None = None,
     orthologs: bool = False,
     device: str = "auto",
     notices: tuple[str, ...] = (),
@@ -80,6 +83,9 @@ def map_query(
         obs column of the query that names its batches, for modes that tell batches apart.
     own_labels
         obs column of the query with labels it already has, for modes that learn from some of them.
+    proteins
+        obsm table of the query with counts of surface proteins, for references that have them: methods that can, place
+        cells by both. As `explorer.proteins.find_proteins` takes it: found by its name, and "none" for RNA alone.
     orthologs
         Translate mouse gene symbols to their human one-to-one orthologues first.
     device
@@ -90,7 +96,7 @@ def map_query(
     Raises
     ------
     OptionsProblem
-        If the method has no such mode, or the query no such column.
+        If the method has no such mode, or the query no such column or table.
     ReferenceProblem
         If the mode learns, and the reference was shared without expression.
     GenesProblem
@@ -120,10 +126,15 @@ def map_query(
         match = match_genes(query.var, reference.genes, orthologs=orthologs)
         found = coverage(match, reference.genes, trained.positions)
         notices += require_coverage(found, match, way_out=panels.way_out(reference, match))
+        own = own_proteins(query, reference.proteins, proteins)
+        placing_by = own.placing if own is not None and takes_proteins(trained.method) else None
+        notices += _told_of(own, trained.method)
+        if placing_by is None and trained.heads_by_rna:
+            trained = replace(trained, heads=trained.heads_by_rna)
 
     # 3. where it is asked for, the model learns from the query first
     mapper = _Mapper(trained, match.found[trained.positions], _nesting(trained) if hierarchical else {})
-    blocks = aligned_blocks(query, match, trained.positions, counted=trained.counted)
+    blocks = beside(aligned_blocks(query, match, trained.positions, counted=trained.counted), placing_by)
     conditions: tuple[ConditionEmbedding, ...] = ()
     done_before = 0.02
     if chosen != INSTANT:
@@ -147,6 +158,10 @@ def map_query(
         placing(done / query.n_cells)
     result = _joined(mapped)
 
+    # 5. proteins, as the reference cells around have them
+    with _timed(seconds, "proteins"):
+        imputed = _imputed(trained, reference.proteins, result.neighbors, own)
+
     progress(1.0)
     options = {"mode": chosen.name, "hierarchical": hierarchical, "orthologs": orthologs, "batch": batch}
     provenance = _provenance(
@@ -156,7 +171,7 @@ def map_query(
         found,
         seconds,
         query.notices + match.notices + notices,
-        {**options, "own_labels": own_labels},
+        {**options, "own_labels": own_labels, "proteins": own.key if own and placing_by is not None else LEFT_OUT},
     )
     return MappingResult(
         query.obs,
@@ -167,7 +182,27 @@ def map_query(
         result.layout,
         provenance,
         conditions,
+        imputed,
     )
+
+
+def _told_of(own: OwnProteins | None, method: Method) -> tuple[str, ...]:
+    """What part the query's own proteins take in placing its cells."""
+    if own is None or not takes_proteins(method):
+        return ()
+    shared = f"{own.shared} of the reference's {own.counts.shape[1]} surface proteins"
+    if own.placing is None:
+        return (f"obsm/{own.key} holds {shared}, too few to place cells by: RNA alone did.",)
+    return (f"Cells were placed by RNA and by {shared}, from obsm/{own.key}.",)
+
+
+def _imputed(
+    trained: TrainedMethod, names: tuple[str, ...], neighbors: Neighbors, own: OwnProteins | None
+) -> ImputedProteins | None:
+    if trained.proteins is None:
+        return None
+    found = impute(neighbors, trained.proteins, names)
+    return found if own is None else replace(found, measured=centred_log_ratio(own.counts))
 
 
 def _require_columns(query: Query, *columns: str | None) -> None:
@@ -207,6 +242,7 @@ def explain_cells(
     *,
     level: str,
     measure: str | None = None,
+    proteins: str | None = None,
     orthologs: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
@@ -221,6 +257,8 @@ def explain_cells(
         A label of the reference and its level.
     measure
         One of the measures on the method's card; the first if not named.
+    proteins
+        As `map_query` takes it.
 
     Raises
     ------
@@ -237,7 +275,10 @@ def explain_cells(
     rows = np.sort(np.asarray(rows))
     if len(rows) > EXPLAINED_CELLS:
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_CELLS, replace=False))
+    own = own_proteins(query, reference.proteins, proteins) if takes_proteins(trained.method) else None
     cells = aligned_rows(query, match, rows, trained.positions, counted=trained.counted)
+    if own is not None and own.placing is not None:
+        cells = replace(cells, proteins=own.placing[rows])
     progress.part("Reading cells", 0.0, 0.3)(1.0)
     aim = Toward(toward, _direction(trained, level, toward))
     return trained.method.explain(cells, aim, measure, progress=progress.part("Explaining", 0.3, 1.0))

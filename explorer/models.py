@@ -24,6 +24,7 @@ from explorer.reference import (
     read_embedding,
     read_heads,
     read_layout,
+    read_proteins,
 )
 
 
@@ -39,9 +40,13 @@ class TrainedMethod:
         float32 (m, d) and (m, 2).
     heads, members
         One a label level: what transfer learned, and the reference cells by label.
+    heads_by_rna
+        What it learned for queries without proteins; empty for a method that does not place cells by proteins.
     counted
         int (p,), the reference genes that a cell's total is summed over, for a model refitted on a panel; `None` for
         all genes of a file.
+    proteins
+        float32 (m, p), counts of the reference's surface proteins, NaN where not measured; `None` without any.
     """
 
     method: Method
@@ -53,6 +58,8 @@ class TrainedMethod:
     members: tuple[LabelIndex, ...]
     device: str
     counted: NDArray[np.int64] | None = None
+    proteins: FloatArray | None = None
+    heads_by_rna: tuple[LevelHead, ...] = ()
 
 
 def load_method(reference: Reference, name: str, device: str = "auto") -> TrainedMethod:
@@ -97,4 +104,6 @@ def _load_method(folder: Path, checksum: str, name: str, device: str, refitted: 
         members=tuple(LabelIndex(embedding, label_codes(reference, head.level, head.classes)) for head in heads),
         device=device,
         counted=None if refitted is None else symbols.loc[list(refitted.panel.genes)].to_numpy(),
+        proteins=read_proteins(reference),
+        heads_by_rna=read_heads(by_rna) if (by_rna := place_of / keys.RNA_FOLDER).is_dir() else (),
     )

@@ -4,16 +4,18 @@ A bundle is a folder one can read with the eyes:
 
     card.json            what it is, and a sha256 of every other file
     genes.csv            symbol, ensembl, mean_expression; the order is the contract
-    cells.h5ad           obs, and counts stored gene-major, so that one gene is one short read
+    cells.h5ad           obs, and counts stored gene-major, so that one gene is one short read; surface proteins
     methods/<name>/      config.json and weights.safetensors: the model; embedding.npy, layout.npy: the reference's own
-                         cells; heads.safetensors, calibration.json: labels and doubt
+                         cells; heads.safetensors, calibration.json: labels and doubt; rna/: the same for
+                         queries without proteins, where the method places cells by proteins too
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +167,25 @@ def read_gene(reference: Reference, symbol: str) -> FloatArray:
     return out
 
 
-def write_cells(folder: Path, cells: AlignedCells, genes: pd.DataFrame, obs: pd.DataFrame) -> None:
-    """Write genes.csv and cells.h5ad: obs, var and the values, gene-major, as an h5ad that anything can open."""
+def read_proteins(reference: Reference) -> FloatArray | None:
+    """Counts of the proteins on the card, float32 (m, p), NaN where not measured; `None` without any."""
+    if not reference.proteins:
+        return None
+    with h5py.File(reference.folder / keys.CELLS_FILE, "r") as file:
+        table = read_elem(file[f"obsm/{keys.PROTEINS}"])
+    return np.asarray(table[list(reference.proteins)].to_numpy(np.float32))
+
+
+def write_cells(
+    folder: Path, cells: AlignedCells, genes: pd.DataFrame, obs: pd.DataFrame, proteins: Sequence[str] = ()
+) -> None:
+    """Write genes.csv and cells.h5ad: obs, var and the values, gene-major, as an h5ad that anything can open.
+
+    Parameters
+    ----------
+    proteins
+        Names of the columns of `cells.proteins`, which become a table in obsm.
+    """
     genes.to_csv(folder / keys.GENES_FILE, index=False)
     values = sparse.csc_matrix(cells.values)
     values.sort_indices()
@@ -174,6 +193,8 @@ def write_cells(folder: Path, cells: AlignedCells, genes: pd.DataFrame, obs: pd.
         values = values.astype(np.uint16)
     var = genes.set_index(pd.Index(genes[keys.SYMBOL], name=None))
     adata = AnnData(values, obs=obs, var=var)
+    if cells.proteins is not None:
+        adata.obsm[keys.PROTEINS] = pd.DataFrame(cells.proteins, index=obs.index, columns=list(proteins))
     adata.write_h5ad(folder / keys.CELLS_FILE, compression="gzip", compression_opts=9)
 
 
@@ -256,6 +277,18 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_model_of(reference: Reference, method: str, checksum: str) -> bool:
+    """Whether a bundle of that checksum held the same model: this bundle, or this one with fewer other methods."""
+    files = reference.card["files"]
+    others = [name for name in reference.methods if name != method]
+    for n in range(len(others) + 1):
+        for without in combinations(others, n):
+            gone = tuple(f"{keys.METHODS_FOLDER}/{name}/" for name in without)
+            if _checksum_of({name: digest for name, digest in files.items() if not name.startswith(gone)}) == checksum:
+                return True
+    return False
 
 
 def _checksum_of(files: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from explorer.kinds import are_peaks
 from explorer.methods.base import INSTANT
 from explorer.models import load_method
 from explorer.panels import way_out
+from explorer.proteins import LEFT_OUT, NEAREST, agreement
 from explorer.query import Inspection
 from explorer.values import kind_in_words
 
@@ -32,9 +33,15 @@ def describe_reference(reference: Reference) -> str:
         f"  batch    {card['batch'] or 'none'}",
         f"  checksum {reference.checksum[:12]} (all files verified)",
     ]
+    if reference.proteins:
+        lines.insert(3, f"  proteins {', '.join(reference.proteins)}")
     for name, summary in card["methods"].items():
-        lines.append(f"  {name} ({summary['preset']}, {summary['genes']:,} genes), on left-out batches:")
+        by = f"{summary['genes']:,} genes" + (" and proteins" if summary.get("proteins") else "")
+        lines.append(f"  {name} ({summary['preset']}, {by}), on left-out batches:")
         lines += [_score_line(level, scores) for level, scores in summary["scores"].items()]
+        if by_rna := summary.get("scores_by_rna"):
+            lines.append("    placed by RNA alone:")
+            lines += [_score_line(level, scores) for level, scores in by_rna.items()]
     return "\n".join(lines)
 
 
@@ -98,6 +105,7 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
         lines.insert(1, f"model refitted on {len(panel.genes):,} shared genes; on left-out reference batches:")
         lines[2:2] = [_score_line(level, scores) for level, scores in panel.scores.items()]
     lines[1:1] = _mode_lines(result)
+    lines += _protein_lines(result)
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
@@ -115,6 +123,22 @@ def describe_signature(asked: Asked, n: int = 20) -> str:
         found.top(n).to_string(index=False, float_format=lambda score: f"{score:.4g}"),
     ]
     return "\n".join(lines)
+
+
+def _protein_lines(result: MappingResult) -> list[str]:
+    """What was told of surface proteins; beside the query's own counts, where it has any."""
+    if result.proteins is None:
+        return []
+    told = f"{len(result.proteins.names)} surface proteins imputed from the {NEAREST} nearest reference cells"
+    found = {name: r for name, r in agreement(result.proteins).items() if np.isfinite(r)}
+    if not found:
+        return [told]
+    placed = result.provenance.options.get("proteins", LEFT_OUT) != LEFT_OUT
+    each = ", ".join(f"{name} {r:.2f}" for name, r in sorted(found.items(), key=lambda of: -of[1]))
+    return [
+        f"{told}, of cells placed by {'RNA and these proteins' if placed else 'RNA alone'}; Pearson's r against the "
+        f"query's own counts: median {np.median(list(found.values())):.2f} ({each})"
+    ]
 
 
 def _mode_lines(result: MappingResult) -> list[str]:

@@ -2,7 +2,9 @@
 
 Counts are negative binomial. Each type has `MARKERS` genes that it expresses `LIFT` times as much as any other
 type does, all of one pathway of Reactome; genes that mark no type are in no pathway. Each batch multiplies every gene
-by a factor of its own. `STRANGER` is a type that references leave out.
+by a factor of its own. `STRANGER` is a type that references leave out. Each type has one surface protein of its own,
+of which it has `PROTEIN_LIFT` times as many counts as other types; batches stain differently, and cells of the two
+`KINDS` differ by one more protein and by no gene.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ PATHWAYS = (
     "REACTOME_AMINE_LIGAND_BINDING_RECEPTORS",
     "REACTOME_SIGNALING_BY_BMP",
 )  # of the types and the stranger; no gene is in two of them
+PROTEINS = ("CD3", "CD14", "CD19", "CD56", "CD34", "CD45RA")  # of the types, the stranger and the second kind
+PROTEIN_LIFT = 20.0
+KINDS = ("naive", "memory")
 
 
 def _symbols() -> NDArray[np.object_]:
@@ -75,6 +80,21 @@ def planted(
         index=[f"cell{i}" for i in range(len(label))],
     )
     return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=SYMBOLS.astype(str)))
+
+
+def with_proteins(cells: ad.AnnData, seed: int = 0) -> ad.AnnData:
+    """The same cells with antibody counts in obsm["protein_counts"], and kind in obs."""
+    rng = np.random.default_rng(seed)
+    label, batch = cells.obs["cell_type"].astype(str).to_numpy(), cells.obs["batch"].astype(str).to_numpy()
+    kind = rng.choice(KINDS, cells.n_obs)
+    lifted = np.column_stack([*(label == name for name in (*TYPES, STRANGER)), kind == KINDS[1]])
+    stained = {name: 10 * np.exp(_own_draw(f"stain of {name}").normal(0, 0.5, len(PROTEINS))) for name in set(batch)}
+    mean = np.where(lifted, PROTEIN_LIFT, 1) * np.array([stained[name] for name in batch])
+    counts = rng.poisson(rng.gamma(8.0, mean / 8.0)).astype(np.float32)
+    out = cells.copy()
+    out.obs["kind"] = pd.Categorical(kind)
+    out.obsm["protein_counts"] = pd.DataFrame(counts, index=cells.obs_names, columns=list(PROTEINS))
+    return out
 
 
 def aligned(cells: ad.AnnData, symbols: NDArray[np.object_] = SYMBOLS) -> AlignedCells:
