@@ -36,7 +36,7 @@ from explorer.networks.concerto import Views, estimate_statistics
 from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
 from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
 from explorer.networks.concerto_scores import attentions, contributions, lifts
-from explorer.networks.concerto_tasks import Course, anchored, contrast, source_pure
+from explorer.networks.concerto_tasks import Course, Labelled, anchored, contrast, source_pure
 from explorer.networks.geometry import alignment, collapsed
 from explorer.networks.modalities import CLR, LOG, SCALINGS, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.training import linear_until, warmup_cosine
@@ -116,10 +116,15 @@ class ConcertoConfig(Config):
         Full learning rate of Adam.
     lr_linear
         Whether it falls in a straight line, as published, instead of warm-up and cosine.
+    p_inside
+        Share of a minibatch drawn from one source; 1 is as published.
     by_source
         Whether all minibatches of one source follow each other, as published, instead of in random order.
+    classifier_weight
+        Of the cross-entropy of labelled cells, averaged over label levels, beside the contrast; 0 for no classifier,
+        so that labels take no part in it.
     supervised
-        Whether the trained teacher goes on to learn the reference's labels, with a classifier of its own.
+        Whether the trained teacher goes on to learn the reference's labels, with a fresh classifier.
     patience
         Epochs without a better contrast of left-out cells before training stops; 0 trains to the end on all cells.
     taught_epochs, taught_lr, taught_patience
@@ -144,7 +149,9 @@ class ConcertoConfig(Config):
     lr: float = 1e-3
     lr_linear: bool = False
     patience: int = 0
+    p_inside: float = 0.8
     by_source: bool = False
+    classifier_weight: float = 1.0
     supervised: bool = False
     taught_epochs: int = 10
     taught_lr: float = 1e-3
@@ -154,16 +161,19 @@ class ConcertoConfig(Config):
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:
-        """`balanced` (default), `supervised` or `paper`: no masks, and the published training and batch norm."""
-        if preset in ("balanced", "supervised"):
-            return cls(preset=preset, seed=seed, supervised=preset == "supervised")
+        """`balanced` (default), `supervised` or `paper`: no masks, no classifier, and the published training."""
+        if preset == "balanced":
+            return cls(preset=preset, seed=seed)
+        if preset == "supervised":  # labels after the contrast instead of along with it
+            return cls(preset=preset, seed=seed, p_inside=1.0, classifier_weight=0.0, supervised=True)
         if preset == "paper":
             return cls(
                 preset=preset,
                 seed=seed,
                 element_mask=0.0, feature_mask=0.0, modality_dropout=0.0, temperature=0.1,
                 batch_norm="running", protein_scale=LOG,
-                batch_size=32, epochs=3, lr=1e-4, lr_linear=True, by_source=True,
+                batch_size=32, epochs=3, lr=1e-4, lr_linear=True,
+                p_inside=1.0, by_source=True, classifier_weight=0.0,
                 taught_epochs=5, taught_patience=0, tuned_lr=1e-5, threshold=0.0,
             )
         raise OptionsProblem(f"Concerto has the presets 'balanced', 'supervised' and 'paper', not {preset!r}.")
@@ -182,7 +192,7 @@ class ConcertoConfig(Config):
     def course(self, epochs: int, lr: float, patience: int = 0) -> Course:
         """A stretch of learning with these settings."""
         schedule = linear_until(STEPS_AN_EPOCH * epochs) if self.lr_linear else warmup_cosine
-        return Course(self.batch_size, epochs, lr, schedule, self.by_source, patience)
+        return Course(self.batch_size, epochs, lr, schedule, self.by_source, patience, self.p_inside)
 
 
 class Concerto:
@@ -193,7 +203,8 @@ class Concerto:
         title="Concerto",
         paper="Yang et al., Nature Machine Intelligence 2022",
         summary="Learns what makes each cell itself by describing it twice, with an attention network over all genes "
-        "and with a plain one. Can go on learning from your cells, and takes surface proteins along.",
+        "and with a plain one, and to tell labels meanwhile. Can go on learning from your cells, and takes surface "
+        "proteins along.",
         input_form="log1p",
         gives=("gene contribution", "attention and its lift", "protein contribution", "its own classifier"),
         measures=(CONTRIBUTION, LIFT, ATTENTION, PROTEIN),
@@ -218,8 +229,11 @@ class Concerto:
         self._described = described
 
     @classmethod
-    def fit(cls, training: Training, config: Config, *, device: torch.device, progress: Progress) -> Self:
-        """Train teacher and student on source-pure minibatches; labels take part only where `supervised`.
+    def fit(
+        cls, training: Training, config: Config, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Self:
+        """Train teacher and student on minibatches of mostly one source; labels take part only in a classifier.
 
         Raises
         ------
@@ -234,19 +248,20 @@ class Concerto:
         _, epochs = config.sized(len(cells))
         share = epochs / (epochs + config.taught_epochs) if config.supervised else 1.0
 
-        # 1. by contrast
+        # 1. by contrast, and from labels along with it
+        labelled = _labelled(model, training, config)
         course = config.course(epochs, config.lr, config.patience)
         span = progress.part(progress.stage, 0.0, share)
-        contrast(model.network, cells, training.batches, config.views, course, config.seed, span)
+        contrast(model.network, cells, training.batches, config.views, course, config.seed, span, labelled)
         if config.batch_norm == "population":
             estimate_statistics(model.network.teacher, source_pure(cells, training.batches, config.seed))
 
-        # 2. from labels
+        # 2. from labels alone
         if config.supervised:
             _teach(model, cells, training, config, progress.part(progress.stage, share, 1.0))
 
         model.centre_on(cells, progress.part(progress.stage, 1.0, 1.0))
-        levels = tuple(training.labels) if config.supervised else ()
+        levels = tuple(training.labels) if model.n_classes else ()
         return cls(config, training.genes, training.proteins, model, levels)
 
     @property
@@ -388,6 +403,19 @@ def _modal(
     return modal_cells(cells.log1p(), measured, device)
 
 
+def _labelled(model: ConcertoModel, training: Training, config: ConcertoConfig) -> Labelled | None:
+    """Every label level and a fresh head for each; nothing where labels take no part or there are none."""
+    if not training.labels or config.classifier_weight <= 0:
+        return None
+    codes = np.stack(list(training.labels.values()))
+    heads = model.new_classifier(_sizes(codes)).heads
+    return Labelled(heads, torch.as_tensor(codes, device=model.device).long(), config.classifier_weight)
+
+
+def _sizes(codes: NDArray[np.integer]) -> list[int]:
+    return [int(own.max()) + 1 for own in codes]
+
+
 def _teach(
     model: ConcertoModel,
     cells: ModalCells,
@@ -401,7 +429,7 @@ def _teach(
         raise OptionsProblem("Concerto was asked to learn labels, but the reference has none. Name a label column.")
     codes = np.stack(list(training.labels.values()))
     teach(
-        model.new_classifier([int(own.max()) + 1 for own in codes]),
+        model.new_classifier(_sizes(codes)),
         cells,
         codes,
         training.batches,

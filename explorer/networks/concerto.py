@@ -217,14 +217,16 @@ class Views:
         return thinned.masked(self.element_mask, self.feature_mask, generator)
 
 
-def views_loss(network: ConcertoNet, cells: Minibatch, views: Views, generator: torch.Generator) -> Tensor:
-    """Contrastive loss of a minibatch between what teacher and student make of its cells.
+def views_loss(
+    network: ConcertoNet, cells: Minibatch, views: Views, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Contrastive loss of a minibatch between what teacher and student make of its cells, and the teacher's output.
 
     Half the published loss, which sums over the two views instead of averaging; Adam does not tell them apart.
     """
     first = network.teacher(views.drawn(cells, generator))
     second = network.student(views.drawn(cells, generator))
-    return contrastive_loss(first, second, views.temperature)
+    return contrastive_loss(first, second, views.temperature), first
 
 
 @torch.no_grad()

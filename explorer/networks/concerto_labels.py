@@ -7,7 +7,7 @@ they do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from explorer.networks.attention import Norm
 from explorer.networks.concerto import Teacher, Views, dense_layer, estimate_statistics
 from explorer.networks.concerto_tasks import Course, source_pure
+from explorer.networks.losses import cross_entropy
 from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.training import TrainingLog, train
@@ -109,22 +110,6 @@ class Classifier(nn.Module):
         """Logits of each level, float (B, C)."""
         z = self.teacher(cells)
         return [head(z) for head in self.heads]
-
-
-def cross_entropy(logits: Sequence[Tensor], codes: Tensor) -> Tensor:
-    """Mean over the levels of the mean over a level's labelled cells, a scalar.
-
-    Parameters
-    ----------
-    codes
-        int64 (levels, B), -1 for unlabelled.
-    """
-    losses = [
-        F.cross_entropy(of_level, own, ignore_index=-1)
-        for of_level, own in zip(logits, codes, strict=True)
-        if bool((own >= 0).any())
-    ]
-    return torch.stack(losses).mean() if losses else logits[0].sum() * 0
 
 
 def sharpened(logits: Tensor, temperature: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""How Concerto's networks learn by contrast, without labels: from a reference, and further from other cells."""
+"""How Concerto's networks learn by contrast: from a reference, also with its labels, and on from other cells."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explorer.networks.attention import Norm
 from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
+from explorer.networks.losses import cross_entropy
 from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.samplers import DomainSampler, pieces
 from explorer.networks.training import Schedule, TrainingLog, train
@@ -35,6 +36,8 @@ class Course:
         Whether all minibatches of one source follow each other.
     patience
         Epochs without improvement after which learning stops; 0 learns to the end.
+    p_inside
+        Share of a minibatch of the contrast that is drawn from one source; the rest is from the others.
     """
 
     batch_size: int
@@ -43,6 +46,30 @@ class Course:
     schedule: Schedule
     by_source: bool = False
     patience: int = 0
+    p_inside: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labels that are learned along with the contrast, from the teacher's view of a cell.
+
+    Attributes
+    ----------
+    heads
+        Of each label level, from float (B, d) to logits; they learn too.
+    codes
+        int64 (levels, n), -1 for unlabelled.
+    weight
+        Of the cross-entropy, averaged over levels, beside the contrast.
+    """
+
+    heads: nn.ModuleList
+    codes: Tensor
+    weight: float
+
+    def loss(self, z: Tensor, which: Tensor) -> Tensor:
+        """Of a minibatch: what the teacher makes of it, float (B, d), and which cells it holds, int64 (B,)."""
+        return self.weight * cross_entropy([head(z) for head in self.heads], self.codes[:, which])
 
 
 def contrast(
@@ -53,8 +80,9 @@ def contrast(
     course: Course,
     seed: int,
     progress: Progress,
+    labelled: Labelled | None = None,
 ) -> TrainingLog:
-    """Train teacher and student on source-pure minibatches; also continues training on other cells.
+    """Train teacher and student on minibatches of one source, or mostly so; also continues training on other cells.
 
     With patience, a tenth of the cells is left out, and training stops when their contrast no longer improves.
 
@@ -62,17 +90,26 @@ def contrast(
     ----------
     sources
         int (n,), of each cell.
+    labelled
+        What is known of the cells besides.
     """
     rng = np.random.default_rng(seed)
     masks = torch.Generator(device=cells.device).manual_seed(seed)
     left_out = rng.random(len(cells)) < LEFT_OUT if course.patience else np.zeros(len(cells), bool)
     learned, checked = np.flatnonzero(~left_out), np.flatnonzero(left_out)
-    sampler = DomainSampler(sources[learned], course.batch_size, by_domain=course.by_source)
+    sampler = DomainSampler(
+        sources[learned], course.batch_size, p_inside=course.p_inside, by_domain=course.by_source
+    )
     held = [checked[piece] for piece in pieces(sources[checked], course.batch_size, rng) if len(piece) > 1]
+
+    def loss_of(which: Tensor) -> Tensor:
+        loss, z = views_loss(network, cells.rows(which), views, masks)
+        return loss if labelled is None else loss + labelled.loss(z, which)
+
     return train(
-        network,
+        network if labelled is None else nn.ModuleList([network, labelled.heads]),
         lambda _epoch: [learned[minibatch] for minibatch in sampler.epoch(rng)],
-        lambda which: views_loss(network, cells.rows(which), views, masks),
+        loss_of,
         epochs=course.epochs,
         lr=course.lr,
         schedule=course.schedule,
@@ -93,7 +130,7 @@ def _contrast_of(
     for module in network.modules():
         module.training = isinstance(module, Norm)
     losses = [
-        views_loss(network, cells.rows(torch.as_tensor(minibatch, device=cells.device)), views, masks)
+        views_loss(network, cells.rows(torch.as_tensor(minibatch, device=cells.device)), views, masks)[0]
         for minibatch in minibatches
     ]
     network.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -57,3 +58,21 @@ def contrastive_loss(
         debiased = (log_negatives.exp() - class_prior * negatives * positive.exp()) / (1 - class_prior)
         log_negatives = debiased.clamp_min(negatives * math.exp(-1 / temperature)).log()
     return (torch.logaddexp(positive, log_negatives) - positive).mean()
+
+
+def cross_entropy(logits: Sequence[Tensor], codes: Tensor) -> Tensor:
+    """Mean over the levels of the mean over a level's labelled cells, a scalar.
+
+    Parameters
+    ----------
+    logits
+        float (B, C) of each level.
+    codes
+        int64 (levels, B), -1 for unlabelled.
+    """
+    losses = [
+        F.cross_entropy(of_level, own, ignore_index=-1)
+        for of_level, own in zip(logits, codes, strict=True)
+        if bool((own >= 0).any())
+    ]
+    return torch.stack(losses).mean() if losses else logits[0].sum() * 0

@@ -32,8 +32,10 @@ def test_presets() -> None:
     assert (PAPER.temperature, PAPER.batch_size, PAPER.lr, PAPER.epochs) == (0.1, 32, 1e-4, 3)
     assert (PAPER.element_mask, PAPER.feature_mask, PAPER.batch_norm) == (0.0, 0.0, "running")
     assert ConcertoConfig.named("balanced").batch_norm == "population"
+    assert (PAPER.classifier_weight, PAPER.p_inside) == (0.0, 1.0)
+    assert (ConcertoConfig.named("balanced").classifier_weight, ConcertoConfig.named("balanced").p_inside) == (1.0, 0.8)
     assert ConcertoConfig.named("supervised") == replace(
-        ConcertoConfig.named("balanced"), preset="supervised", supervised=True
+        ConcertoConfig.named("balanced"), preset="supervised", p_inside=1.0, classifier_weight=0.0, supervised=True
     )
     with pytest.raises(OptionsProblem, match="'balanced', 'supervised' and 'paper'"):
         ConcertoConfig.named("fast")
@@ -62,7 +64,7 @@ def test_small_references_take_enough_steps_and_large_ones_not_too_many(n_cells:
     assert PAPER.sized(n_cells) == (32, 3)
 
 
-def test_labels_take_no_part() -> None:
+def test_labels_take_no_part_without_a_classifier() -> None:
     shuffled = np.random.default_rng(0).permutation(codes(CELLS))
     np.testing.assert_array_equal(vectors(PAPER, {"cell_type": codes(CELLS)}), vectors(PAPER, {"cell_type": shuffled}))
 
@@ -125,19 +127,25 @@ def reference() -> Training:
 @pytest.fixture(scope="module")
 def plain() -> Concerto:
     """Trained by contrast alone."""
-    return Concerto.fit(reference(), QUICK, device=CPU, progress=Progress())
+    return Concerto.fit(reference(), replace(QUICK, classifier_weight=0.0), device=CPU, progress=Progress())
 
 
 @pytest.fixture(scope="module")
 def supervised() -> Concerto:
     """Went on to learn two label levels."""
-    return fitted(replace(QUICK, supervised=True))
+    return fitted(replace(QUICK, classifier_weight=0.0, supervised=True))
+
+
+@pytest.fixture(scope="module")
+def classifying() -> Concerto:
+    """Learned two label levels along with the contrast."""
+    return fitted(QUICK)
 
 
 @pytest.fixture(scope="module")
 def multimodal() -> Concerto:
     """Trained on RNA and proteins."""
-    return fitted(QUICK, with_proteins(), PROTEINS)
+    return fitted(replace(QUICK, epochs=30), with_proteins(), PROTEINS)
 
 
 class TestAttendingToExpressedGenesOnly:
@@ -168,6 +176,49 @@ class TestMeasures:
     def test_attention_is_told_not_to_be_importance(self) -> None:
         assert "not importance" in Concerto.card.measure("attention").summary
         assert Concerto.card.measure(None).name == "contribution"
+
+
+class TestLabelsAlongWithTheContrast:
+    def test_its_classifier_speaks_of_every_level(self, classifying: Concerto) -> None:
+        query = planted(TYPES, ("query",), 40, seed=5)
+        found = classifying.embed(aligned(query), progress=Progress())
+        assert {level: scores.shape[1] for level, scores in found.scores.items()} == {"cell_type": 4, "lineage": 2}
+        for level, scores in found.scores.items():
+            np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+            assert (scores.argmax(1) == codes(query, level)).mean() > 0.9
+
+    def test_cells_of_a_label_point_more_alike_by_it(self, classifying: Concerto) -> None:
+        query = planted(TYPES, ("query",), 40, seed=5)
+        own = codes(query)
+        same = own[:, None] == own
+
+        def apart(method: Concerto) -> float:
+            found = embedded(method, aligned(query))
+            return float((found @ found.T)[same].mean() - (found @ found.T)[~same].mean())
+
+        assert apart(classifying) > apart(fitted(replace(QUICK, classifier_weight=0.0)))
+
+    def test_unlabelled_cells_take_part_in_the_contrast_alone(self) -> None:
+        def scores(own: np.ndarray) -> FloatArray:
+            training = Training(aligned(CELLS), SYMBOLS, {"cell_type": own}, codes(CELLS, "batch"))
+            method = Concerto.fit(training, QUICK, device=CPU, progress=Progress())
+            return method.embed(aligned(CELLS), progress=Progress()).scores["cell_type"]
+
+        known = codes(CELLS)
+        partly = np.where(np.arange(len(known)) % 2 == 0, known, -1).astype(np.int32)
+        assert (scores(partly).argmax(1) == known).mean() > 0.9
+
+    def test_without_labels_there_is_the_contrast(self) -> None:
+        training = Training(aligned(CELLS), SYMBOLS, {}, codes(CELLS, "batch"))
+        method = Concerto.fit(training, replace(QUICK, epochs=1), device=CPU, progress=Progress())
+        assert method.embed(aligned(CELLS), progress=Progress()).scores == {}
+
+    def test_save_and_load_keep_it(self, classifying: Concerto, tmp_path: Path) -> None:
+        classifying.save(tmp_path)
+        again = Concerto.load(tmp_path, device=CPU)
+        mine, other = (each.embed(aligned(CELLS), progress=Progress()) for each in (classifying, again))
+        for level, scores in mine.scores.items():
+            np.testing.assert_array_equal(scores, other.scores[level])
 
 
 class TestLabels:
@@ -273,7 +324,8 @@ class TestModes:
 
     def test_says_when_the_reference_moved(self, plain: Concerto) -> None:
         assert self.adapted(plain, "fine-tuned").notices == ()
-        hasty = Concerto.fit(reference(), replace(QUICK, tuned_lr=0.05), device=CPU, progress=Progress())
+        settings = replace(QUICK, classifier_weight=0.0, tuned_lr=0.05)
+        hasty = Concerto.fit(reference(), settings, device=CPU, progress=Progress())
         (notice,) = self.adapted(hasty, "fine-tuned").notices
         assert "mean cosine" in notice
 

@@ -90,7 +90,7 @@ class TestTeacher:
 class TestViews:
     def loss(self, network: ConcertoNet, expression: np.ndarray, seed: int) -> Tensor:
         torch.manual_seed(seed)
-        return views_loss(network.train(), rows(expression), VIEWS, torch.Generator().manual_seed(seed))
+        return views_loss(network.train(), rows(expression), VIEWS, torch.Generator().manual_seed(seed))[0]
 
     def test_are_drawn_from_the_seed_alone(self, network: ConcertoNet, expression: np.ndarray) -> None:
         once, again, other = (self.loss(network, expression, seed).item() for seed in (1, 1, 2))

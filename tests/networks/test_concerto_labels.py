@@ -19,11 +19,11 @@ from explorer.networks.concerto_labels import (
     Head,
     Unlabelled,
     answers,
-    cross_entropy,
     sharpened,
     teach,
 )
 from explorer.networks.concerto_tasks import Course
+from explorer.networks.losses import cross_entropy
 from explorer.networks.modalities import ModalCells, modal_cells
 from explorer.networks.training import TrainingLog, constant
 from explorer.progress import Progress
