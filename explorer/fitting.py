@@ -36,6 +36,7 @@ from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT
 from explorer.reference import open_reference, write_card, write_cells, write_heads
 from explorer.selection import accessible_peaks, variable_genes
+from explorer.unfinished import Unfinished
 
 MOST_FOLDS = 5
 
@@ -132,7 +133,8 @@ def build_reference(
     ReferenceProblem
         If `out` holds something else.
     Cancelled
-        From `progress`; nothing is left behind.
+        From `progress`. What was learned in more than ten seconds lies in a folder beside `out`, called like it and
+        ".unfinished"; the same call goes on from there, and then deletes it.
     """
     progress = progress or Progress()
     if method not in METHODS:
@@ -153,7 +155,8 @@ def build_reference(
     existing = _existing(out, annotated)
 
     # 2. every batch left out in turn, then the model that queries will meet, trained on all cells
-    fitted = fit_examined(annotated, recipe, progress.part("", 0.03, 0.94))
+    unfinished = Unfinished.of_build(out.with_name(out.name + ".unfinished"), annotated, config)
+    fitted = fit_examined(annotated, recipe, unfinished, progress.part("", 0.03, 0.94))
 
     # 3. the picture that queries will be placed in
     progress.part("Drawing the picture", 0.94, 0.99)(0.0)
@@ -175,15 +178,21 @@ def build_reference(
         described_by = [condition.column for condition in annotated.conditions]
         summary = {**summary_of(recipe, fitted, perf_counter() - started), "batch": batch, "conditions": described_by}
         write_card(folder, {**card, "methods": {**card.get("methods", {}), method: summary}})
+    unfinished.clear()
     progress(1.0)
     return open_reference(out)
 
 
-def fit_examined(annotated: Annotated, recipe: Recipe, progress: Progress) -> Fitted:
-    """Leave every batch out in turn, to learn how good the answers are and how sure they may be; then train on all."""
-    held_out = hold_out(annotated, recipe, progress.part("Mapping left-out batches", 0.0, 0.82))
+def fit_examined(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, progress: Progress) -> Fitted:
+    """Leave every batch out in turn, to learn how good the answers are and how sure they may be; then train on all.
+
+    Goes on with what is `unfinished`, and keeps what it learns there.
+    """
+    held_out = hold_out(annotated, recipe, unfinished, progress.part("Mapping left-out batches", 0.0, 0.82))
     training = progress.part("Training on all cells", 0.82, 0.99)
-    method, positions = fit_method(annotated, np.arange(annotated.cells.n_cells), recipe, training)
+    method, positions = fit_method(
+        annotated, np.arange(annotated.cells.n_cells), recipe, training, unfinished.folder
+    )
     cells = annotated.cells.genes(positions)
     embedding = method.embed(cells, progress=progress.part("Embedding", 0.99, 1.0)).values
     by_all, by_rna = (
@@ -225,15 +234,16 @@ def left_out_in(annotated: Annotated, seed: int) -> IntArray:
     return folds(batches, seed)
 
 
-def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> Examined:
+def hold_out(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, progress: Progress) -> Examined:
     """Train without each fold in turn and map it, with its proteins and without where they matter."""
     fold_of = left_out_in(annotated, recipe.config.seed)
     n_folds = int(fold_of.max()) + 1
-    by_all, by_rna = list[dict[str, HeldOut]](), list[dict[str, HeldOut]]()
-    for fold in range(n_folds):
+    by_all, by_rna = unfinished.folds()
+    progress.skip(len(by_all) / n_folds)
+    for fold in range(len(by_all), n_folds):
         span = progress.part(f"{progress.stage} ({fold + 1} of {n_folds})", fold / n_folds, (fold + 1) / n_folds)
         rest, left_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        model, positions = fit_method(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9))
+        model, positions = fit_method(annotated, rest, recipe, span.part(span.stage, 0.0, 0.9), unfinished.folder)
         quiet = span.part(span.stage, 0.9, 1.0)
         cells = annotated.cells.genes(positions)
         left = cells.rows(left_out)
@@ -242,6 +252,7 @@ def hold_out(annotated: Annotated, recipe: Recipe, progress: Progress) -> Examin
         if takes_proteins(model):
             alone = model.embed(replace(left, proteins=None), progress=quiet)
             by_rna.append(_examined(annotated, alone, left_out, reference, rest))
+        unfinished.keep(by_all, by_rna)
     return Examined(_by_level(by_all), _by_level(by_rna))
 
 
@@ -268,7 +279,7 @@ def _by_level(parts: Sequence[Mapping[str, HeldOut]]) -> dict[str, HeldOut]:
 
 
 def fit_method(
-    annotated: Annotated, rows: NDArray[np.int64], recipe: Recipe, progress: Progress
+    annotated: Annotated, rows: NDArray[np.int64], recipe: Recipe, progress: Progress, checkpoint: Path | None = None
 ) -> tuple[Method, NDArray[np.int64]]:
     """Choose genes on some of the cells only, and train on them.
 
@@ -276,6 +287,8 @@ def fit_method(
     ----------
     rows
         Positions of the cells to learn from.
+    checkpoint
+        Folder in which the training keeps its state.
 
     Returns
     -------
@@ -290,7 +303,10 @@ def fit_method(
     else:
         positions = variable_genes(cells, annotated.batches[rows], recipe.config.n_genes)
     training = annotated.training(rows, positions)
-    return recipe.method.fit(training, recipe.config, device=recipe.device, progress=progress), positions
+    model = recipe.method.fit(
+        training, recipe.config, device=recipe.device, progress=progress, checkpoint=checkpoint
+    )
+    return model, positions
 
 
 def _heads(

@@ -158,6 +158,11 @@ def keep(
     return Refitted(folder, panel)
 
 
+def unfinished(reference: Reference, method: str) -> Path:
+    """Folder for what a refit has learned until it is done; of one panel at a time."""
+    return _folder(reference, method) / "unfinished"
+
+
 def _in_words(seconds: float) -> str:
     minutes = round(seconds / 60)
     return "about a minute" if minutes <= 1 else f"about {minutes} minutes"

@@ -26,6 +26,7 @@ from explorer.models import TrainedMethod, load_method
 from explorer.progress import Progress
 from explorer.reference import has_expression
 from explorer.settings import settings
+from explorer.unfinished import Unfinished
 
 
 def refit_shared(
@@ -62,7 +63,7 @@ def refit_shared(
     ResourceProblem
         If the home folder cannot be written to.
     Cancelled
-        From `progress`, within one minibatch; nothing is left behind.
+        From `progress`, within one minibatch; the same call goes on with what was learned in more than ten seconds.
     """
     progress = progress or Progress()
     progress.part("Comparing genes", 0.0, 0.01)(0.0)
@@ -90,10 +91,13 @@ def _refit(
     require_writable(settings().panels)
     annotated = _over(genes, read_again(reference, method, progress.part("Reading the reference's cells", 0.01, 0.03)))
     recipe = Recipe(METHODS[method], own.method.config, device_named(own.device))
-    fitted = fit_examined(annotated, recipe, progress.part("", 0.03, 0.99))
+    unfinished = Unfinished.of_build(panels.unfinished(reference, method), annotated, recipe.config)
+    fitted = fit_examined(annotated, recipe, unfinished, progress.part("", 0.03, 0.99))
     scores = scores_of(fitted.heads)
     progress.part("Keeping the model", 0.99, 1.0)(0.0)
-    return panels.keep(reference, method, genes, scores, lambda folder: write_fitted(folder, fitted))
+    refitted = panels.keep(reference, method, genes, scores, lambda folder: write_fitted(folder, fitted))
+    unfinished.clear()
+    return refitted
 
 
 def _over(genes: tuple[str, ...], annotated: Annotated) -> Annotated:

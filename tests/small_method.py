@@ -57,7 +57,10 @@ class Small:
         self.axes, self.centers, self.described = axes, centers, described
 
     @classmethod
-    def fit(cls, training: Training, config: SmallConfig, *, device: torch.device, progress: Progress) -> Small:
+    def fit(
+        cls, training: Training, config: SmallConfig, *,
+        device: torch.device, progress: Progress, checkpoint: Path | None = None,
+    ) -> Small:
         progress(0.0)
         values, codes = training.cells.log1p().toarray(), next(iter(training.labels.values()))
         means = np.stack([values[codes == code].mean(0) for code in np.unique(codes[codes >= 0])])

@@ -120,8 +120,8 @@ class Keeper:
             network.load_state_dict(_below(tensors, f"network.{i}."))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "adam.").items():
-            i, _, key = name.partition(".")
-            state.setdefault(int(i), {})[key] = value
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self._draw_on(tensors, told["numpy"])
         self._found |= {name: value.numpy() for name, value in _below(tensors, "found.").items()}
@@ -203,11 +203,12 @@ def _feed(found: hashlib.blake2b, value: object) -> None:
         value = value.detach().cpu().contiguous().numpy()
     if isinstance(value, np.ndarray) and value.dtype != object:
         found.update(f"{value.dtype}{value.shape}".encode())
-        found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif isinstance(value, sparse.csr_matrix):
         _feed(found, (value.shape, value.data, value.indices, value.indptr))
     elif dataclasses.is_dataclass(value):
-        _feed(found, {part.name: getattr(value, part.name) for part in dataclasses.fields(value)})
+        parts = {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
+        _feed(found, (type(value).__name__, parts))
     elif isinstance(value, Mapping):
         _feed(found, [part for pair in sorted(value.items()) for part in pair])
     elif isinstance(value, np.ndarray | list | tuple):
