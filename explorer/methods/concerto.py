@@ -32,6 +32,7 @@ from explorer.methods.base import (
     Training,
 )
 from explorer.networks.attention import ALL, EXPRESSED
+from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Views, estimate_statistics
 from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
 from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
@@ -252,13 +253,15 @@ class Concerto:
         labelled = _labelled(model, training, config)
         course = config.course(epochs, config.lr, config.patience)
         span = progress.part(progress.stage, 0.0, share)
-        contrast(model.network, cells, training.batches, config.views, course, config.seed, span, labelled)
+        kept = training.checkpoint(checkpoint, config, "contrast")
+        contrast(model.network, cells, training.batches, config.views, course, config.seed, span, labelled, kept)
         if config.batch_norm == "population":
             estimate_statistics(model.network.teacher, source_pure(cells, training.batches, config.seed))
 
         # 2. from labels alone
         if config.supervised:
-            _teach(model, cells, training, config, progress.part(progress.stage, share, 1.0))
+            kept = training.checkpoint(checkpoint, config, "labels")
+            _teach(model, cells, training, config, progress.part(progress.stage, share, 1.0), checkpoint=kept)
 
         model.centre_on(cells, progress.part(progress.stage, 1.0, 1.0))
         levels = tuple(training.labels) if model.n_classes else ()
@@ -423,6 +426,7 @@ def _teach(
     config: ConcertoConfig,
     progress: Progress,
     unlabelled: Unlabelled | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Learn every label level, with fresh heads and the teacher along."""
     if not training.labels:
@@ -441,6 +445,7 @@ def _teach(
         consistency=Consistency(threshold=config.threshold),
         weight_decay=0.0 if unlabelled is None else WEIGHT_DECAY,
         population=config.batch_norm == "population",
+        checkpoint=checkpoint,
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explorer.networks.attention import Norm
+from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Teacher, Views, dense_layer, estimate_statistics
 from explorer.networks.concerto_tasks import Course, source_pure
 from explorer.networks.losses import cross_entropy
@@ -179,6 +180,7 @@ def teach(
     consistency: Consistency | None = None,
     weight_decay: float = 0.0,
     population: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingLog:
     """Train teacher and heads on labels, stop by held-out cells, and set what to reject from them.
 
@@ -194,6 +196,8 @@ def teach(
         L2 penalty on all weights but those of batch norms.
     population
         Whether batch norms take the statistics of all these cells, else their running averages.
+    checkpoint
+        As `train` takes it; not for unlabelled cells, whose minibatches go on from one epoch into the next.
     """
     rng = np.random.default_rng(seed)
     masks = torch.Generator(device=cells.device).manual_seed(seed)
@@ -229,6 +233,8 @@ def teach(
         progress=progress,
         check=check if course.patience else None,
         patience=course.patience,
+        checkpoint=checkpoint,
+        generators=(rng, masks),
     )
     settle()
     for head, logits, own in zip(classifier.of_levels, answers(classifier, cells, tested), codes, strict=True):

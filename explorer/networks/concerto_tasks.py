@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explorer.networks.attention import Norm
+from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
 from explorer.networks.losses import cross_entropy
 from explorer.networks.modalities import Minibatch, ModalCells
@@ -81,6 +82,7 @@ def contrast(
     seed: int,
     progress: Progress,
     labelled: Labelled | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingLog:
     """Train teacher and student on minibatches of one source, or mostly so; also continues training on other cells.
 
@@ -92,6 +94,8 @@ def contrast(
         int (n,), of each cell.
     labelled
         What is known of the cells besides.
+    checkpoint
+        As `train` takes it.
     """
     rng = np.random.default_rng(seed)
     masks = torch.Generator(device=cells.device).manual_seed(seed)
@@ -116,6 +120,8 @@ def contrast(
         progress=progress,
         check=(lambda: _contrast_of(network, cells, held, views, seed)) if held else None,
         patience=course.patience,
+        checkpoint=checkpoint,
+        generators=(rng, masks),
     )
 
 

@@ -18,6 +18,8 @@ from explorer.progress import Progress, Report
 
 QUICK = {"epochs": 6, "batch_size": 40}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "concerto": ("concerto", {"patience": 3}),
+    "concerto, then its labels": ("concerto", {"supervised": True, "taught_epochs": 4}),
     "concord": ("concord", {"patience": 3}),
     "concord by neighbours, then a classifier": ("concord", {"sampler": "knn", "warmup_epochs": 1, "frozen": True}),
     "scpoli": ("scpoli", {"pretraining": 0.5}),
