@@ -159,8 +159,10 @@ def map_query(
     result = _joined(mapped)
 
     # 5. proteins, as the reference cells around have them
-    with _timed(seconds, "proteins"):
-        imputed = _imputed(trained, reference.proteins, result.neighbors, own)
+    imputed: ImputedProteins | None = None
+    if trained.proteins is not None:
+        with _timed(seconds, "proteins"):
+            imputed = _imputed(trained.proteins, reference.proteins, result.neighbors, own)
 
     progress(1.0)
     options = {"mode": chosen.name, "hierarchical": hierarchical, "orthologs": orthologs, "batch": batch}
@@ -197,11 +199,9 @@ def _told_of(own: OwnProteins | None, method: Method) -> tuple[str, ...]:
 
 
 def _imputed(
-    trained: TrainedMethod, names: tuple[str, ...], neighbors: Neighbors, own: OwnProteins | None
-) -> ImputedProteins | None:
-    if trained.proteins is None:
-        return None
-    found = impute(neighbors, trained.proteins, names)
+    counts: FloatArray, names: tuple[str, ...], neighbors: Neighbors, own: OwnProteins | None
+) -> ImputedProteins:
+    found = impute(neighbors, counts, names)
     return found if own is None else replace(found, measured=centred_log_ratio(own.counts))
 
 
