@@ -17,7 +17,7 @@ class ChoiceTable(JSComponent):
         One dict a column: `key`, `label`, and optionally `align` ("right" for numbers) and `width` (CSS).
     rows
         One dict a row: `id`, a value for each column key, and optionally `note` (a second, smaller line in the
-        first column) and `disabled` (a reason, shown on hover).
+        first column), `disabled` (a reason, shown on hover) and `action` (a button of its own, "" for none).
     value
         `id` of the chosen row; "" for none.
     radio
@@ -48,11 +48,20 @@ class ChoiceTable(JSComponent):
         return element;
       };
 
+      const hasActions = () => model.action || model.rows.some((row) => row.action);
+
       const choose = (row) => { if (!row.disabled) model.value = row.id; };
 
       const line = (row) => {
         const tr = document.createElement("tr");
         tr.dataset.id = row.id;
+        tr.addEventListener("click", () => choose(row));
+        tr.addEventListener("keydown", (event) => {
+          if (event.target === tr && (event.key === "Enter" || event.key === " ")) {
+            choose(row);
+            event.preventDefault();
+          }
+        });
         tr.tabIndex = row.disabled ? -1 : 0;
         tr.setAttribute("role", model.radio ? "radio" : "link");
         tr.setAttribute("aria-checked", String(row.id === model.value));
@@ -74,27 +83,22 @@ class ChoiceTable(JSComponent):
           }
           tr.append(td);
         });
-        if (model.action) {
+        if (hasActions()) {
           const td = document.createElement("td");
           td.className = "action";
+          tr.append(td);
+          const label = row.action ?? model.action;
+          if (!label) return tr;
           const button = document.createElement("button");
           button.type = "button";
-          button.textContent = model.action;
-          button.setAttribute("aria-label", `${model.action} ${row[model.columns[0].key]}`);
+          button.textContent = label;
+          button.setAttribute("aria-label", `${label} ${row[model.columns[0].key]}`);
           button.addEventListener("click", (event) => {
             event.stopPropagation();
             model.acted = {id: row.id, at: Date.now()};
           });
           td.append(button);
-          tr.append(td);
         }
-        tr.addEventListener("click", () => choose(row));
-        tr.addEventListener("keydown", (event) => {
-          if (event.target === tr && (event.key === "Enter" || event.key === " ")) {
-            choose(row);
-            event.preventDefault();
-          }
-        });
         return tr;
       };
 
@@ -102,7 +106,7 @@ class ChoiceTable(JSComponent):
         const head = document.createElement("tr");
         if (model.radio) head.append(document.createElement("th"));
         model.columns.forEach((column) => head.append(cell("th", column.label, column)));
-        if (model.action) head.append(document.createElement("th"));
+        if (hasActions()) head.append(document.createElement("th"));
         const thead = document.createElement("thead");
         thead.append(head);
         const tbody = document.createElement("tbody");
@@ -140,10 +144,12 @@ class ChoiceTable(JSComponent):
                   border: 2px solid var(--ax-soft); }
         .chosen .mark i { border: 5px solid var(--ax-accent); }
         .disabled .mark i { opacity: 0.4; }
-        .action { text-align: right; padding: 3px 8px; }
+        .action { text-align: right; padding: 3px 8px; white-space: nowrap; }
         .action button { font: inherit; font-size: 12px; border: 0; background: none; cursor: pointer; padding: 4px 8px;
                          border-radius: 4px; color: var(--ax-soft); }
         .action button:hover { background: var(--ax-tint);
                                color: var(--ax-error); }
+        .disabled .action button { border: 1px solid var(--ax-line); color: var(--ax-accent); margin-top: 3px; }
+        .disabled .action button:hover { color: var(--ax-accent); }
         """
     ]

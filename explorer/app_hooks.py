@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from components import raster
-from explorer.app import downloads, library, uploads
+from explorer.app import downloads, library, references, uploads
 from explorer.errors import AtlasError
 from explorer.settings import settings
 from explorer.supervisor import supervisor
@@ -43,6 +43,6 @@ def _prepare() -> None:
     importlib.import_module("explorer.app.shell")
     raster.warm()
     try:
-        library.reference(settings().references[0])
+        library.reference(references.current(settings().references[0]))
     except AtlasError as problem:
         log.warning("%s", problem)

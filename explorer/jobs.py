@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -112,6 +112,45 @@ class MapSpec:
 
 
 @dataclass(frozen=True)
+class BuildSpec:
+    """What to train; two equal specs are the same work.
+
+    Attributes
+    ----------
+    out
+        Absolute path of the bundle to write, or to add to.
+    methods
+        Names of the methods to train, one after the other.
+    reference
+        Absolute path of a bundle whose cells, labels and methods are taken over; "" for a file of cells.
+    source
+        Absolute path of an h5ad file; "" for a reference's own cells.
+    labels
+        Label columns of the file, the main one first.
+    batch, sample
+        obs columns of the file; `None` for none.
+    title
+        What to call the reference; "" for the name it has.
+    device
+        "auto", "cpu" or "cuda".
+    """
+
+    out: str
+    methods: tuple[str, ...]
+    reference: str = ""
+    source: str = ""
+    labels: tuple[str, ...] = ()
+    batch: str | None = None
+    sample: str | None = None
+    title: str = ""
+    device: str = "auto"
+
+
+Spec = MapSpec | BuildSpec
+_KINDS: dict[str, type[MapSpec] | type[BuildSpec]] = {"map": MapSpec, "build": BuildSpec}
+
+
+@dataclass(frozen=True)
 class Job:
     """One piece of work as it stood when it was read. Times are seconds since 1970.
 
@@ -134,7 +173,7 @@ class Job:
     """
 
     id: str
-    spec: MapSpec
+    spec: Spec
     state: JobState
     stage: str
     fraction: float
@@ -146,6 +185,19 @@ class Job:
     cancel_asked: float | None
     worker: int | None
     log: tuple[str, ...]
+
+    @property
+    def mapping(self) -> MapSpec:
+        """What a job that maps was asked for.
+
+        Raises
+        ------
+        OptionsProblem
+            If the job does something else.
+        """
+        if not isinstance(self.spec, MapSpec):
+            raise OptionsProblem(f"The job {self.id} trains a reference; it maps nothing.")
+        return self.spec
 
 
 class Queue:
@@ -166,9 +218,9 @@ class Queue:
 
     # what people do
 
-    def submit(self, spec: MapSpec) -> Job:
+    def submit(self, spec: Spec) -> Job:
         """Put work at the end of the queue, or find the same work that is already waiting or running."""
-        text = json.dumps(asdict(spec), sort_keys=True)
+        text = _written(spec)
         with self._store.change() as db:
             known = db.execute(
                 "SELECT id FROM jobs WHERE spec = ? AND state IN ('queued', 'running') AND cancel_asked IS "
@@ -344,11 +396,22 @@ class Queue:
         self._store.close()
 
 
+def _written(spec: Spec) -> str:
+    kind = next(name for name, of in _KINDS.items() if isinstance(spec, of))
+    return json.dumps({"kind": kind, **asdict(spec)}, sort_keys=True)
+
+
+def _read(text: str) -> Spec:
+    plain: dict[str, Any] = json.loads(text)
+    kind = plain.pop("kind", "map")  # jobs of a home folder from before there were others
+    make: Callable[..., Spec] = _KINDS[kind]
+    return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+
+
 def _job(row: sqlite3.Row, log: Iterable[str]) -> Job:
-    spec: dict[str, Any] = json.loads(row["spec"])
     return Job(
         id=row["id"],
-        spec=MapSpec(**spec),
+        spec=_read(row["spec"]),
         state=JobState(row["state"]),
         stage=row["stage"],
         fraction=row["fraction"],

@@ -67,6 +67,11 @@ class Settings:
         return self.home / "uploads"
 
     @property
+    def own_references(self) -> Path:
+        """Folder of references trained on this server, and of those that were given further methods here."""
+        return self.home / "references"
+
+    @property
     def panels(self) -> Path:
         """Folder of models refitted on the genes of a panel; may be deleted at any time."""
         return self.home / "panels"

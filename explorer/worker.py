@@ -24,7 +24,7 @@ from pathlib import Path
 from explorer import keys
 from explorer.errors import AtlasError, Cancelled, ResourceProblem
 from explorer.flow import Reference
-from explorer.jobs import Job, Queue
+from explorer.jobs import BuildSpec, Job, Queue
 from explorer.progress import Progress, Report
 from explorer.settings import settings
 
@@ -33,10 +33,20 @@ log = logging.getLogger(__name__)
 Run = Callable[[Job, Path, Progress], None]
 """What does a job's work: writes files into the folder, reports to the progress, raises when it cannot."""
 
-MAPPING = "explorer.worker:run_mapping"
+WORK = "explorer.worker:run_job"
 IDLE_SECONDS = 0.1
 REPORT_SECONDS = 0.2
 ASK_SECONDS = 0.1
+
+
+def run_job(job: Job, folder: Path, progress: Progress) -> None:
+    """Do what a job was asked for: map, or train a reference, which is then written into the home folder."""
+    if isinstance(job.spec, BuildSpec):
+        from explorer.building import build
+
+        build(job.spec, progress)
+    else:
+        run_mapping(job, folder, progress)
 
 
 def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
@@ -59,7 +69,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     from explorer import export, mapping, refitting
     from explorer.query import open_query
 
-    spec = job.spec
+    spec = job.mapping
     progress.part("Reading the file", 0.0, 0.02)(0.0)
     query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
     _require_disk(folder, Path(spec.query).stat().st_size)
@@ -237,7 +247,7 @@ def _volunteer_for_oom() -> None:
 
 def _warm(run: str) -> None:
     """Import what the first job would otherwise wait for."""
-    if run == MAPPING:
+    if run == WORK:
         importlib.import_module("explorer.mapping")
         importlib.import_module("explorer.export")
 
@@ -247,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the jobs of one home folder until the server ends.")
     parser.add_argument("jobs_file", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--run", default=MAPPING, help="module:function that does a job's work")
+    parser.add_argument("--run", default=WORK, help="module:function that does a job's work")
     options = parser.parse_args()
     faulthandler.enable()
     logging.basicConfig(format="%(asctime)s worker %(levelname)s %(message)s")

@@ -449,7 +449,13 @@ def test_result_of_a_rebuilt_reference_is_outdated(home: Path) -> None:
     async def steps() -> None:
         session = await mapped()
         assert not session.is_outdated
-        session.reference = replace(session.reference, checksum="another")
+        reference = session.reference
+        files = reference.card["files"]
+        with_another = {**reference.card, "methods": {**reference.card["methods"], "kida": {}},
+                        "files": {**files, "methods/kida/weights.safetensors": "0123"}}  # fmt: skip
+        session.reference = replace(reference, card=with_another, checksum="another")
+        assert not session.is_outdated, "a further method leaves this one as it was"
+        session.reference = replace(reference, card={**reference.card, "files": {**files, keys.CELLS_FILE: "0123"}})
         assert session.is_outdated
 
     run(steps)

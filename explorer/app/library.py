@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from components.points import Points, index_points
 from explorer import keys
+from explorer.app import references
 from explorer.app.columns import usable_columns
 from explorer.app.projects import Projects
 from explorer.export import gene_names, read_result
@@ -112,30 +113,36 @@ def _read_outcome(job: str) -> Outcome:
     return Outcome(job, folder, result, index_points(result.layout), usable_columns(result.obs), genes)
 
 
-def _read_points(of: tuple[Path, str]) -> Points:
-    folder, method = of
+def _read_points(of: tuple[Path, int, str]) -> Points:
+    folder, _, method = of
     return index_points(read_layout(reference(folder), method))
 
 
-_points: Shelf[tuple[Path, str], Points] = Shelf(_read_points, size=8)
-_references: Shelf[Path, Reference] = Shelf(open_reference, size=8)
+def _open_reference(of: tuple[Path, int]) -> Reference:
+    folder, _ = of
+    return open_reference(folder)
+
+
+# the time of writing is part of the key: a reference may get a further method while it is on the shelf
+_points: Shelf[tuple[Path, int, str], Points] = Shelf(_read_points, size=8)
+_references: Shelf[tuple[Path, int], Reference] = Shelf(_open_reference, size=8)
 _outcomes: Shelf[str, Outcome] = Shelf(_read_outcome, size=6)
 
 
 def reference(folder: Path) -> Reference:
-    """A reference, opened once for all tabs.
+    """A reference, opened once for all tabs as long as nothing is added to it.
 
     Raises
     ------
     ReferenceProblem
         If it is missing, damaged or newer than this program.
     """
-    return _references.get(folder)
+    return _references.get((folder, references.changed(folder)))
 
 
 def reference_points(folder: Path, method: str) -> Points:
     """The places of a reference's cells in a method's picture, indexed for drawing."""
-    return _points.get((folder, method))
+    return _points.get((folder, references.changed(folder), method))
 
 
 def outcome(job: str) -> Outcome:
@@ -165,14 +172,6 @@ def projects() -> Projects:
 def device() -> str:
     """What models run on here: "GPU" or "CPU"."""
     return "GPU" if str(device_named(settings().device)).startswith("cuda") else "CPU"
-
-
-def title_of(folder: Path) -> str:
-    """Title of a reference, from its card alone; the folder's name if that cannot be read."""
-    try:
-        return str(json.loads((folder / keys.CARD_FILE).read_text(encoding="utf-8"))["title"])
-    except (OSError, ValueError, KeyError):
-        return folder.name.removesuffix(".atlas")
 
 
 @dataclass(frozen=True)

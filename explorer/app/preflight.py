@@ -8,8 +8,9 @@ from pathlib import Path
 
 from explorer import panels
 from explorer.errors import GenesProblem
-from explorer.flow import Coverage, GeneMatch, Reference
+from explorer.flow import Coverage, GeneMatch, Reference, ValueKind
 from explorer.genes import coverage, match_genes, require_coverage
+from explorer.kinds import DataKind, kind_of
 from explorer.models import load_method
 from explorer.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
 from explorer.settings import settings
@@ -29,6 +30,8 @@ class Preflight:
         What the file holds.
     matrix
         The matrix that is used: the one asked for, or the one chosen.
+    kind
+        What the file's cells are described by, going by the matrix that the program chooses.
     match
         How its genes meet the reference's; `None` if they do not, see `problem`.
     coverages
@@ -45,6 +48,7 @@ class Preflight:
 
     inspection: Inspection
     matrix: MatrixFound
+    kind: DataKind
     match: GeneMatch | None
     coverages: Mapping[str, Coverage]
     problem: str
@@ -102,7 +106,8 @@ def look_over(
                 notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
         problem, remedy = str(refusal), not orthologs and "orthologues" in str(refusal)
-    return Preflight(inspection, used, match, coverages, problem, remedy, shared, notices)
+    kind = kind_of(query.var.index.to_numpy(object), is_counts=inspection.chosen.kind is ValueKind.COUNTS)
+    return Preflight(inspection, used, kind, match, coverages, problem, remedy, shared, notices)
 
 
 def likely(columns: list[ColumnFound], words: tuple[str, ...]) -> str:

@@ -14,18 +14,20 @@ import numpy as np
 import param
 
 from components.coloring import Categories, Coloring, Values
-from explorer.app import library
+from explorer.app import choices, library, references
+from explorer.app.choices import Traits, Way
 from explorer.app.coloring import KINDS, ColorBy, color_both
-from explorer.app.columns import usable_columns
 from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
 from explorer.app.status import NOTHING, Phase
-from explorer.app.work import Work
+from explorer.app.training import Trainings
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs import Job, JobState, MapSpec
+from explorer.methods.base import INSTANT, Measure
+from explorer.reference import has_model_of
 from explorer.settings import settings
 
 SHOWS = ("query", "both", "reference")
@@ -34,17 +36,17 @@ SHOWS = ("query", "both", "reference")
 STEPS = ("home", "data", "map", "explore", "export")
 
 
-class Session(Work):
+class Session(Trainings):
     """One tab.
 
     Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result", "color", "explain",
-    and what a view adds for itself.
+    "build", and what a view adds for itself.
     """
 
     step: Any = param.Selector(default="home", objects=list(STEPS))
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
     reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
-    reference_columns = param.Parameter(default=(), doc="obs columns that can colour the reference.")
+    traits = param.ClassSelector(class_=Traits, default=Traits(), doc="What the reference allows.")
     project = param.ClassSelector(class_=Project, default=None, allow_None=True)
     preflight = param.ClassSelector(class_=Preflight, default=None, allow_None=True)
     job = param.ClassSelector(class_=Job, default=None, allow_None=True)
@@ -56,6 +58,9 @@ class Session(Work):
     orthologs = param.Boolean(default=False, doc="Read mouse genes as their human orthologues.")
     refit_shared = param.Boolean(default=False, doc="Refit the method on the genes shared, where those are few.")
     method = param.String(default="", doc="Name of the chosen method of the reference.")
+    mode = param.String(default="", doc="Name of the way to map; empty for the method's first.")
+    hierarchical = param.Boolean(default=False, doc="Label coarse levels first, and finer ones within them.")
+    measure = param.String(default="", doc="Name of the way to explain; empty for the method's first.")
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
     level = param.String(default="", doc="Label level in view.")
@@ -84,17 +89,17 @@ class Session(Work):
     # reference
 
     def choose_reference(self, folder: Path, then: Callable[[], None] = lambda: None) -> None:
-        """Open a reference and make it the one in use, then go on."""
+        """Open a reference, with the methods that it was given here, and make it the one in use, then go on."""
 
-        def work() -> tuple[Reference, tuple[str, ...]]:
-            reference = library.reference(folder)
-            return reference, usable_columns(reference.obs)
+        def work() -> tuple[Reference, Traits]:
+            reference = library.reference(references.current(folder))
+            return reference, choices.traits_of(reference)
 
-        def use(opened: tuple[Reference, tuple[str, ...]]) -> None:
-            reference, columns = opened
+        def use(opened: tuple[Reference, Traits]) -> None:
+            reference, traits = opened
             method = self.method if self.method in reference.methods else reference.methods[0]
             level = self.level if self.level in reference.levels else reference.levels[0]
-            self.param.update(reference=reference, reference_columns=columns, method=method, level=level)
+            self.param.update(reference=reference, traits=traits, method=method, level=level)
             self.recolor()
             then()
 
@@ -131,18 +136,30 @@ class Session(Work):
         self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level), use)
 
     def explain(self, toward: str) -> None:
-        """Find the genes by which cells point toward a label: the selected ones, or else those that carry it."""
+        """Find what speaks for a label in cells: the selected ones, or else those that carry it."""
         outcome, reference, job, level = self.outcome, self.reference, self.job, self.level
         if outcome is None or reference is None or job is None:
             return
         labels = outcome.result.labels.level(level)
         rows = np.flatnonzero(labels.labels == toward) if self.selection is None else self.selection
+        measure = self.measure if self.measure in [each.name for each in self.measures] else None
         self.attempt(
             "explain",
-            "Finding the genes",
-            lambda: explain(job.spec, outcome, reference, rows, toward, level),
+            "Finding what speaks for the label",
+            lambda: explain(job.mapping, outcome, reference, rows, toward, level, measure),
             lambda found: setattr(self, "explanation", found),
         )
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The ways in which the method of the result explains, the default first."""
+        return choices.measures(self.outcome.result.method, self.traits) if self.outcome is not None else ()
+
+    def explain_by(self, measure: str) -> None:
+        """Explain in another way from now on; what was explained before is taken away."""
+        self.forget("explain")
+        self.param.update(measure=measure, explanation=None)
+        self.save()
 
     def select(self, rows: np.ndarray | None) -> None:
         """Select some of the cells in front, or none."""
@@ -194,9 +211,11 @@ class Session(Work):
             return
         options = {
             "matrix": self.matrix, "batch": self.batch, "own_label": self.own_label,
-            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "method": self.method,
+            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "method": self.method, "mode": self.mode,
+            "hierarchical": self.hierarchical,
         }  # fmt: skip
-        view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level}
+        view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
+                "measure": self.measure}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
@@ -211,6 +230,9 @@ class Session(Work):
             orthologs=bool(options.get("orthologs", False)),
             refit_shared=bool(options.get("refit_shared", False)),
             method=method if reference and method in reference.methods else self.method,
+            mode=options.get("mode", ""),
+            hierarchical=bool(options.get("hierarchical", False)),
+            measure=view.get("measure", ""),
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
         )
@@ -221,7 +243,7 @@ class Session(Work):
         self.param.update(
             project=None, preflight=None, job=None, outcome=None, selection=None, explanation=None,
             query_coloring=None, matrix="", batch="", own_label="", orthologs=False, refit_shared=False,
-            color=ColorBy("label"), show="query", hidden=[],
+            mode="", hierarchical=False, measure="", color=ColorBy("label"), show="query", hidden=[],
         )  # fmt: skip
 
     # file
@@ -279,6 +301,31 @@ class Session(Work):
         self.save()
         self.look()
 
+    # how to map
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The ways in which the chosen method maps, each with what speaks against it for this file."""
+        if self.reference is None:
+            return ()
+        return choices.ways(self.reference, self.traits, self.method, self.preflight)
+
+    @property
+    def way(self) -> str:
+        """Name of the way to map: the one chosen, or as trained where that is not open to this file."""
+        open_ones = [way.mode.name for way in self.ways if not way.refusal]
+        return self.mode if self.mode in open_ones else INSTANT.name
+
+    def choose_mode(self, mode: str) -> None:
+        """Map in another way."""
+        self.mode = mode
+        self.save()
+
+    def choose_hierarchical(self, wanted: bool) -> None:
+        """Label coarse levels first, or all levels by themselves."""
+        self.hierarchical = wanted
+        self.save()
+
     # job
 
     @property
@@ -299,6 +346,8 @@ class Session(Work):
             matrix=self.matrix or None,
             device=settings().device,
             name=self.project.title,
+            mode=None if self.way == INSTANT.name else self.way,
+            hierarchical=self.hierarchical and bool(self.traits.nested),
         )
 
     @property
@@ -308,11 +357,11 @@ class Session(Work):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the reference was built anew after the result in view: its places mean nothing then."""
+        """Whether the model was built anew after the result in view: its places mean nothing then."""
         if self.outcome is None or self.reference is None:
             return False
-        made_with: str = self.outcome.result.provenance.reference_checksum
-        return made_with != self.reference.checksum
+        result = self.outcome.result
+        return not has_model_of(self.reference, result.method, result.provenance.reference_checksum)
 
     def start(self) -> None:
         """Map the file, unless that is being done already, here or in another tab."""
@@ -341,7 +390,8 @@ class Session(Work):
         self.recolor()
 
     def poll(self) -> None:
-        """Read the job's record, and open its result when it is done."""
+        """Read the records of the project's job and of trainings, and open what is done."""
+        self.follow_builds()
         self._ask(self._read_job)
         job = self.job
         if job is not None and job.state is JobState.DONE and self._lacks(job):
@@ -358,6 +408,14 @@ class Session(Work):
                     self.job = job
             else:
                 self._take_on(job)
+
+    # training
+
+    def built(self, folder: Path) -> None:
+        """Offer a reference that has just been written, and use it in place of the one it was made from."""
+        super().built(folder)
+        if self.reference is not None and references.current(self.reference.folder) == folder:
+            self.choose_reference(folder, self.look)
 
     def _lacks(self, job: Job) -> bool:
         opened = self.outcome is not None and self.outcome.job == job.id

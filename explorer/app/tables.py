@@ -1,4 +1,7 @@
-"""Cells as a table to take away: those in front, or the selected ones among them. Knows no widgets."""
+"""Tables to take away: the cells in front, or the selected ones among them; what speaks for a label.
+
+Knows no widgets.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pandas as pd
 from explorer import keys
 from explorer.app.downloads import Offered
 from explorer.app.session import Session
+from explorer.errors import OptionsProblem
 
 BLOCK_ROWS = 20_000
 CSV = "text/csv; charset=utf-8"
@@ -23,6 +27,22 @@ def offered_table(session: Session) -> Offered:
     name = session.project.title if session.front == "query" and session.project is not None else "reference"
     what = "cells" if session.selection is None else "selection"
     return Offered(f"{name}.{what}.csv", CSV, _written(table, rows))
+
+
+def offered_signature(session: Session) -> Offered:
+    """Every gene, pathway or protein of the explanation in view with its score, the highest first, as csv.
+
+    Raises
+    ------
+    OptionsProblem
+        If nothing was explained.
+    """
+    said, project = session.explanation, session.project
+    if said is None:
+        raise OptionsProblem("Nothing has been explained yet. Ask 'Why these?' first.")
+    table = said.signature.top(len(said.signature.names))
+    title = project.title if project is not None else "cells"
+    return Offered(f"{title}.{said.toward}.{said.measure.name}.csv", CSV, _written(table, np.arange(len(table))))
 
 
 def _written(table: pd.DataFrame, rows: np.ndarray) -> Iterator[bytes]:

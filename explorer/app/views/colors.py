@@ -111,7 +111,7 @@ class ColorsView(View):
         if session.reference is None:
             return
         outcome = session.outcome if session.front == "query" else None
-        self._fill_column(list(outcome.columns if outcome is not None else session.reference_columns))
+        self._fill_column(list(outcome.columns if outcome is not None else session.traits.columns))
         self._fill_genes(list(outcome.genes) if outcome is not None else session.reference.genes[keys.SYMBOL].tolist())
         self._level.param.update(options=list(session.reference.levels), value=session.level)
         self._kind.value = session.color.kind

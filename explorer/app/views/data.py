@@ -16,6 +16,7 @@ from explorer.app.preflight import Preflight
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
 from explorer.flow import Coverage
 from explorer.methods import METHODS
@@ -41,10 +42,17 @@ class DataView(View):
         self._build_choices()
         self._card = self._build_card()
         self._title = look.html(margin=(28, 0, 18, 0))
-        self.panel = sheet(self._title, self._standing, self._picker, self._card)
+        self._building = BuildingView(session)
+        self._building_box = pn.Column(self._building.panel, sizing_mode="stretch_width", margin=0)
+        self.panel = sheet(self._title, self._standing, self._picker, self._card, self._building_box)
         self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs",
                                 "refit_shared", "method"])  # fmt: skip
         self._draw()
+
+    def destroy(self) -> None:
+        """Let go of the session."""
+        self._building.destroy()
+        super().destroy()
 
     def _build_choices(self) -> None:
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
@@ -123,7 +131,7 @@ class DataView(View):
         self._standing.display(session.standing("file"))
         failed = session.standing("file").phase is Phase.FAILED
         self._picker.visible = project is None or (failed and found is None)
-        self._card.visible = found is not None
+        self._card.visible = self._building_box.visible = found is not None
         if found is None:
             return
         self._facts.object = look.facts(file_facts(found))

@@ -15,6 +15,7 @@ from components.embedding_map import FOREGROUND, EmbeddingMap
 from components.notice import Notice
 from components.points import Points
 from explorer.app import library, look
+from explorer.app.choices import how_words
 from explorer.app.coloring import text_of
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
@@ -212,7 +213,8 @@ class ExploreView(View):
         if reference is None:
             return
         # before the reference's title, which may be clipped
-        refitted = f", {_refitted(session)}," if _refitted(session) else ""
+        how = ", ".join(filter(None, (_learned(session), _refitted(session))))
+        refitted = f", {how}," if how else ""
         query = f"<b>{look.text(session.project.title)}</b>{refitted} on " if has and session.project else ""
         self._title.object = f'<div class="clip">{query}{look.text(reference.title)}</div>'
 
@@ -258,8 +260,17 @@ class ExploreView(View):
             f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · {unknown:,} "
             f"({look.share(unknown, n)}) called unknown: confidence under {UNKNOWN_CONFIDENCE:.2f}, or farther from "
             f"their label than its own held-out cells · {method}"
-            + (f", {_refitted(session)}" if _refitted(session) else "")
+            + "".join(f", {words}" for words in (_learned(session), _refitted(session)) if words)
         )
+
+
+def _learned(session: Session) -> str:
+    """In which way the cells in view were mapped, in a few words; empty for the usual one."""
+    if session.outcome is None:
+        return ""
+    result = session.outcome.result
+    options = result.provenance.options
+    return look.text(how_words(result.method, options.get("mode"), bool(options.get("hierarchical"))))
 
 
 def _refitted(session: Session) -> str:

@@ -11,15 +11,16 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
-from explorer.app import library, look
+from explorer.app import library, look, references
 from explorer.app.projects import Project
 from explorer.app.session import Session
+from explorer.app.training import one_more
 from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.map import further_rows, method_rows
 from explorer.app.views.source import SourcePicker
+from explorer.app.views.training import TrainingView
 from explorer.flow import Reference
 from explorer.jobs import JobState
-from explorer.methods import METHODS
-from explorer.settings import settings
 
 _WORDS = {
     JobState.QUEUED: "waiting", JobState.RUNNING: "mapping", JobState.DONE: "mapped", JobState.FAILED: "failed",
@@ -34,6 +35,16 @@ class HomeView(View):
         super().__init__(session)
         self._about = look.html()
         self._standing = Standing()
+        self._menu = pmui.Select(label="Reference", options={}, size="small", margin=(0, 0, 10, 0),
+                                 sizing_mode="stretch_width", visible=False)  # fmt: skip
+        self._menu.param.watch(self._choose_reference, "value")
+        self._models = ChoiceTable(
+            columns=[{"key": "title", "label": "Models"}, {"key": "state", "label": "Macro-F1, held out"}],
+            radio=False, dense=True, sizing_mode="stretch_width", margin=(12, 0, 0, 0), visible=False,
+        )  # fmt: skip
+        self._models.param.watch(self._choose_model, "value")
+        self._models.param.watch(self._train, "acted")
+        self._training = TrainingView(session)
         self._explore = pmui.Button(label="Explore the reference", variant="contained", margin=(14, 0, 0, 0), width=190)
         self._explore.on_click(self._open_reference)
         self._projects = ChoiceTable(
@@ -53,17 +64,28 @@ class HomeView(View):
         self._projects.param.watch(self._take_up, "value")
         self._projects.param.watch(self._remove, "acted")
         self.panel = self._layout()
-        self.watch(self._draw, ["reference", "status"])
+        self.watch(self._draw, ["reference", "status", "traits", "offered", "build", "method"])
         self.watch(self._list_projects, ["project", "job", "step"])
         self._draw()
         self._list_projects()
 
+    def destroy(self) -> None:
+        """Let go of the session."""
+        self._training.destroy()
+        super().destroy()
+
+    def _choose_model(self, event: param.parameterized.Event) -> None:
+        if event.new:
+            self._models.value = ""
+            self.session.method = event.new
+            self.session.save()
+
     def _layout(self) -> pn.viewable.Viewable:
         card = {"sizing_mode": "stretch_width", "styles": look.CARD, "margin": 0, "align": "auto"}
-        left: list[Any] = [look.html("<h2>Reference</h2>", margin=(0, 0, 8, 0))]
-        if len(settings().references) > 1:
-            left.append(self._reference_menu())
-        left += [self._standing, self._about, self._explore]
+        left: list[Any] = [
+            look.html("<h2>Reference</h2>", margin=(0, 0, 8, 0)), self._menu, self._standing, self._about,
+            self._models, self._explore,
+        ]  # fmt: skip
         cards = pn.Row(
             pn.Column(*left, **card),
             pn.Spacer(width=16),
@@ -74,25 +96,34 @@ class HomeView(View):
         title = look.html(
             "<h1>Map your cells onto a reference, and see how sure the answer is and why</h1>", margin=(28, 0, 18, 0)
         )
-        return sheet(title, cards, pn.Spacer(height=16), projects)
+        return sheet(title, cards, pn.Spacer(height=16), self._training.panel, projects)
 
-    def _reference_menu(self) -> pn.viewable.Viewable:
-        options = {library.title_of(folder): str(folder) for folder in settings().references}
-        menu = pmui.Select(label="Reference", options=options, size="small", margin=(0, 0, 10, 0),
-                           sizing_mode="stretch_width")  # fmt: skip
-
-        def choose(event: param.parameterized.Event) -> None:
+    def _choose_reference(self, event: param.parameterized.Event) -> None:
+        if event.new and (self.session.reference is None or event.new != str(self.session.reference.folder)):
             self.session.leave()
             self.session.choose_reference(Path(event.new))
 
-        menu.param.watch(choose, "value")
-        return menu
+    def _train(self, event: param.parameterized.Event) -> None:
+        if self.session.reference is not None:
+            self.session.train(one_more(self.session.reference, event.new["id"]))
 
     def _draw(self) -> None:
         self._standing.display(self.session.standing("reference"))
         reference = self.session.reference
+        self._draw_menu(reference)
         self._explore.disabled = reference is None
-        self._about.object = about(reference) if reference is not None else ""
+        self._models.visible = reference is not None
+        if reference is not None:
+            self._about.object = about(reference)
+            self._models.rows = model_rows(self.session, reference)
+
+    def _draw_menu(self, reference: Reference | None) -> None:
+        offered = {listed.title: str(listed.folder) for listed in self.session.offered}
+        if reference is None:  # a menu without a value would choose its first by itself
+            return
+        here = str(reference.folder)
+        options = offered if here in offered.values() else {**offered, reference.title: here}
+        self._menu.param.update(options=options, value=here, visible=len(options) > 1)
 
     def _open_reference(self, _: Any) -> None:
         self.session.leave()
@@ -123,13 +154,11 @@ def about(reference: Reference) -> str:
     """What a reference is, as HTML."""
     card = reference.card
     labels = [f"{level} ({reference.obs[level].nunique()})" for level in reference.levels]
-    methods = ", ".join(METHODS[name].card.title if name in METHODS else name for name in reference.methods)
     rows = [
         ("Cells", f"{reference.n_cells:,}"),
         ("Genes", f"{len(reference.genes):,}"),
         ("Organism", card.get("organism") or "not stated"),
         ("Labels", ", ".join(labels)),
-        ("Models", methods),
         ("Origin", card.get("origin") or "not stated"),
         ("Licence", card.get("licence") or "not stated"),
     ]
@@ -138,10 +167,20 @@ def about(reference: Reference) -> str:
     return f"<p><b>{look.text(reference.title)}</b></p>{told}{look.facts(rows)}"
 
 
+def model_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
+    """One row a method, those that could still be trained included; scores speak of the main label level."""
+    trained = [
+        {**row, "note": "", "state": row["macro_f1"],
+         "title": row["title"] + (" (in use)" if row["id"] == session.method else "")}
+        for row in method_rows(session, reference)
+    ]  # fmt: skip
+    return [*trained, *({**row, "note": "", "state": "not trained yet"} for row in further_rows(session, reference))]
+
+
 def _row(project: Project, states: dict[str, JobState]) -> dict[str, str]:
     state = states.get(project.job or "")
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(project.updated))
     return {
-        "id": project.id, "title": project.title, "reference": library.title_of(Path(project.reference)),
+        "id": project.id, "title": project.title, "reference": references.title_of(Path(project.reference)),
         "state": _WORDS[state] if state else "not mapped yet", "when": when,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Right of the map: the selected cells, the genes behind their label, and the cell that was clicked."""
+"""Right of the map: the selected cells, what speaks for their label, and the cell that was clicked."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
+from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
 from explorer.app import downloads, look
 from explorer.app.coloring import ColorBy, label_categories
-from explorer.app.explaining import Explanation
+from explorer.app.explaining import Explanation, readable
 from explorer.app.library import Outcome
 from explorer.app.session import Session
-from explorer.app.tables import offered_table
+from explorer.app.tables import offered_signature, offered_table
 from explorer.app.views.base import Standing, View
+from explorer.methods.base import Measure
 
 
 class SelectionView(View):
@@ -33,6 +35,7 @@ class SelectionView(View):
         self.selection.param.watch(lambda _: session.select(None), "clear")
         self._doubt = look.html(margin=(6, 0, 0, 0))
         self._offer = downloads.offer(lambda: offered_table(session))
+        self._offer_why = downloads.offer(lambda: offered_signature(session))
         self._table = look.html(margin=(8, 0, 0, 0))
         self._build_why()
         self._cell = look.html()
@@ -42,7 +45,7 @@ class SelectionView(View):
             sizing_mode="stretch_height", styles={**look.SIDE, "border-left": "1px solid var(--ax-line)"}, margin=0,
         )  # fmt: skip
         self.watch(self._draw, ["selection", "outcome", "reference", "show", "level"])
-        self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level"])
+        self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level", "measure"])
         self._draw()
         self._draw_why()
         self.show_cell(None)
@@ -51,6 +54,10 @@ class SelectionView(View):
         self._toward = pmui.Select(
             label="Toward", options=[], size="small", margin=(6, 8, 0, 0), sizing_mode="stretch_width"
         )
+        self._measure = pmui.Select(
+            label="Measured by", options={}, size="small", margin=(10, 0, 0, 0), sizing_mode="stretch_width"
+        )
+        self._measure.param.watch(self._choose_measure, "value")
         self._ask = pmui.Button(label="Why these?", variant="contained", margin=(6, 0, 0, 0), align="center")
         self._ask.on_click(lambda _: self.session.explain(self._toward.value))
         self._standing = Standing()
@@ -58,21 +65,30 @@ class SelectionView(View):
         self._genes = ChoiceTable(columns=_GENE_COLUMNS, radio=False, dense=True, sizing_mode="stretch_width", margin=0)
         self._genes.param.watch(self._color_by_gene, "value")
         self._genes_box = pn.Column(self._genes, sizing_mode="stretch_width", margin=0, visible=False)
+        self._bars = RankedBars(sizing_mode="stretch_width", margin=0)
+        self._bars_box = pn.Column(self._bars, sizing_mode="stretch_width", margin=0, visible=False)
+        self._whole = look.html(margin=(8, 0, 0, 0))
         self._why = pn.Column(
-            look.html("<h3>Genes behind the label</h3>"),
-            pn.Row(self._toward, self._ask, margin=0, sizing_mode="stretch_width"),
-            self._standing, self._said, self._genes_box, look.rule(), sizing_mode="stretch_width", margin=0,
+            look.html("<h3>What speaks for the label</h3>"),
+            pn.Row(self._toward, self._ask, margin=0, sizing_mode="stretch_width"), self._measure,
+            self._standing, self._said, self._genes_box, self._bars_box, self._whole, look.rule(),
+            sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
     def destroy(self) -> None:
-        """Let go of the session, and offer its table no longer."""
+        """Let go of the session, and offer its tables no longer."""
         downloads.withdraw(self._offer)
+        downloads.withdraw(self._offer_why)
         super().destroy()
 
     def _color_by_gene(self, event: param.parameterized.Event) -> None:
         if event.new:
             self._genes.value = ""
             self.session.choose_color(ColorBy("gene", event.new))
+
+    def _choose_measure(self, event: param.parameterized.Event) -> None:
+        if event.new and event.new != _measure_in_use(self.session):
+            self.session.explain_by(event.new)
 
     # drawing
 
@@ -101,10 +117,21 @@ class SelectionView(View):
         if options != self._toward.options:
             self._toward.param.update(options=options, value=options[0])
         self._standing.display(session.standing("explain"))
+        measures = {_measure_words(each): each.name for each in session.measures}
+        self._measure.param.update(options=measures, value=_measure_in_use(session), visible=len(measures) > 1)
         said = session.explanation
-        self._genes_box.visible = said is not None
+        self._genes_box.visible = said is not None and bool(said.genes)
+        self._bars_box.visible = said is not None and not said.genes
         self._said.object = explanation_words(said) if said is not None else ""
         self._genes.rows = gene_rows(said) if said is not None else []
+        names, scores = bars(said) if said is not None else ([], [])
+        self._bars.param.update(names=names, scores=scores)
+        self._whole.object = self._link_to_all(said) if said is not None else ""
+
+    def _link_to_all(self, said: Explanation) -> str:
+        address = look.text(look.route("download") + downloads.offer_query(self._offer_why))
+        what = f"all {len(said.signature.names):,} {_PLURALS[said.signature.of]}"
+        return f'<a class="get" href="{address}" download>Download {what} as csv</a>'
 
     def show_cell(self, row: int | None) -> None:
         """Tell of one cell in front, or of none."""
@@ -117,6 +144,15 @@ class SelectionView(View):
             obs = session.reference.obs
             rows = [("Name", obs.index[row]), *((level, obs[level].iloc[row]) for level in session.reference.levels)]
             self._cell.object = look.facts(rows, tight=True)
+
+
+def _measure_in_use(session: Session) -> str:
+    names = [each.name for each in session.measures]
+    return session.measure if session.measure in names else next(iter(names), "")
+
+
+def _measure_words(measure: Measure) -> str:
+    return f"{measure.name[:1].upper()}{measure.name[1:]} ({_PLURALS[measure.of]})"
 
 
 def _by_frequency(session: Session, outcome: Outcome) -> list[str]:
@@ -144,6 +180,8 @@ def _doubt(session: Session) -> str:
     )
 
 
+SHOWN_BARS = 15
+_PLURALS = {"gene": "genes", "pathway": "pathways", "protein": "proteins"}
 _GENE_COLUMNS = [
     {"key": "gene", "label": "Gene"},
     {"key": "score", "label": "Score", "align": "right"},
@@ -170,14 +208,25 @@ def _mean(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def bars(said: Explanation) -> tuple[list[str], list[float]]:
+    """The highest scores of an explanation by pathways or proteins, with names that can be read; else nothing."""
+    if said.genes:
+        return [], []
+    top = said.signature.top(SHOWN_BARS)
+    names = [readable(str(name)) if said.signature.of == "pathway" else str(name) for name in top[said.signature.of]]
+    return names, [float(score) for score in top["score"]]
+
+
 def explanation_words(said: Explanation) -> str:
     """What the ranking is and how far it can be trusted, as HTML."""
     missed = f" The scores miss {look.share(abs(said.error), 1)} of what they should sum to."
     trust = "" if np.isnan(said.error) else missed
-    measure = look.text(said.measure[:1].upper() + said.measure[1:].rstrip("."))
+    untaught = " Explained by the model as it was before it learned from your cells." if said.is_untaught else ""
+    genes = " Means are log1p CP10k; a gene that is lower here speaks by its absence. Click one to colour by it."
+    cells = f"{said.n_cells:,} cell{'s' if said.n_cells != 1 else ''}"
     return (
-        f'<p class="small soft">Toward <b>{look.text(said.toward)}</b>, {said.n_cells:,} cells. {measure}.{trust} '
-        "Means are log1p CP10k; a gene that is lower here speaks by its absence. Click one to colour by it.</p>"
+        f'<p class="small soft">Toward <b>{look.text(said.toward)}</b>, {cells}. {look.text(said.measure.summary)}'
+        f"{trust}{untaught}{genes if said.genes else ''}</p>"
     )
 
 
