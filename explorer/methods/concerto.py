@@ -118,7 +118,8 @@ class ConcertoConfig(Config):
     lr_linear
         Whether it falls in a straight line, as published, instead of warm-up and cosine.
     p_inside
-        Share of a minibatch drawn from one source; 1 is as published.
+        Share of a minibatch drawn from one source; 1 is as published. Under 1 helps where sources differ in the types
+        that they hold, and costs where a query comes from another laboratory.
     by_source
         Whether all minibatches of one source follow each other, as published, instead of in random order.
     classifier_weight
@@ -150,7 +151,7 @@ class ConcertoConfig(Config):
     lr: float = 1e-3
     lr_linear: bool = False
     patience: int = 0
-    p_inside: float = 0.8
+    p_inside: float = 1.0
     by_source: bool = False
     classifier_weight: float = 1.0
     supervised: bool = False
@@ -166,15 +167,14 @@ class ConcertoConfig(Config):
         if preset == "balanced":
             return cls(preset=preset, seed=seed)
         if preset == "supervised":  # labels after the contrast instead of along with it
-            return cls(preset=preset, seed=seed, p_inside=1.0, classifier_weight=0.0, supervised=True)
+            return cls(preset=preset, seed=seed, classifier_weight=0.0, supervised=True)
         if preset == "paper":
             return cls(
                 preset=preset,
                 seed=seed,
                 element_mask=0.0, feature_mask=0.0, modality_dropout=0.0, temperature=0.1,
                 batch_norm="running", protein_scale=LOG,
-                batch_size=32, epochs=3, lr=1e-4, lr_linear=True,
-                p_inside=1.0, by_source=True, classifier_weight=0.0,
+                batch_size=32, epochs=3, lr=1e-4, lr_linear=True, by_source=True, classifier_weight=0.0,
                 taught_epochs=5, taught_patience=0, tuned_lr=1e-5, threshold=0.0,
             )
         raise OptionsProblem(f"Concerto has the presets 'balanced', 'supervised' and 'paper', not {preset!r}.")
@@ -234,7 +234,7 @@ class Concerto:
         cls, training: Training, config: Config, *,
         device: torch.device, progress: Progress, checkpoint: Path | None = None,
     ) -> Self:
-        """Train teacher and student on minibatches of mostly one source; labels take part only in a classifier.
+        """Train teacher and student on source-pure minibatches; labels take part only in a classifier.
 
         Raises
         ------

@@ -32,10 +32,9 @@ def test_presets() -> None:
     assert (PAPER.temperature, PAPER.batch_size, PAPER.lr, PAPER.epochs) == (0.1, 32, 1e-4, 3)
     assert (PAPER.element_mask, PAPER.feature_mask, PAPER.batch_norm) == (0.0, 0.0, "running")
     assert ConcertoConfig.named("balanced").batch_norm == "population"
-    assert (PAPER.classifier_weight, PAPER.p_inside) == (0.0, 1.0)
-    assert (ConcertoConfig.named("balanced").classifier_weight, ConcertoConfig.named("balanced").p_inside) == (1.0, 0.8)
+    assert (PAPER.classifier_weight, ConcertoConfig.named("balanced").classifier_weight) == (0.0, 1.0)
     assert ConcertoConfig.named("supervised") == replace(
-        ConcertoConfig.named("balanced"), preset="supervised", p_inside=1.0, classifier_weight=0.0, supervised=True
+        ConcertoConfig.named("balanced"), preset="supervised", classifier_weight=0.0, supervised=True
     )
     with pytest.raises(OptionsProblem, match="'balanced', 'supervised' and 'paper'"):
         ConcertoConfig.named("fast")
@@ -62,6 +61,11 @@ def test_small_references_take_enough_steps_and_large_ones_not_too_many(n_cells:
     assert steps >= 1000
     assert epochs == 1 or steps <= 20_000
     assert PAPER.sized(n_cells) == (32, 3)
+
+
+def test_minibatches_may_hold_cells_of_other_batches() -> None:
+    mixed = vectors(replace(PAPER, p_inside=0.5), {})
+    assert np.abs(mixed - vectors(PAPER, {})).max() > 1e-4
 
 
 def test_labels_take_no_part_without_a_classifier() -> None:
