@@ -12,7 +12,7 @@ from planted import planted
 
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import Neighbors
-from explorer.proteins import aligned_proteins, centred_log_ratio, find_proteins, impute
+from explorer.proteins import LEFT_OUT, aligned_proteins, centred_log_ratio, find_proteins, impute
 from explorer.query import open_query
 
 
@@ -55,6 +55,41 @@ def test_what_cannot_be_used_is_told() -> None:
     cells.obsm["adt"] = np.ones((2, 2))
     with pytest.raises(OptionsProblem, match="have no names"):
         find_proteins(open_query(cells), "adt")
+    assert find_proteins(open_query(cells)) is None
+    cells.obsm["adt"] = pd.DataFrame({"CD3": ["many", "few"]}, index=cells.obs_names)
+    with pytest.raises(ValuesProblem, match="holds text"):
+        find_proteins(open_query(cells), "adt")
+    cells.obsm["adt"] = pd.DataFrame([[1, 2], [3, 4]], index=cells.obs_names, columns=["CD3", "CD3"])
+    with pytest.raises(OptionsProblem, match="two columns called 'CD3'"):
+        find_proteins(open_query(cells), "adt")
+
+
+def test_none_takes_none() -> None:
+    assert find_proteins(open_query(with_proteins(np.array([[3, 0], [1, 7]]), ["CD3", "CD19"])), LEFT_OUT) is None
+
+
+def test_the_first_table_of_counts_is_taken() -> None:
+    """Not levels that somebody made of them, and not what an earlier mapping imputed."""
+    cells = with_proteins(np.array([[3, 1], [1, 7]]), ["CD3", "CD19"], key="protein_raw")
+    levels = pd.DataFrame([[0.5, -0.5], [1, -1]], index=cells.obs_names, columns=["CD3", "CD19"])
+    cells.obsm = {"protein_clr": levels, "proteins_imputed": levels * 0, **cells.obsm}
+    found = find_proteins(open_query(cells))
+    assert found is not None
+    assert found.key == "obsm/protein_raw"
+
+
+def test_cells_without_a_single_count_were_not_measured() -> None:
+    cells = with_proteins(np.array([[0, 0], [np.nan, np.nan], [0, 7], [np.nan, 2]]), ["CD3", "CD19"])
+    found = find_proteins(open_query(cells))
+    assert found is not None
+    np.testing.assert_array_equal(found.values, [[np.nan] * 2, [np.nan] * 2, [0, 7], [np.nan, 2]])
+
+
+def test_names_can_be_stored() -> None:
+    found = find_proteins(open_query(with_proteins(np.array([[1], [2]]), ["HLA-A/B/C"])))
+    assert found is not None
+    assert found.names.tolist() == ["HLA-A-B-C"]
+    np.testing.assert_array_equal(aligned_proteins(found, ["HLA-A,B,C"])[:, 0], [1, 2])
 
 
 @pytest.mark.parametrize(
