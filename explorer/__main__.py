@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\natlas-explorer: {problem}", file=sys.stderr)
         return PROBLEM
     except KeyboardInterrupt:
-        print("\natlas-explorer: stopped; nothing was left behind.", file=sys.stderr)
+        print("\natlas-explorer: stopped; nothing half-written was left behind.", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
     )
     build.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
+    build.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; repeat"
+    )
     build.add_argument("--seed", type=int, default=0)
     for text in ("title", "organism", "description", "origin", "licence"):
         build.add_argument(f"--{text}", metavar="TEXT", help="kept in the card")
@@ -129,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(options: argparse.Namespace) -> None:
     from explorer.fitting import build_reference
+    from explorer.tuning import assignments
 
     texts = ("title", "organism", "description", "origin", "licence")
     with _Bar() as progress:
@@ -143,6 +147,7 @@ def _build(options: argparse.Namespace) -> None:
             method=options.method,
             gene_sets=options.gene_sets,
             preset=options.preset,
+            settings=assignments(options.set),
             seed=options.seed,
             device=options.device,
             about={text: getattr(options, text) for text in texts if getattr(options, text) is not None},

@@ -36,6 +36,7 @@ from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT
 from explorer.reference import open_reference, write_card, write_cells, write_heads
 from explorer.selection import accessible_peaks, variable_genes
+from explorer.tuning import Setting, tuned
 from explorer.unfinished import Unfinished
 
 MOST_FOLDS = 5
@@ -99,6 +100,7 @@ def build_reference(
     method: str = "concord",
     gene_sets: Sequence[str] = (),
     preset: str = "balanced",
+    settings: Mapping[str, Setting] | None = None,
     seed: int = 0,
     device: str = "auto",
     about: Mapping[str, str] | None = None,
@@ -123,13 +125,15 @@ def build_reference(
         taken where none is named; "none" leaves them out.
     gene_sets
         For a method that reads cells by gene sets: GMT files, or names of collections that come with the program.
+    settings
+        Single settings of the method by their names, in place of the preset's; see its `Config`.
     about
         Texts for the card: title, organism, description, origin, licence.
 
     Raises
     ------
     OptionsProblem
-        If a column, method or preset does not exist, or `out` cannot be written to.
+        If a column, method, preset or setting does not exist, or `out` cannot be written to.
     ReferenceProblem
         If `out` holds something else.
     Cancelled
@@ -142,6 +146,7 @@ def build_reference(
     config = METHODS[method].config_type.named(preset, seed)
     if gene_sets:
         config = config.with_gene_sets(tuple(gene_sets))
+    config = tuned(config, METHODS[method].card.title, settings or {})
     recipe = Recipe(METHODS[method], config, device_named(device))
     source, out = Path(source), Path(out)
     require_writable(out)

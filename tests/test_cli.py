@@ -223,7 +223,7 @@ def test_an_interrupted_command_leaves_nothing(
         process.send_signal(how)
         heard += process.stderr.read()
     assert process.returncode == INTERRUPTED
-    assert said(heard.decode()) == ["atlas-explorer: stopped; nothing was left behind."]
+    assert said(heard.decode()) == ["atlas-explorer: stopped; nothing half-written was left behind."]
     assert names(tmp_path) == ["cells.h5ad"]
 
 

@@ -147,11 +147,20 @@ class Config:
         Variable genes of the reference that the method works on.
     seed
         Of initial weights, sampling and masking.
+    words
+        Of settings that are words, those that there are; any other is an `OptionsProblem`.
     """
+
+    words: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     preset: str = "balanced"
     n_genes: int = 2000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in self.words.items():
+            if getattr(self, name) not in known:
+                raise OptionsProblem(f"{name} is one of {', '.join(known)}; not {getattr(self, name)!r}.")
 
     @classmethod
     def named(cls, preset: str, seed: int = 0) -> Self:

@@ -45,7 +45,6 @@ from explorer.progress import Progress
 
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 WEIGHT_DECAY = 1e-4   # of adaptation, as published
-OFFERED = {"attend": (ALL, EXPRESSED), "batch_norm": ("population", "running"), "protein_scale": SCALINGS}
 GO_BY_ALL = f"Batches of fewer than {ENOUGH} cells go by the statistics of the whole reference."
 DRIFTED = 0.95        # mean cosine to where they were; below, the user is told
 
@@ -137,6 +136,7 @@ class ConcertoConfig(Config):
         Probability that a pseudo-label of a query's cell needs, to be learned from in adaptation.
     """
 
+    words: ClassVar = {"attend": (ALL, EXPRESSED), "batch_norm": ("population", "running"), "protein_scale": SCALINGS}
     n_latent: int = 128
     attend: str = ALL
     element_mask: float = 0.2
@@ -390,9 +390,6 @@ class Concerto:
 def _own(config: Config) -> ConcertoConfig:
     if not isinstance(config, ConcertoConfig):
         raise OptionsProblem(f"Concerto is trained with a ConcertoConfig, not a {type(config).__name__}.")
-    for name, offered in OFFERED.items():
-        if getattr(config, name) not in offered:
-            raise OptionsProblem(f"Concerto's {name} is one of: {', '.join(offered)}; not {getattr(config, name)!r}.")
     return config
 
 

@@ -87,6 +87,7 @@ class ConcordConfig(Config):
         Of the weights of genes, and their "l1" or "l2" norm; a negative penalty is no penalty and no weights.
     """
 
+    words: ClassVar = {"sampler": SAMPLERS, "strategy": STRATEGIES, "penalty_norm": ("l1", "l2")}
     n_hidden: int = 1000
     n_latent: int = 100
     element_mask: float = 0.4
@@ -362,10 +363,6 @@ class Concord:
 def _own(config: Config) -> ConcordConfig:
     if not isinstance(config, ConcordConfig):
         raise OptionsProblem(f"CONCORD is trained with a ConcordConfig, not a {type(config).__name__}.")
-    known = {"sampler": SAMPLERS, "strategy": STRATEGIES, "penalty_norm": ("l1", "l2")}
-    for name, values in known.items():
-        if getattr(config, name) not in values:
-            raise OptionsProblem(f"CONCORD's {name} is one of {', '.join(values)}; not {getattr(config, name)!r}.")
     if config.sampler == "hcl" and config.p_inside < LEAST_INSIDE:
         log.warning(
             "CONCORD's hcl was asked to draw %.0f %% of each minibatch from one batch; below 95 %% cells of other "

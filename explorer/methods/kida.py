@@ -104,6 +104,7 @@ class KidaConfig(Config):
         Confidence under which the paper gives a cell no label; only told, the reference's own rule decides.
     """
 
+    words: ClassVar = {"select": ("overlap", "enrichment", "random"), "free": ("all", "rest", "none")}
     collections: tuple[str, ...] = ("reactome",)
     select: str = "overlap"
     n_pathways: int = 100

@@ -90,6 +90,7 @@ class ScpoliConfig(Config):
         Of Adam, when new batches are learned.
     """
 
+    words: ClassVar = {"likelihood": ("nb", "zinb", "poisson", "mse")}
     n_hidden: int = 128
     n_latent: int = 20
     n_condition: int = 5
@@ -234,8 +235,7 @@ class Scpoli:
             network, epoch_batches, loss,
             epochs=epochs, lr=config.lr,
             schedule=warmup_cosine if config.annealed else constant,
-            progress=progress,
-            eps=config.eps,
+            progress=progress, eps=config.eps,
             checkpoint=training.checkpoint(checkpoint, config), generators=(rng, noise),
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
