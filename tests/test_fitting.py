@@ -164,7 +164,8 @@ class TestAnnotation:
 
 class TestBuilding:
     def test_same_seed_same_reference(self, planted_file: Path, planted_reference: Reference, tmp_path: Path) -> None:
-        again = built(planted_file, tmp_path / "again.atlas", labels=("cell_type", "lineage"), sample="donor")
+        same = {"labels": ("cell_type", "lineage"), "sample": "donor", "preset": "balanced"}
+        again = built(planted_file, tmp_path / "again.atlas", **same)
         for read in (read_embedding, read_layout):
             np.testing.assert_array_equal(read(again, "concord"), read(planted_reference, "concord"))
         files = set(again.card["files"]) - {"cells.h5ad"}  # an h5ad holds the time it was written

@@ -136,7 +136,7 @@ class TestWhatItHolds:
         card = json.loads((planted_reference.folder / "card.json").read_text())
         assert (card["batch"], card["sample"], card["cells"], card["genes"]) == ("batch", "donor", 480, 300)
         concord = card["methods"]["concord"]
-        assert (concord["preset"], concord["seed"], concord["device"]) == ("paper", 0, "cpu")
+        assert (concord["preset"], concord["seed"], concord["device"]) == ("balanced", 0, "cpu")
         assert {"python", "torch", "anndata", "numpy"} <= set(concord["versions"])
         for level in ("cell_type", "lineage"):
             scores = concord["scores"][level]
