@@ -23,7 +23,7 @@ from explorer.flow import AlignedCells, Embedding, Signature
 from explorer.kinds import COUNTED_GENES
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
-from explorer.networks.bascvi import Adversary, BascviNet, Reader
+from explorer.networks.bascvi import Adversary, BascviNet, Decoded, Reader
 from explorer.networks.likelihoods import gaussian_kl
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.sparse import SparseCells
@@ -31,6 +31,7 @@ from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
 
 EMBED_ROWS = 2048
+LEFT_OUT = 0.1  # of the cells, to tell when to stop
 MISSED = 10.0  # counts expected of a gene before none at all says that it was not measured: by chance once in 22,000
 
 
@@ -59,6 +60,8 @@ class BascviConfig(Config):
         Of Adam.
     clip
         Largest norm of either's gradient.
+    patience
+        Epochs in which left-out cells are modelled no better before training stops; 0 trains to the end on all cells.
     annealed
         Whether learning rates warm up and fall off by a cosine; else they stay.
     masked
@@ -79,6 +82,7 @@ class BascviConfig(Config):
     weight_decay: float = 1e-5
     eps: float = 1e-8
     clip: float = 5.0
+    patience: int = 0
     annealed: bool = True
     masked: bool = True
 
@@ -168,12 +172,14 @@ class Bascvi:
         labels = labels if config.label_weight > 0 else {}
         reader = Reader(config.n_latent, list(labels.values())).to(device)
         batch_size, epochs = config.sized(len(cells.counts))
-        sampler = DomainSampler(np.zeros(len(cells.counts), np.int64), batch_size)
+        left_out = rng.random(len(cells.counts)) < LEFT_OUT if config.patience else np.zeros(len(cells.counts), bool)
+        learnt, checked = np.flatnonzero(~left_out), torch.as_tensor(np.flatnonzero(left_out), device=device)
+        sampler = DomainSampler(np.zeros(len(learnt), np.int64), batch_size)
         loss = _Loss(network, adversary, reader, config, cells, noise)
 
         def epoch_batches(epoch: int) -> list[NDArray[np.int64]]:
             loss.begin(epoch, epochs)
-            return sampler.epoch(rng)
+            return [learnt[minibatch] for minibatch in sampler.epoch(rng)]
 
         train(
             network, epoch_batches, loss,
@@ -184,6 +190,7 @@ class Bascvi:
             eps=config.eps,
             others=[(adversary, config.adversary_lr), *([(reader, config.lr)] if labels else [])],
             clip=config.clip,
+            check=(lambda: loss.check(checked)) if len(checked) else None, patience=config.patience,
             checkpoint=training.checkpoint(checkpoint, config), generators=(rng, noise),
         )
         baseline = torch.as_tensor(np.asarray(expression.mean(0), np.float32).ravel(), device=device)
@@ -376,15 +383,32 @@ class _Loss:
         encoded = network.encode(cells.taken.rows(which))
         z = encoded.draw(self._noise)
         decoded = network.decoded(z, batch)
-        observed, measured = cells.counts.rows(which), cells.measured[cells.kind[which]]
-        missed = -network.log_likelihood(decoded, observed, cells.totals[which], measured)
-        strayed = config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
+        missed, strayed = self._missed(which, decoded), config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)
         told = (encoded.hidden, decoded.hidden, batch)
         hidden = config.adversary_weight * self._adversary.reward(*told)
         loss = missed.mean() + self._rise * (strayed.mean() - hidden) + self._adversary.lesson(*told)
         if config.label_weight > 0:
             loss = loss + config.label_weight * self._reader.missed(z, cells.labels[which])
         return loss
+
+    @torch.no_grad()
+    def check(self, left_out: Tensor) -> float:
+        """How badly cells are modelled, int64 (n,): reconstruction from the posterior mean, and the full KL term.
+
+        Neither labels nor adversaries have a say: fooling a discriminator is no sign of a good model.
+        """
+        total = 0.0
+        for which in left_out.split(EMBED_ROWS):
+            encoded = self._network.encode(self._cells.taken.rows(which))
+            missed = self._missed(which, self._network.decoded(encoded.mean, self._cells.batch[which]))
+            total += float((missed + self._config.kl_weight * gaussian_kl(encoded.mean, encoded.variance)).sum())
+        return total / len(left_out)
+
+    def _missed(self, which: Tensor, decoded: Decoded) -> Tensor:
+        """-log likelihood of the counts of cells, float (B,)."""
+        cells = self._cells
+        observed, measured = cells.counts.rows(which), cells.measured[cells.kind[which]]
+        return -self._network.log_likelihood(decoded, observed, cells.totals[which], measured)
 
 
 @torch.no_grad()

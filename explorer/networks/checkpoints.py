@@ -57,7 +57,7 @@ class Run:
     losses, checks
         As `TrainingLog` has them.
     best, best_epoch, best_weights
-        The lowest check, and the network then; `None` before the first.
+        The lowest check, and all networks then; `None` before the first.
     over
         Whether it has stopped early.
     """
@@ -77,8 +77,8 @@ class Keeper:
 
     Parameters
     ----------
-    networks
-        All that learn, as they are before the first step: a checkpoint is only of use to the same ones.
+    everything
+        All that learns, as it is before the first step: a checkpoint is only of use to the same.
     generators
         All that minibatches and losses draw from, besides torch's own, which dropout uses.
     found
@@ -88,22 +88,21 @@ class Keeper:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        networks: Sequence[nn.Module],
+        everything: nn.Module,
         optimizer: torch.optim.Optimizer,
         generators: Generators,
         found: dict[str, NDArray[Any]],
     ) -> None:
         self._file = checkpoint.file
-        self._networks, self._optimizer = networks, optimizer
+        self._everything, self._optimizer = everything, optimizer
         self._generators, self._found = generators, found
-        self._device = next(networks[0].parameters()).device
-        self._of = digest(checkpoint.of, [n.state_dict() for n in networks], torch.__version__, self._device.type)
+        self._device = next(everything.parameters()).device
+        self._of = digest(checkpoint.of, everything.state_dict(), torch.__version__, self._device.type)
 
     def keep(self, run: Run) -> None:
         """Write all that the rest of the run depends on."""
         tensors = {f"found.{name}": torch.as_tensor(array) for name, array in self._found.items()}
-        for i, network in enumerate(self._networks):
-            tensors |= {f"network.{i}.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"network.{name}": value for name, value in self._everything.state_dict().items()}
         for i, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
         tensors |= {f"best.{name}": value for name, value in (run.best_weights or {}).items()}
@@ -116,8 +115,7 @@ class Keeper:
         if kept is None:
             return False
         tensors, told = kept
-        for i, network in enumerate(self._networks):
-            network.load_state_dict(_below(tensors, f"network.{i}."))
+        self._everything.load_state_dict(_below(tensors, "network."))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "adam.").items():
             number, _, key = name.partition(".")

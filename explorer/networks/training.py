@@ -118,10 +118,10 @@ def train(
     device = next(network.parameters()).device
     learners = [{"params": _trainable(learner), "full": full} for learner, full in ((network, lr), *others)]
     optimizer = torch.optim.Adam(learners, weight_decay=weight_decay, eps=eps, fused=True)
+    everything = nn.ModuleList([network, *(other for other, _ in others)])
     run, keeper = Run(), None
     if checkpoint is not None:
-        networks = [network, *(other for other, _ in others)]
-        keeper = Keeper(checkpoint, networks, optimizer, generators, {} if found is None else found)
+        keeper = Keeper(checkpoint, everything, optimizer, generators, {} if found is None else found)
         if keeper.restore(run):
             progress = _going_on(progress, run, epochs)
     started = kept = monotonic()
@@ -149,7 +149,8 @@ def train(
             network.eval()
             run.checks.append(check())
             if run.checks[-1] < run.best:  # never so for a loss that is no number
-                run.best, run.best_epoch, run.best_weights = run.checks[-1], epoch, copy.deepcopy(network.state_dict())
+                run.best, run.best_epoch = run.checks[-1], epoch
+                run.best_weights = copy.deepcopy(everything.state_dict())
             elif epoch - run.best_epoch >= patience:
                 run.over = True
         since = started if run.over or run.epoch == epochs else kept  # what took long is also kept when it ends
@@ -157,7 +158,7 @@ def train(
             keeper.keep(run)
             kept = monotonic()
     if run.best_weights is not None:
-        network.load_state_dict(run.best_weights)
+        everything.load_state_dict(run.best_weights)
     network.eval()
     progress(1.0)
     return TrainingLog(len(run.losses), run.step, tuple(run.losses), tuple(run.checks))

@@ -17,7 +17,7 @@ from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.flow import AlignedCells
 from explorer.methods.bascvi import Bascvi, BascviConfig, measured
 from explorer.methods.base import Condition, Config, Training
-from explorer.progress import Progress
+from explorer.progress import Progress, Report
 
 CPU = torch.device("cpu")
 SHORT = BascviConfig(epochs=60)
@@ -182,3 +182,15 @@ def test_published_settings() -> None:
 def test_settings_of_another_method_are_refused() -> None:
     with pytest.raises(OptionsProblem, match="trained with a BascviConfig"):
         fitted(training(), Config())
+
+
+def test_left_out_cells_say_when_to_stop() -> None:
+    """Whoever learns fast soon learns the cells by heart, and models others no better."""
+    heard: list[Report] = []
+    hasty = BascviConfig(epochs=150, lr=5e-3, batch_size=64, patience=2)
+    method = Bascvi.fit(training(), hasty, device=CPU, progress=Progress.to(heard.append))
+    assert 0.1 < heard[-2].fraction < 0.9
+    assert heard[-1].fraction == 1.0
+    others = planted(cells=20, seed=5)
+    told = method.embed(aligned(others), progress=Progress()).scores["cell_type"].argmax(1)
+    assert (told == codes(others)).mean() > 0.95

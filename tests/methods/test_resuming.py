@@ -25,6 +25,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "scpoli": ("scpoli", {"pretraining": 0.5}),
     "kida": ("kida", {}),
     "bascvi": ("bascvi", {}),
+    "bascvi, stopped early": ("bascvi", {"patience": 3}),
 }
 
 

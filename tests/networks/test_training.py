@@ -143,6 +143,20 @@ class TestEarlyStop:
         assert log.checks == (5.0, 1.0, 2.0, 2.0, 2.0)
         assert final == after[1]
 
+    def test_so_are_those_of_networks_that_learn_along(self) -> None:
+        first, second = One(), One()
+        after: list[tuple[float, float]] = []
+
+        def check() -> float:
+            after.append((first.at, second.at))
+            return [5.0, 1.0, 2.0][len(after) - 1]
+
+        train(
+            first, lambda _: SIX, lambda cells: pull(first)(cells) + pull(second)(cells), epochs=3, lr=0.1,
+            schedule=constant, progress=Progress(), check=check, others=[(second, 0.2)],
+        )  # fmt: skip
+        assert (first.at, second.at) == after[1] != after[2]
+
     def test_an_improvement_starts_the_count_anew(self) -> None:
         log, after, final = self.run([5.0, 4.0, 4.5, 4.5, 3.0, 4.0, 4.0, 2.0])
         assert log.epochs == 8
