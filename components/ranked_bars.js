@@ -18,9 +18,11 @@ export function render({model}) {
     for (const row of list.children) row.firstChild.setAttribute("aria-pressed", String(row.dataset.name === model.picked))
   }
   const build = () => {
+    if (model.names.length !== model.scores.length) return  // they come one after the other
     const most = Math.max(1e-12, ...model.scores.map(Math.abs))
     const signed = model.scores.some((score) => score < 0)
     root.classList.toggle("signed", signed)
+    root.classList.toggle("above", model.above)
     list.replaceChildren(...model.names.map((name, i) => {
       const row = make("li", model.scores[i] < 0 ? "row negative" : "row")
       row.dataset.name = name
@@ -40,7 +42,7 @@ export function render({model}) {
     empty.textContent = model.names.length ? "" : model.empty
     mark()
   }
-  model.on(["names", "scores", "title", "note", "empty"], build)
+  model.on(["names", "scores", "title", "note", "empty", "above"], build)
   model.on("picked", mark)
   build()
   return root

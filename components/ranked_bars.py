@@ -19,6 +19,7 @@ class RankedBars(JSComponent):
     picked = param.String(default="", doc="The name that was clicked; empty for none.")
     title = param.String(default="")
     note = param.String(default="", doc="A line below: how the scores were computed, and their error.")
+    above = param.Boolean(default=False, doc="Whether names stand above their bars, for long ones.")
     empty = param.String(default="Nothing to rank.", doc="Shown while there are no names.")
 
     _esm = _HERE / "ranked_bars.js"

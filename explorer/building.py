@@ -20,7 +20,7 @@ from explorer.progress import Progress
 from explorer.reference import has_expression, open_reference
 from explorer.settings import settings
 
-SECONDS_A_MODEL, SECONDS_A_THOUSAND = 10.0, 3.0  # measured with all methods on two busy cores, 400 to 5,300 cells
+SECONDS_A_MODEL, SECONDS_A_THOUSAND = 15.0, 3.0  # measured with all methods on two busy cores, 400 to 5,300 cells
 
 
 def minutes(n_cells: int, n_batches: int) -> int:

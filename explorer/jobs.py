@@ -49,6 +49,7 @@ _SCHEMA = (
         "CREATE TABLE log (job TEXT NOT NULL REFERENCES jobs (id), line TEXT NOT NULL)",
         "CREATE INDEX log_by_job ON log (job)",
     ),
+    ("UPDATE jobs SET spec = json_set(spec, '$.kind', 'map')",),  # there was no other kind of work before
 )
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -403,8 +404,7 @@ def _written(spec: Spec) -> str:
 
 def _read(text: str) -> Spec:
     plain: dict[str, Any] = json.loads(text)
-    kind = plain.pop("kind", "map")  # jobs of a home folder from before there were others
-    make: Callable[..., Spec] = _KINDS[kind]
+    make: Callable[..., Spec] = _KINDS[plain.pop("kind")]
     return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
 
 

@@ -65,7 +65,7 @@ class SelectionView(View):
         self._genes = ChoiceTable(columns=_GENE_COLUMNS, radio=False, dense=True, sizing_mode="stretch_width", margin=0)
         self._genes.param.watch(self._color_by_gene, "value")
         self._genes_box = pn.Column(self._genes, sizing_mode="stretch_width", margin=0, visible=False)
-        self._bars = RankedBars(sizing_mode="stretch_width", margin=0)
+        self._bars = RankedBars(above=True, sizing_mode="stretch_width", margin=0)
         self._bars_box = pn.Column(self._bars, sizing_mode="stretch_width", margin=0, visible=False)
         self._whole = look.html(margin=(8, 0, 0, 0))
         self._why = pn.Column(
