@@ -39,7 +39,7 @@ SCHEMA = 1
 CARD_KEYS = {"title", "labels", "methods", "files"}
 # bytes of like weight side by side: ascending row numbers take a third less room
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
-HEAD_ARRAYS = ("weight", "bias", "shares", "spread", "latent", "expression", "either")
+HEAD_ARRAYS = ("weight", "bias", "prototypes", "shares", "spread", "latent", "expression", "either")
 
 
 def open_reference(folder: Path | str) -> Reference:
@@ -253,8 +253,6 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
 def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LevelHead:
     of_level = {name: arrays[f"{entry['level']}.{name}"] for name in HEAD_ARRAYS}
     ends = np.cumsum(entry["held_out_cells"])[:-1]
-    # a bundle without prototypes never chose them
-    points = arrays.get(f"{entry['level']}.prototypes", np.zeros_like(of_level["weight"].T))
     latent, expression, either = (tuple(np.split(of_level[name], ends)) for name in ("latent", "expression", "either"))
     return LevelHead(
         level=entry["level"],
@@ -262,7 +260,7 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         head=entry["head"],
         temperature=entry["temperature"],
         linear=LinearHead(of_level["weight"], of_level["bias"]),
-        prototypes=points,
+        prototypes=of_level["prototypes"],
         expected=Expected(of_level["shares"], of_level["spread"]),
         held_out=Strayed(latent, expression, either),
         scores=entry["scores"],
