@@ -37,7 +37,7 @@ def build(spec: BuildSpec, progress: Progress) -> Reference:
     AtlasError
         Whatever the file, its columns, the reference or the machine do not allow.
     Cancelled
-        From `progress`; nothing of the method under way is left behind.
+        From `progress`; what was learned of the method under way is kept aside, and a next try goes on from there.
     """
     if not spec.methods:
         raise OptionsProblem("No method was chosen. Choose at least one to train.")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import anndata as ad
 import pytest
-from planted import STRANGER, TYPES, planted
+from planted import BATCHES, STRANGER, TYPES, planted
 
 from explorer.fitting import build_reference
 from explorer.flow import Reference
@@ -51,6 +51,23 @@ def planted_reference(planted_file: Path) -> Reference:
         batch="batch",
         sample="donor",
         device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def scpoli_reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """A small reference with scPoli alone, which maps in several ways: 96 planted cells in two batches."""
+    folder = tmp_path_factory.mktemp("small")
+    planted(batches=BATCHES[:2], cells=12).write_h5ad(folder / "small.h5ad")
+    return build_reference(
+        folder / "small.h5ad",
+        folder / "small.atlas",
+        labels=("cell_type", "lineage"),
+        batch="batch",
+        method="scpoli",
+        preset="paper",
+        device="cpu",
+        about={"title": "Planted cells"},
     )
 
 
