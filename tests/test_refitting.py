@@ -27,6 +27,7 @@ from explorer.flow import MappingResult, Reference
 from explorer.genes import match_genes
 from explorer.jobs import Job, JobState, MapSpec, Queue
 from explorer.mapping import explain_cells, map_query
+from explorer.networks import checkpoints
 from explorer.panels import MOST_KEPT
 from explorer.progress import Progress, Report
 from explorer.query import open_query
@@ -294,6 +295,21 @@ class TestKeeping:
         with pytest.raises(Cancelled):
             refitted(few, planted_reference, progress)
         assert not home.exists()
+
+    def test_a_refit_that_was_stopped_goes_on(
+        self, few: ad.AnnData, planted_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+        heard: list[Report] = []
+        progress = Progress.to(heard.append, lambda: bool(heard) and heard[-1].fraction > 0.6)
+        with pytest.raises(Cancelled):
+            refitted(few, planted_reference, progress)
+        assert [path.name for path in kept(home)] == ["unfinished"]
+        told = stages(lambda going_on: refitted(few, planted_reference, going_on))
+        assert any("going on from epoch" in stage for stage in told)
+        assert "Mapping left-out batches (1 of 3)" not in told
+        (model,) = kept(home)
+        assert model.name != "unfinished"
 
     def test_two_at_once_leave_one_model(self, few: ad.AnnData, planted_reference: Reference, home: Path) -> None:
         whole = panels.find(refitted(few, planted_reference), "concord", tuple(few.var_names))
