@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--mode", metavar="NAME", help="how the method maps, as its card says; instant if not given")
     mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches: told apart where a mode learns them")
     mapping.add_argument("--own-labels", metavar="COLUMN", help="labels the query has, for modes that learn from them")
-    mapping.add_argument("--proteins", metavar="TABLE", help="as for build; used where the reference has proteins")
+    mapping.add_argument(
+        "--proteins", metavar="TABLE", help="obsm table to place cells by, if stained like the reference's"
+    )
     mapping.add_argument("--hierarchical", action="store_true", help="label coarse levels first; levels then agree")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
@@ -103,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     explain.add_argument("--measure", metavar="NAME", help="one of the method's; its first if not given")
     explain.add_argument("--cells", metavar="top|COLUMN=VALUE", help="cells predicted as the label if not given")
+    explain.add_argument("--proteins", metavar="TABLE", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     explain.add_argument("--refit-shared", action="store_true", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
@@ -232,6 +235,7 @@ def _explain(options: argparse.Namespace) -> None:
             level=options.level,
             measure=options.measure,
             cells=options.cells,
+            proteins=options.proteins,
             orthologs=options.orthologs,
             device=options.device,
             progress=asking,

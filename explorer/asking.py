@@ -46,6 +46,7 @@ def explain_label(
     level: str | None = None,
     measure: str | None = None,
     cells: str | None = None,
+    proteins: str | None = None,
     orthologs: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
@@ -64,6 +65,8 @@ def explain_label(
     cells
         Which cells: those predicted as the label and not unknown by default; "top" for the surest 128 of them;
         "COLUMN=VALUE" for those that the query's own obs says it of.
+    proteins
+        As `map_query` takes it; a result is explained as it was mapped.
 
     Raises
     ------
@@ -79,6 +82,7 @@ def explain_label(
     known = _result_of(query, method, level)
     if known is not None:
         reference = panels.reopened(reference, known.provenance.panel)
+        proteins = known.provenance.options.get("proteins")
     chosen = load_method(reference, method, device).method.card.measure(measure)
     asking = progress.part("Explaining", 0.7, 1.0)
     if cells is not None and cells != TOP:
@@ -86,7 +90,7 @@ def explain_label(
     else:
         mapping = progress.part("", 0.0, 0.7)
         result = known or map_query(
-            query, reference, method, orthologs=orthologs, device=device, progress=mapping
+            query, reference, method, proteins=proteins, orthologs=orthologs, device=device, progress=mapping
         )
         rows = _predicted(result.labels.level(level), label, EXPLAINED_CELLS if cells == TOP else None)
         told = f"{'surest ' if cells == TOP else ''}cells predicted as {label}"
@@ -103,7 +107,7 @@ def explain_label(
         label,
         level=level,
         measure=chosen.name,
-        proteins=None if known is None else known.provenance.options.get("proteins"),
+        proteins=proteins,
         orthologs=orthologs,
         device=device,
         progress=asking,

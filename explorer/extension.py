@@ -36,7 +36,7 @@ from explorer.models import TrainedMethod, load_method
 from explorer.neighbors import Index
 from explorer.novelty import Expected, Strayed, deviation, expected_shares, strayed
 from explorer.progress import Progress
-from explorer.proteins import LEAST_SHARE, own_proteins
+from explorer.proteins import own_proteins
 from explorer.reference import has_expression, open_reference, read_heads, write_card, write_heads
 
 LEAST_CELLS = 10   # of a label: fewer have no neighbours to vote
@@ -278,9 +278,7 @@ def _extend_method(
     folder: Path, trained: TrainedMethod, named: _Named, level: str, progress: Progress
 ) -> None:
     """Place the added cells, and teach the heads about them."""
-    cells = named.cells.genes(trained.positions)
-    if cells.proteins is not None and np.isfinite(cells.proteins).any(0).mean() < LEAST_SHARE:
-        cells = replace(cells, proteins=None)  # placed as a mapping would place them
+    cells = replace(named.cells.genes(trained.positions), proteins=None)  # placed as a query is, by RNA
     values = trained.method.embed(cells, progress=progress.part(progress.stage, 0.0, 0.0)).values
     layout = place(trained.index.search(values, NEIGHBORS), trained.layout)
     embedding = np.concatenate([trained.embedding, values])

@@ -40,10 +40,10 @@ from explorer.layout import place
 from explorer.learning import stacked
 from explorer.methods.base import INSTANT, Method, Toward, takes_proteins
 from explorer.models import TrainedMethod, load_method
-from explorer.neighbors import normalised
+from explorer.neighbors import Index, normalised
 from explorer.nesting import Nested, coarse_first, nesting
 from explorer.progress import Progress
-from explorer.proteins import LEFT_OUT, OwnProteins, beside, centred_log_ratio, impute, own_proteins
+from explorer.proteins import LEFT_OUT, NEAREST, OwnProteins, beside, centred_log_ratio, impute, own_proteins
 
 BLOCK = 8192  # cells
 NEIGHBORS = 15
@@ -84,8 +84,9 @@ def map_query(
     own_labels
         obs column of the query with labels it already has, for modes that learn from some of them.
     proteins
-        obsm table of the query with counts of surface proteins, for references that have them: methods that can, place
-        cells by both. As `explorer.proteins.find_proteins` takes it: found by its name, and "none" for RNA alone.
+        obsm table of the query with counts of surface proteins, for references that have them too: methods that can,
+        place cells by both. Where none is named, one is looked for, but only compared with what is imputed: antibodies
+        of another laboratory stain otherwise, and would draw cells to the wrong neighbours. "none" looks for none.
     orthologs
         Translate mouse gene symbols to their human one-to-one orthologues first.
     device
@@ -127,8 +128,8 @@ def map_query(
         found = coverage(match, reference.genes, trained.positions)
         notices += require_coverage(found, match, way_out=panels.way_out(reference, match))
         own = own_proteins(query, reference.proteins, proteins)
-        placing_by = own.placing if own is not None and takes_proteins(trained.method) else None
-        notices += _told_of(own, trained.method)
+        placing_by = _placing(own, trained.method, proteins)
+        notices += _told_of(own, trained.method, proteins)
         if placing_by is None and trained.heads_by_rna:
             trained = replace(trained, heads=trained.heads_by_rna)
 
@@ -162,7 +163,7 @@ def map_query(
     imputed: ImputedProteins | None = None
     if trained.proteins is not None:
         with _timed(seconds, "proteins"):
-            imputed = _imputed(trained.proteins, reference.proteins, result.neighbors, own)
+            imputed = _imputed(mapper.trained.embedding, trained.proteins, reference.proteins, result, own)
 
     progress(1.0)
     options = {"mode": chosen.name, "hierarchical": hierarchical, "orthologs": orthologs, "batch": batch}
@@ -173,7 +174,7 @@ def map_query(
         found,
         seconds,
         query.notices + match.notices + notices,
-        {**options, "own_labels": own_labels, "proteins": own.key if own and placing_by is not None else LEFT_OUT},
+        {**options, "own_labels": own_labels, "proteins": LEFT_OUT if placing_by is None else proteins},
     )
     return MappingResult(
         query.obs,
@@ -188,20 +189,35 @@ def map_query(
     )
 
 
-def _told_of(own: OwnProteins | None, method: Method) -> tuple[str, ...]:
+def _placing(own: OwnProteins | None, method: Method, named: str | None) -> FloatArray | None:
+    """Counts to place the cells of a query by; only of a table that was named."""
+    return own.placing if own is not None and named is not None and takes_proteins(method) else None
+
+
+def _told_of(own: OwnProteins | None, method: Method, named: str | None) -> tuple[str, ...]:
     """What part the query's own proteins take in placing its cells."""
     if own is None or not takes_proteins(method):
         return ()
     shared = f"{own.shared} of the reference's {own.counts.shape[1]} surface proteins"
+    if named is None:
+        return (
+            f"obsm/{own.key} holds {shared}; cells were placed by RNA alone, since antibodies stain otherwise in "
+            f"another laboratory. If yours were stained like the reference's, name the table: --proteins {own.key}.",
+        )
     if own.placing is None:
         return (f"obsm/{own.key} holds {shared}, too few to place cells by: RNA alone did.",)
     return (f"Cells were placed by RNA and by {shared}, from obsm/{own.key}.",)
 
 
 def _imputed(
-    counts: FloatArray, names: tuple[str, ...], neighbors: Neighbors, own: OwnProteins | None
+    reference: FloatArray, counts: FloatArray, names: tuple[str, ...], result: _Block, own: OwnProteins | None
 ) -> ImputedProteins:
-    found = impute(neighbors, counts, names)
+    """By the nearest of the reference cells, float32 (m, d), that were measured for proteins, float32 (m, p)."""
+    measured = np.isfinite(counts).any(1)
+    neighbors = result.neighbors
+    if not measured.all():
+        neighbors = Index(reference[measured]).search(result.embedding, NEAREST)
+    found = impute(neighbors, counts[measured], names)
     return found if own is None else replace(found, measured=centred_log_ratio(own.counts))
 
 
@@ -275,10 +291,10 @@ def explain_cells(
     rows = np.sort(np.asarray(rows))
     if len(rows) > EXPLAINED_CELLS:
         rows = np.sort(np.random.default_rng(0).choice(rows, EXPLAINED_CELLS, replace=False))
-    own = own_proteins(query, reference.proteins, proteins) if takes_proteins(trained.method) else None
     cells = aligned_rows(query, match, rows, trained.positions, counted=trained.counted)
-    if own is not None and own.placing is not None:
-        cells = replace(cells, proteins=own.placing[rows])
+    counts = _placing(own_proteins(query, reference.proteins, proteins), trained.method, proteins)
+    if counts is not None:
+        cells = replace(cells, proteins=counts[rows])
     progress.part("Reading cells", 0.0, 0.3)(1.0)
     aim = Toward(toward, _direction(trained, level, toward))
     return trained.method.explain(cells, aim, measure, progress=progress.part("Explaining", 0.3, 1.0))
