@@ -18,7 +18,7 @@ import pytest
 from serving import is_alive, until
 
 from explorer.errors import OptionsProblem, ResourceProblem
-from explorer.jobs import Job, JobState, MapSpec, Queue
+from explorer.jobs import BuildSpec, Job, JobState, MapSpec, Queue
 from explorer.settings import settings
 from explorer.supervisor import Supervisor, obituary
 
@@ -103,6 +103,14 @@ class TestRecords:
             hierarchical=True,
         )
         assert queue.submit(spec).spec == spec
+
+    def test_a_training_comes_back_as_it_was(self, queue: Queue) -> None:
+        spec = BuildSpec("/own.atlas", ("kida", "scpoli"), source="/cells.h5ad", labels=("type", "line"), batch="day")
+        job = queue.submit(spec)
+        assert job.spec == spec
+        assert queue.submit(spec).id == job.id
+        with pytest.raises(OptionsProblem, match="maps nothing"):
+            _ = job.mapping
 
     def test_another_mode_is_other_work(self, queue: Queue) -> None:
         plain, surgery = (queue.submit(replace(SPEC, mode=mode)) for mode in (None, "surgery"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,13 +24,16 @@ from components.coloring import Categories, Values
 from explorer import keys, worker
 from explorer.app import drawing, library
 from explorer.app.coloring import ColorBy, label_categories, text_of
+from explorer.app.explaining import readable
 from explorer.app.session import Session
 from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
+from explorer.app.training import Plan, one_more
 from explorer.app.views.composition import composition_html, count_labels
 from explorer.app.views.data import refit_words
-from explorer.app.views.map import method_rows, outcome_facts
+from explorer.app.views.map import further_rows, method_rows, outcome_facts, way_rows
+from explorer.building import minutes
 from explorer.errors import FileProblem
 from explorer.figures import Look
 from explorer.flow import Reference
@@ -273,6 +278,137 @@ def test_few_genes_come_with_their_remedy_and_the_result_says_so(
     run(steps)
 
 
+def test_ways_to_map_are_chosen_kept_and_told(
+    home: Path, scpoli_reference: Reference, planted_query: ad.AnnData
+) -> None:
+    planted_query[:60].copy().write_h5ad(home / "cells.h5ad")
+
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(scpoli_reference.folder)
+        await session.settled()
+        session.begin(home / "cells.h5ad", "cells")
+        await session.settled()
+        assert session.traits.nested == (("cell_type", "lineage"),)
+        assert [way.mode.name for way in session.ways if not way.refusal] == ["instant", "nearest", "surgery"]
+        assert (session.spec.mode, session.spec.hierarchical, session.spec.batch) == (None, False, "batch")
+        session.choose_mode("nearest")
+        session.choose_hierarchical(True)
+        assert (session.spec.mode, session.spec.hierarchical) == ("nearest", True)
+        session.start()
+        await asyncio.to_thread(work_off)
+        session.poll()
+        await session.settled()
+        assert "“Nearest batch”, coarse labels first" in outcome_facts(session.outcome)
+        other = Session()
+        other.resume(session.project.id)
+        await other.settled()
+        assert other.spec == session.spec
+
+    run(steps)
+
+
+def test_ways_that_a_file_or_a_reference_does_not_allow_say_why(
+    home: Path, scpoli_reference: Reference, planted_query: ad.AnnData
+) -> None:
+    logged = planted_query[:60].copy()
+    logged.X = logged.X.multiply(1e4 / logged.X.sum(1)).log1p().tocsr().astype(np.float32)
+    logged.write_h5ad(home / "logged.h5ad")
+
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(scpoli_reference.folder)
+        await session.settled()
+        session.begin(home / "logged.h5ad", "logged")
+        await session.settled()
+        session.choose_mode("surgery")
+        assert session.way == "instant"
+        assert "Needs counts" in way_rows(session)[2]["disabled"]
+        session.traits = replace(session.traits, has_expression=False)
+        assert all("without expression" in way.refusal for way in session.ways[1:])
+        assert all("without expression" in row["disabled"] for row in further_rows(session, session.reference))
+        session.traits = replace(session.traits, has_expression=True)
+        card = {**session.reference.card, "batch": None}
+        card["methods"] = {"scpoli": {**card["methods"]["scpoli"], "batch": None, "conditions": []}}
+        session.reference = replace(session.reference, card=card)
+        assert all("without batches" in way.refusal for way in session.ways[1:])
+
+    run(steps)
+
+
+def test_methods_that_a_reference_lacks_are_offered_and_used_when_trained(
+    home: Path, scpoli_reference: Reference, planted_query: ad.AnnData
+) -> None:
+    planted_query[:60].copy().write_h5ad(home / "cells.h5ad")
+
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(scpoli_reference.folder)
+        await session.settled()
+        session.begin(home / "cells.h5ad", "cells")
+        await session.settled()
+        offered = further_rows(session, session.reference)
+        assert [row["id"] for row in offered] == ["concord", "concerto", "kida", "bascvi"]
+        assert all(row["disabled"] and "Train this method (about 1 min)" in row["action"] for row in offered)
+        spec = one_more(session.reference, "kida")
+        session.train(spec)
+        assert session.build.state is JobState.QUEUED
+        assert not any(row["action"] for row in further_rows(session, session.reference)), "one at a time"
+        other = Session()
+        other.follow_builds()
+        assert other.build.id == session.build.id
+        other.cancel_build()
+        session.poll()
+        assert session.build.state is JobState.CANCELLED
+        session.retry_build()
+        queue = library.queue()
+        job = queue.claim(os.getpid())
+        place = shutil.copytree(session.reference.folder, Path(spec.out))
+        card = json.loads((place / keys.CARD_FILE).read_text())
+        card["methods"]["kida"] = card["methods"]["scpoli"]
+        (place / keys.CARD_FILE).write_text(json.dumps(card))
+        queue.finish(job.id)
+        session.leave()
+        session.poll()
+        await session.settled()
+        assert session.reference.folder == place
+        assert set(session.reference.methods) == {"scpoli", "kida"}
+
+    run(steps)
+
+
+def test_a_file_that_could_be_a_reference_is_judged_before_it_is_trained(
+    home: Path, scpoli_reference: Reference, planted_query: ad.AnnData
+) -> None:
+    cells = planted_query[:9].copy()
+    cells.obs["same"] = pd.Categorical(["x"] * 9)
+    cells.write_h5ad(home / "few.h5ad")
+
+    async def steps() -> None:
+        session = Session()
+        session.choose_reference(scpoli_reference.folder)
+        await session.settled()
+        session.begin(home / "few.h5ad", "few")
+        await session.settled()
+        told = "\n".join(Plan(" ", ("same",), "", "", ()).refusals(session.preflight))
+        for sentence in ("9 cells", "a title", "'same' holds 1 label;", "at least one method"):
+            assert sentence in told
+        assert "column of labels" in Plan("a", (), "", "", ("kida",)).refusals(session.preflight)[1]
+        plan = Plan("Mine & yours", ("cell_type",), "batch", "", ("kida", "scpoli"))
+        spec = plan.spec(home / "few.h5ad")
+        assert (spec.batch, spec.sample, spec.labels) == ("batch", None, ("cell_type",))
+        assert Path(spec.out).parent == settings().own_references
+        assert plan.spec(home / "few.h5ad") == spec, "asked twice it is the same work"
+        assert any(f"about {2 * minutes(9, 1)} min" in words for words in plan.words(session.preflight))
+
+    run(steps)
+
+
+def test_pathways_have_names_that_can_be_read() -> None:
+    assert readable("REACTOME_SIGNALING_BY_HIPPO") == "Signaling by hippo"
+    assert readable("my own Set_1") == "my own Set 1"
+
+
 def test_late_answers_are_not_used(home: Path) -> None:
     async def steps() -> None:
         session, used = Session(), []
@@ -451,8 +587,8 @@ def test_result_of_a_rebuilt_reference_is_outdated(home: Path) -> None:
         assert not session.is_outdated
         reference = session.reference
         files = reference.card["files"]
-        with_another = {**reference.card, "methods": {**reference.card["methods"], "kida": {}},
-                        "files": {**files, "methods/kida/weights.safetensors": "0123"}}  # fmt: skip
+        with_another = {**reference.card, "methods": {**reference.card["methods"], "another": {}},
+                        "files": {**files, "methods/another/weights.safetensors": "0123"}}  # fmt: skip
         session.reference = replace(reference, card=with_another, checksum="another")
         assert not session.is_outdated, "a further method leaves this one as it was"
         session.reference = replace(reference, card={**reference.card, "files": {**files, keys.CELLS_FILE: "0123"}})

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from explorer import export, keys
-from explorer.jobs import Job, JobState, MapSpec, Queue
+from explorer.flow import Reference
+from explorer.jobs import BuildSpec, Job, JobState, MapSpec, Queue
 from explorer.mapping import map_query
 from explorer.progress import Progress
 from explorer.query import open_query
@@ -135,6 +136,23 @@ def test_what_cannot_be_done_is_told_in_the_engines_own_words(
     assert sentence in str(failed.error)
     assert "on our side" not in str(failed.error)
     assert list(queue.results.iterdir()) == []
+
+
+def test_a_training_job_gives_a_reference_a_further_method(
+    queue: Queue, supervisor: Supervisor, scpoli_reference: Reference, planted_query: anndata.AnnData, tmp_path: Path
+) -> None:
+    out = tmp_path / "home" / "references" / "planted.atlas"
+    training = BuildSpec(str(out), ("kida",), reference=str(scpoli_reference.folder), device="cpu")
+    job = wait(queue, queue.submit(training), seconds=300)
+    assert (job.state, job.error) == (JobState.DONE, None)
+    assert any("Training on all cells" in line for line in job.log)
+    trained = open_reference(out)
+    assert set(trained.methods) == {"scpoli", "kida"}
+    assert open_reference(scpoli_reference.folder).checksum == scpoli_reference.checksum
+
+    planted_query[:40].copy().write_h5ad(tmp_path / "cells.h5ad")
+    mapping = wait(queue, queue.submit(MapSpec(str(tmp_path / "cells.h5ad"), str(out), "kida")))
+    assert (mapping.state, mapping.error) == (JobState.DONE, None)
 
 
 def test_progress_only_grows_and_the_record_holds_the_last_of_it(queue: Queue) -> None:
