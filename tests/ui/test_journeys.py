@@ -41,7 +41,7 @@ def picture_colors(page: Page) -> set[tuple[int, int, int]]:
 
 
 def see_colors(page: Page, at_least: int) -> set[tuple[int, int, int]]:
-    """Wait until the map shows that many colours."""
+    """Wait until the map shows that many colours; a failure says what the map and the page showed instead."""
     found: set[tuple[int, int, int]] = set()
 
     def enough() -> bool:
@@ -49,8 +49,23 @@ def see_colors(page: Page, at_least: int) -> set[tuple[int, int, int]]:
         found.update(picture_colors(page))
         return len(found) >= at_least
 
-    until(enough, f"{at_least} colours on the map", 40)
+    try:
+        until(enough, f"{at_least} colours on the map", 40)
+    except AssertionError as problem:
+        raise AssertionError(f"{problem}; {told_of(page)}") from problem
     return found
+
+
+def told_of(page: Page) -> str:
+    """What the map shows, and what the page says."""
+    shot = page.locator("canvas").first.screenshot()
+    pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).reshape(-1, 3)
+    shown, counts = np.unique(pixels, axis=0, return_counts=True)
+    most = ", ".join(f"{tuple(shown[i].tolist())} x {counts[i]:,}" for i in np.argsort(-counts)[:8])
+    box = page.locator("canvas").first.bounding_box()
+    return f"{page.locator('canvas').count()} canvases, the first at {box} shows {most}; the page: " + page.locator(
+        "body"
+    ).inner_text()
 
 
 def upload(page: Page, path: Path, name: str | None = None) -> None:
