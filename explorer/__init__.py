@@ -20,6 +20,7 @@ _PLACES = {
     "open_query": "explorer.query",
     "open_reference": "explorer.reference",
     "read_result": "explorer.export",
+    "refine": "explorer.refinement",
     "refit_shared": "explorer.refitting",
     "write_csv": "explorer.export",
     "write_h5ad": "explorer.export",

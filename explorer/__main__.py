@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--proteins", metavar="TABLE", help="obsm table to place cells by, if stained like the reference's"
     )
     mapping.add_argument("--hierarchical", action="store_true", help="label coarse levels first; levels then agree")
+    mapping.add_argument("--refine", action="store_true", help="let labels follow the majority of a cell's neighbours")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
         "--refit-shared", action="store_true", help="for targeted panels: train the method anew on the genes shared"
@@ -166,6 +167,7 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.mapping import map_query
     from explorer.query import open_query
     from explorer.reference import open_reference
+    from explorer.refinement import refine
     from explorer.refitting import refit_shared
     from explorer.report import describe_result
 
@@ -200,6 +202,8 @@ def _map(options: argparse.Namespace) -> None:
             notices=told,
             progress=placing,
         )
+        if options.refine:
+            result = refine(result)
         progress.part("Writing", 0.95, 1.0)(0.0)
         write_h5ad(result, query, options.output)
         if options.csv is not None:

@@ -6,9 +6,11 @@ with a reference (Zhu et al., Nature Biotechnology 2026, refine annotations so).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from explorer.flow import FloatArray, IntArray, Neighbors
+from explorer.flow import FloatArray, IntArray, LabelTransfer, MappingResult, Neighbors
 from explorer.neighbors import Index
 
 NEAREST = 15
@@ -51,3 +53,25 @@ def refined_within(values: FloatArray, codes: IntArray, k: int = NEAREST, majori
         float32 (n, d) and int32 (n,).
     """
     return refined(codes, Index(values).search(values, k + 1), majority)
+
+
+def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) -> MappingResult:
+    """A result whose labels agree with those of each cell's neighbours among the query's own cells, at every level.
+
+    Confidence becomes the calibrated probability of the label a cell now has; novelty and what is called unknown stay.
+    The notices tell how many cells changed.
+    """
+    neighbors = Index(result.embedding).search(result.embedding, min(k + 1, result.n_cells))
+    rows = np.arange(result.n_cells)
+    levels, told = [], []
+    for level in result.labels.levels:
+        codes = refined(level.codes, neighbors, majority)
+        levels.append(replace(level, codes=codes, confidence=level.probabilities[rows, codes]))
+        changed = int((codes != level.codes).sum())
+        told.append(f"{changed:,} of {result.n_cells:,} labels at {level.level} follow their neighbours' majority.")
+    provenance = replace(
+        result.provenance,
+        options={**result.provenance.options, "refine": True},
+        notices=(*result.provenance.notices, *told),
+    )
+    return replace(result, labels=LabelTransfer(tuple(levels)), provenance=provenance)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+import anndata as ad
 import numpy as np
 import pytest
 
-from explorer.flow import IntArray, Neighbors
-from explorer.refinement import refined, refined_within
+from explorer.flow import IntArray, LabelTransfer, Neighbors, Reference
+from explorer.mapping import map_query
+from explorer.query import open_query
+from explorer.refinement import refine, refined, refined_within
 
 
 def ring(n: int, k: int) -> Neighbors:
@@ -79,3 +83,23 @@ def test_mistakes_at_random_are_mended_where_types_lie_apart() -> None:
     wrong = np.where(rng.random(300) < 0.2, rng.integers(0, 3, 300), truth).astype(np.int32)
     assert (wrong == truth).mean() < 0.9
     assert (refined_within(values, wrong) == truth).mean() > 0.99
+
+
+def test_a_refined_result_carries_the_majority_and_says_so(
+    planted_reference: Reference, planted_query: ad.AnnData
+) -> None:
+    plain = map_query(open_query(planted_query), planted_reference)
+    level = plain.labels.first
+    codes = level.codes.copy()
+    codes[:5] = (codes[:5] + 1) % len(level.classes)
+    wrong = replace(plain, labels=LabelTransfer((replace(level, codes=codes), *plain.labels.levels[1:])))
+    found = refine(wrong)
+    assert (found.labels.first.codes[:5] == level.codes[:5]).mean() > 0.7
+    rows = np.arange(plain.n_cells)
+    np.testing.assert_array_equal(
+        found.labels.first.confidence, level.probabilities[rows, found.labels.first.codes]
+    )
+    np.testing.assert_array_equal(found.labels.first.novelty, level.novelty)
+    assert f"of 300 labels at {level.level} follow their neighbours' majority" in found.provenance.notices[-2]
+    assert found.provenance.options["refine"] is True
+    assert "refine" not in plain.provenance.options
