@@ -116,10 +116,11 @@ def map_query(
         _require_columns(query, batch, own_labels)
         trained = load_method(reference, method, device)
         chosen = trained.method.card.mode(mode)
-        if own_labels is not None and chosen == INSTANT:
+        if own_labels is not None and not chosen.learns_labels:
+            able = ", ".join(each.name for each in trained.method.card.modes if each.learns_labels) or "none"
             raise OptionsProblem(
-                f"The labels in {own_labels!r} cannot take part: the mode {chosen.name!r} learns nothing. Choose "
-                f"another mode of {trained.method.card.title}, if it has one, or leave them out."
+                f"The labels in {own_labels!r} cannot take part: the mode {chosen.name!r} learns no labels. Modes of "
+                f"{trained.method.card.title} that do: {able}. Choose one, or leave the labels out."
             )
 
     # 2. which column of the query is which gene of the model

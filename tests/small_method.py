@@ -21,7 +21,9 @@ from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArra
 from explorer.methods.base import INSTANT, Adaptation, Adapted, Config, MethodCard, Mode, Toward, Training
 from explorer.progress import Progress
 
-RECENTRED = Mode("recentred", "Recentred", "Takes off what each batch of the query has in common. Seconds.")
+RECENTRED = Mode(
+    "recentred", "Recentred", "Takes off what each batch of the query has in common. Seconds.", learns_labels=True
+)
 
 
 @dataclass(frozen=True)

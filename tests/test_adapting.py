@@ -177,7 +177,7 @@ class TestOwnLabels:
             mapped(shifted, reference, mode="recentred", own_labels="run")
 
     def test_they_are_of_no_use_where_nothing_learns(self, shifted: ad.AnnData, reference: Reference) -> None:
-        with pytest.raises(OptionsProblem, match="the mode 'instant' learns nothing"):
+        with pytest.raises(OptionsProblem, match=r"learns no labels\. Modes of Small that do: recentred"):
             mapped(shifted, reference, own_labels="cell_type")
 
 

@@ -34,12 +34,15 @@ class Mode:
         As shown: what it does and what it costs.
     needs
         "counts" of the query, "conditions" (batches) that the reference was trained with; empty for neither.
+    learns_labels
+        Whether labels that the query already has take part.
     """
 
     name: str
     title: str
     summary: str
     needs: tuple[str, ...] = ()
+    learns_labels: bool = False
 
 
 INSTANT = Mode("instant", "As trained", "Places cells with the reference's own model. Seconds; nothing is learned.")

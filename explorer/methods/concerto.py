@@ -79,6 +79,7 @@ ADAPTED = Mode(
     "Adapted to your cells",
     "Learns the reference's labels anew while it must also agree with itself on your cells. Minutes; answers come "
     "from its own classifier where that does best.",
+    learns_labels=True,
 )
 PER_BATCH = Mode(
     "per-batch",
@@ -343,7 +344,7 @@ class Concerto:
             return Adapted(method, True, (GO_BY_ALL,) if small else (), method.conditions)
         before = anchored(model.network.teacher, reference, config.seed)
         if mode == ADAPTED:
-            _teach(model, reference, to.reference, config, progress, Unlabelled(cells, query.codes))
+            _teach(model, reference, to.reference, config, progress, Unlabelled(cells, query.codes, _labels_of(to)))
         else:
             course = config.course(1, config.tuned_lr)
             contrast(model.network, cells, query.codes, config.views, course, config.seed, progress)
@@ -444,6 +445,14 @@ def _teach(
         population=config.batch_norm == "population",
         checkpoint=checkpoint,
     )
+
+
+def _labels_of(to: Adaptation) -> NDArray[np.int32] | None:
+    """The query's own labels at the reference's levels, int32 (levels, n), -1 for none."""
+    if not to.labels:
+        return None
+    nothing = np.full(to.cells.n_cells, -1, np.int32)
+    return np.stack([to.labels.get(level, nothing) for level in to.reference.labels])
 
 
 def _batches_of(to: Adaptation) -> tuple[Condition, Condition]:

@@ -160,10 +160,13 @@ class Unlabelled:
         n of them.
     sources
         int (n,).
+    codes
+        int (levels, n), labels that some of them have all the same, -1 for none; `None` where nobody says.
     """
 
     cells: ModalCells
     sources: NDArray[np.integer]
+    codes: NDArray[np.integer] | None = None
 
 
 def teach(
@@ -205,13 +208,15 @@ def teach(
     learned, tested = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     sampler = DomainSampler(sources[learned], course.batch_size, by_domain=course.by_source)
     known = torch.as_tensor(codes, device=cells.device).long()
-    aside = _endless(unlabelled, course.batch_size, rng) if unlabelled is not None else None
+    aside = None
+    if unlabelled is not None and consistency is not None:
+        aside = _Aside(unlabelled, consistency, views, _endless(unlabelled, course.batch_size, rng), masks)
     weights = list(_decaying(classifier)) if weight_decay else []
 
     def loss_of(which: Tensor) -> Tensor:
         loss = cross_entropy(classifier(views.drawn(cells.rows(which), masks)), known[:, which])
-        if aside is not None and consistency is not None:
-            loss = loss + consistency.weight * _consistency(classifier, next(aside), views, consistency, masks)
+        if aside is not None:
+            loss = loss + aside.loss(classifier)
         return loss + 0.5 * weight_decay * sum(weight.square().sum() for weight in weights)
 
     def settle() -> None:
@@ -251,21 +256,35 @@ def answers(classifier: Classifier, cells: ModalCells, which: NDArray[np.integer
     return [torch.cat(of_level) for of_level in zip(*parts, strict=True)]
 
 
-def _consistency(
-    classifier: Classifier, cells: Minibatch, views: Views, consistency: Consistency, masks: torch.Generator
-) -> Tensor:
-    with torch.no_grad():
-        guesses = classifier(cells)  # in training mode: one draw of dropout
-    others = classifier(views.drawn(cells, masks))
-    losses = [consistency.loss(guess, other) for guess, other in zip(guesses, others, strict=True)]
-    return torch.stack(losses).mean()
+@dataclass(frozen=True)
+class _Aside:
+    """What cells of another origin add to the loss of a minibatch."""
+
+    of: Unlabelled
+    consistency: Consistency
+    views: Views
+    minibatches: Iterator[Tensor]
+    masks: torch.Generator
+
+    def loss(self, classifier: Classifier) -> Tensor:
+        which = next(self.minibatches)
+        cells = self.of.cells.rows(which)
+        with torch.no_grad():
+            guesses = classifier(cells)  # in training mode: one draw of dropout
+        others = classifier(self.views.drawn(cells, self.masks))
+        losses = [self.consistency.loss(guess, other) for guess, other in zip(guesses, others, strict=True)]
+        agreed = self.consistency.weight * torch.stack(losses).mean()
+        if self.of.codes is None:
+            return agreed
+        own = torch.as_tensor(self.of.codes, device=which.device).long()[:, which]
+        return agreed + cross_entropy(others, own)
 
 
-def _endless(of: Unlabelled, batch_size: int, rng: np.random.Generator) -> Iterator[Minibatch]:
+def _endless(of: Unlabelled, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
     sampler = DomainSampler(of.sources, batch_size)
     while True:
         for minibatch in sampler.epoch(rng) or [np.arange(len(of.cells))]:
-            yield of.cells.rows(torch.as_tensor(minibatch, device=of.cells.device))
+            yield torch.as_tensor(minibatch, device=of.cells.device)
 
 
 def _of_both(

@@ -121,6 +121,20 @@ class TestLearning:
         taught(network, unlabelled=Unlabelled(query, np.zeros(N, int)), consistency=Consistency())
         assert (answers(network, query, np.arange(N))[0].argmax(1).numpy() == CODES).mean() > 0.9
 
+    def test_labels_that_those_cells_have_are_learned(self) -> None:
+        """One type is labelled in no cell of the reference and in half of the others."""
+        network, query = classifier(), made(0.5, seed=3)
+        told = np.stack([np.where(CODES == 0, -1, CODES), CODES // 2])
+        own = np.stack([CODES, CODES // 2])
+        own[:, ::2] = -1
+        teach(
+            network, made(), told, np.zeros(N, int), VIEWS, Course(32, 8, 1e-2, constant), 0, Progress(),
+            unlabelled=Unlabelled(query, np.zeros(N, int), own), consistency=Consistency(),
+        )  # fmt: skip
+        found = answers(network, query, np.arange(N))[0].argmax(1).numpy()
+        silent = (np.arange(N) % 2 == 0) & (CODES == 0)
+        assert (found == CODES)[silent].mean() > 0.9
+
     def test_penalty_leaves_batch_norms_alone(self) -> None:
         network = classifier()
         norms = [module for module in network.modules() if isinstance(module, Norm)]
