@@ -15,11 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # or drawing a picture would leave torch with as many as numba took
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata as ad
+import browser as installed
 import pytest
 from planted import BATCHES, STRANGER, TYPES, planted
+from playwright.sync_api import Browser, sync_playwright
 
 from explorer.fitting import build_reference
 from explorer.flow import Reference
@@ -31,6 +34,15 @@ from explorer.settings import SAMPLE_ATLAS
 def sample_atlas() -> Reference:
     """The reference that ships with the program."""
     return open_reference(SAMPLE_ATLAS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine; a process can hold one only, whichever tests it runs."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=installed.find(), args=list(installed.FLAGS))
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-import browser as installed
 import panel as pn
 import pytest
 from pages import until
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 Show = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser of this machine."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=installed.find(), args=list(installed.FLAGS))
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import browser as installed
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from serving import Server, served, until
 
 from explorer.app.projects import Projects
@@ -17,15 +16,6 @@ from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 Open = Callable[..., Page]
 
 expect.set_options(timeout=30_000)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser of this machine."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=installed.find(), args=list(installed.FLAGS))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
