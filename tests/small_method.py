@@ -41,7 +41,6 @@ class Small:
         title="Small",
         paper="none",
         summary="For tests.",
-        input_form="log1p",
         gives=(),
         modes=(INSTANT, RECENTRED),
     )

@@ -123,7 +123,6 @@ class Bascvi:
         title="BA-scVI",
         paper="Diaz-Mejia et al., bioRxiv 2024",
         summary="Models counts, hides the batch from discriminators that try to guess it, and reads labels.",
-        input_form="log1p",
         gives=("gene attribution",),
         builds_from=COUNTED_GENES,
     )

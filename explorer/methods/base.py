@@ -84,8 +84,6 @@ class MethodCard:
         As typed in a shell and used for folders.
     title, paper, summary
         As shown.
-    input_form
-        "counts" or "log1p": what it takes; a query without counts can only use the latter.
     gives
         What a user gets besides labels and uncertainty, one phrase each.
     measures
@@ -100,7 +98,6 @@ class MethodCard:
     title: str
     paper: str
     summary: str
-    input_form: str
     gives: tuple[str, ...]
     measures: tuple[Measure, ...] = (GRADIENTS,)
     modes: tuple[Mode, ...] = (INSTANT,)

@@ -35,11 +35,11 @@ from explorer.networks.attention import ALL, EXPRESSED
 from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Views, estimate_statistics
 from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
+from explorer.networks.concerto_modalities import CLR, LOG, SCALINGS, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
 from explorer.networks.concerto_scores import attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, Labelled, anchored, contrast, source_pure
 from explorer.networks.geometry import alignment, collapsed
-from explorer.networks.modalities import CLR, LOG, SCALINGS, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.training import linear_until, warmup_cosine
 from explorer.progress import Progress
 
@@ -207,7 +207,6 @@ class Concerto:
         summary="Learns what makes each cell itself by describing it twice, with an attention network over all genes "
         "and with a plain one, and to tell labels meanwhile. Can go on learning from your cells, and takes surface "
         "proteins along.",
-        input_form="log1p",
         gives=("gene contribution", "attention and its lift", "protein contribution", "its own classifier"),
         measures=(CONTRIBUTION, LIFT, ATTENTION, PROTEIN),
         modes=(INSTANT, FINE_TUNED, ADAPTED, PER_BATCH),

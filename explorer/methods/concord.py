@@ -24,7 +24,7 @@ from explorer.methods.base import GRADIENTS, Config, Measure, MethodCard, Toward
 from explorer.neighbors import Index
 from explorer.networks.attribution import averaged_gradient, detected, integrated_gradients
 from explorer.networks.concord import ConcordNet, Parts
-from explorer.networks.contrast import EMBED_ROWS, Lesson, Terms, embedded
+from explorer.networks.concord_tasks import EMBED_ROWS, Lesson, Terms, embedded
 from explorer.networks.samplers import STRATEGIES, DomainSampler, coverage_of, pieces
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import decay_per_epoch, train, warmup_cosine
@@ -183,7 +183,6 @@ class Concord:
         paper="Zhu et al., Nature Biotechnology 2026",
         summary="Contrasts cells within each batch, so that batches are never a cue, and learns to tell labels along. "
         "Quick to train and to map.",
-        input_form="log1p",
         gives=("gene attribution",),
         measures=(GRADIENTS, GRADIENT),
     )

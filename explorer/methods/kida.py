@@ -34,8 +34,8 @@ from explorer.methods.base import (
     Training,
 )
 from explorer.networks.attribution import integrated_gradients
-from explorer.networks.distillation import anchors, teach
 from explorer.networks.kida import KidaNet, balanced_minibatches, joint_cross_entropy, pathway_attribution
+from explorer.networks.kida_student import anchors, teach
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
@@ -169,7 +169,6 @@ class Kida:
         title="KIDA",
         paper="Tang et al., Communications Biology 2024",
         summary="Reads a cell by its pathways and learns your labels; says which pathways speak for an answer.",
-        input_form="log1p",
         gives=("gene attribution", "pathway attribution", "pathway attention"),
         measures=(GRADIENTS, ATTRIBUTION, ATTENTION, ROLLOUT),
         modes=(INSTANT, STUDENT),

@@ -32,11 +32,11 @@ from explorer.methods.base import (
     Training,
     condition_codes,
 )
-from explorer.networks import surgery
+from explorer.networks import scpoli_surgery
 from explorer.networks.attribution import integrated_gradients
-from explorer.networks.condition_names import Column, ConditionNames
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.scpoli import Conditions, CountCells, ScpoliNet, near_prototypes, prototypes
+from explorer.networks.scpoli_conditions import Column, ConditionNames
 from explorer.networks.scpoli_loss import ScpoliLoss, grown_weight
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
@@ -162,7 +162,6 @@ class Scpoli:
         title="scPoli",
         paper="De Donno et al., Nature Methods 2023",
         summary="Models counts given the batch, and draws cells of a label together. Learns from the labels.",
-        input_form="counts",
         gives=("gene attribution", "a vector for each batch or sample"),
         builds_from=(*COUNTED_GENES, DataKind.PEAKS),
         maps=(*BY_GENES, DataKind.PEAKS),
@@ -268,11 +267,11 @@ class Scpoli:
         if mode is NEAREST:
             known = torch.as_tensor(self._names.combinations, device=device)
             rng = np.random.default_rng(self.config.seed)
-            network, nearest = surgery.nearest(self._network, cells, known, rng, progress)
+            network, nearest = scpoli_surgery.nearest(self._network, cells, known, rng, progress)
             notices = _told_nearest(self._names, names, nearest)
         else:
             _, epochs = self.config.sized(to.reference.cells.n_cells)
-            network = surgery.surgery(
+            network = scpoli_surgery.surgery(
                 self._network,
                 cells,
                 steps=self.config.surgery_steps,

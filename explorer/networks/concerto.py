@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explorer.networks.attention import ALL, Attended, AttentionPool, Norm
+from explorer.networks.concerto_modalities import Minibatch, ModalCells
 from explorer.networks.losses import contrastive_loss
-from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.sparse import SparseRows
 from explorer.progress import Progress
 

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from explorer.networks.attention import Norm
 from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Teacher, Views, dense_layer, estimate_statistics
+from explorer.networks.concerto_modalities import Minibatch, ModalCells
 from explorer.networks.concerto_tasks import Course, source_pure
 from explorer.networks.losses import cross_entropy
-from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.training import TrainingLog, train
 from explorer.progress import Progress

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from explorer.networks.attention import ALL
 from explorer.networks.concerto import ConcertoNet, Teacher, embedded, estimate_statistics
 from explorer.networks.concerto_labels import Classifier, Head
+from explorer.networks.concerto_modalities import ModalCells
 from explorer.networks.concerto_tasks import source_pure
-from explorer.networks.modalities import ModalCells
 from explorer.progress import Progress
 
 ENOUGH = 500  # cells that a batch needs for statistics of its own

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from explorer.networks.attention import Attended, attention, contribution, lift
 from explorer.networks.concerto import Teacher
-from explorer.networks.modalities import Measured, Minibatch
+from explorer.networks.concerto_modalities import Measured, Minibatch
 from explorer.networks.sparse import SparseRows
 
 

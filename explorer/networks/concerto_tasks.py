@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from explorer.networks.attention import Norm
 from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
+from explorer.networks.concerto_modalities import Minibatch, ModalCells
 from explorer.networks.losses import cross_entropy
-from explorer.networks.modalities import Minibatch, ModalCells
 from explorer.networks.samplers import DomainSampler, pieces
 from explorer.networks.training import Schedule, TrainingLog, train
 from explorer.progress import Progress

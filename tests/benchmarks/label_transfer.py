@@ -109,8 +109,8 @@ def code_of(contender: str) -> str:
     files = [explorer / f"{room}.py" for room in ROOMS] + [here / "contenders.py", here / "transfer_sets.py"]
     method = explorer / "methods" / f"{contender}.py"
     if method.exists():
-        siblings = {path.name for path in method.parent.glob("*.py")} - {method.name}
-        networks = (path for path in (explorer / "networks").glob("*.py") if path.name not in siblings)
+        siblings = {path.stem for path in method.parent.glob("*.py")} - {method.stem}
+        networks = (path for path in (explorer / "networks").glob("*.py") if path.stem.split("_")[0] not in siblings)
         files += [method, method.with_name("base.py"), *sorted(networks)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 

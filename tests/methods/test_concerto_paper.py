@@ -22,7 +22,7 @@ from explorer.flow import AlignedCells, FloatArray
 from explorer.methods.base import Training
 from explorer.methods.concerto import Concerto, ConcertoConfig
 from explorer.neighbors import Index, normalised
-from explorer.networks.modalities import scaled_proteins
+from explorer.networks.concerto_modalities import scaled_proteins
 from explorer.progress import Progress
 from explorer.selection import variable_genes
 

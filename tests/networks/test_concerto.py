@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from explorer.networks.attention import EPSILON, ZERO, Norm
 from explorer.networks.concerto import ConcertoNet, Student, Teacher, Views, estimate_statistics, views_loss
+from explorer.networks.concerto_modalities import Minibatch
 from explorer.networks.losses import contrastive_loss
-from explorer.networks.modalities import Minibatch
 from explorer.networks.sparse import SparseCells
 
 B, G, D = 30, 50, 16

@@ -22,9 +22,9 @@ from explorer.networks.concerto_labels import (
     sharpened,
     teach,
 )
+from explorer.networks.concerto_modalities import ModalCells, modal_cells
 from explorer.networks.concerto_tasks import Course
 from explorer.networks.losses import cross_entropy
-from explorer.networks.modalities import ModalCells, modal_cells
 from explorer.networks.training import TrainingLog, constant
 from explorer.progress import Progress
 

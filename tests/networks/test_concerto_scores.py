@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from explorer.networks.attention import attention, lift
 from explorer.networks.concerto import Teacher
+from explorer.networks.concerto_modalities import Minibatch, ModalCells, modal_cells
 from explorer.networks.concerto_scores import attention_of_unexpressed, attentions, contributions, lifts
-from explorer.networks.modalities import Minibatch, ModalCells, modal_cells
 
 N, G, P, D = 20, 30, 5, 8
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from explorer.networks.attribution import averaged_gradient, integrated_gradients
 from explorer.networks.concord import SLOPE, ConcordNet, Parts
-from explorer.networks.contrast import Lesson, Terms
+from explorer.networks.concord_tasks import Lesson, Terms
 from explorer.networks.losses import contrastive_loss
 from explorer.networks.sparse import SparseCells, SparseRows
 from explorer.progress import Progress

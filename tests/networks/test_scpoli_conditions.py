@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from explorer.networks.condition_names import Column, ConditionNames
+from explorer.networks.scpoli_conditions import Column, ConditionNames
 
 DONORS: Column = ("donor", ("d1", "d2", "d3"), np.array([0, 2, 2, 0]))
 CHEMISTRIES: Column = ("chemistry", ("v2", "v3"), np.array([1, 0, 1, 1]))

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from explorer.networks.concerto import Teacher
-from explorer.networks.modalities import SCALINGS, Minibatch, ModalCells, modal_cells, scaled_proteins
+from explorer.networks.concerto_modalities import SCALINGS, Minibatch, ModalCells, modal_cells, scaled_proteins
 
 COUNTS = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 0.0], [np.nan, np.nan, np.nan], [7.0, np.nan, 0.0]], np.float32)
 N, G, P = 40, 30, 6

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from explorer.networks.distillation import (
+from explorer.networks.kida import KidaNet
+from explorer.networks.kida_student import (
     anchors,
     clustering_loss,
     distillation_loss,
@@ -16,7 +17,6 @@ from explorer.networks.distillation import (
     student_loss,
     teach,
 )
-from explorer.networks.kida import KidaNet
 from explorer.progress import Progress
 
 ANSWERS = torch.tensor(
