@@ -287,7 +287,10 @@ class TestKeeping:
         assert result.provenance.panel is not None
         assert state(copy) == before
 
-    def test_cancel_leaves_nothing(self, few: ad.AnnData, planted_reference: Reference, home: Path) -> None:
+    def test_cancel_leaves_nothing(
+        self, few: ad.AnnData, planted_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checkpoints, "EVERY_SECONDS", float("inf"))  # as on a machine where this takes a second
         heard: list[str] = []
         progress = Progress.to(
             lambda report: heard.append(report.stage), lambda: any("Training on all" in stage for stage in heard)
