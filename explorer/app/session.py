@@ -33,6 +33,9 @@ from explorer.settings import settings
 SHOWS = ("query", "both", "reference")
 """The query on the grey reference, the two side by side, or the reference alone."""
 
+TABS = ("folded", "low", "high")
+"""How much room the tabs below the map take."""
+
 STEPS = ("home", "data", "map", "explore", "export")
 
 
@@ -65,6 +68,8 @@ class Session(Trainings):
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
     level = param.String(default="", doc="Label level in view.")
     show: Any = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
+    tab = param.String(default="Composition", doc="Which tab below the map is open.")
+    tabs: Any = param.Selector(default="low", objects=list(TABS), doc="How much room the tabs take.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
     view = param.Parameter(default=None, doc="x0, x1, y0, y1 on the map; `None` while all of it is in view.")
     hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
@@ -166,6 +171,16 @@ class Session(Trainings):
         self.forget("explain")
         self.param.update(selection=rows, explanation=None)
 
+    def open_tab(self, name: str) -> None:
+        """Open one of the tabs below the map."""
+        self.tab = name
+        self.save()
+
+    def show_tabs(self, room: str) -> None:
+        """Give the tabs below the map more or less room."""
+        self.tabs = room
+        self.save()
+
     # project
 
     def begin(self, source: Path, title: str, *, map_it: bool = False) -> None:
@@ -215,7 +230,7 @@ class Session(Trainings):
             "hierarchical": self.hierarchical,
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
-                "measure": self.measure}  # fmt: skip
+                "measure": self.measure, "tab": self.tab, "tabs": self.tabs}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
@@ -233,6 +248,8 @@ class Session(Trainings):
             mode=options.get("mode", ""),
             hierarchical=bool(options.get("hierarchical", False)),
             measure=view.get("measure", ""),
+            tab=view.get("tab", "Composition"),
+            tabs=tabs if (tabs := view.get("tabs")) in TABS else "low",
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
         )

@@ -1,8 +1,6 @@
-"""Below the map: how many cells of each label every sample has."""
+"""How many cells of each label every sample has."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,29 +21,18 @@ class CompositionView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._open = pmui.Button(label="Composition", icon="expand_more", variant="text", margin=(3, 8, 0, 0))
-        self._open.on_click(self._toggle)
         self._column = pmui.Select(label="By", options=[], size="small", width=190, margin=(6, 12, 4, 0))
         self._column.param.watch(lambda _: self._draw(), "value")
         self._about = look.html(margin=(11, 0, 0, 0))
         self._table = look.html(margin=(0, 0, 6, 0))
-        self._body = pn.Column(
-            self._table, sizing_mode="stretch_width", margin=0, height=170, styles={"overflow": "auto"}
-        )
         self.panel = pn.Column(
-            pn.Row(self._open, self._column, self._about, sizing_mode="stretch_width", margin=0), self._body,
+            pn.Row(self._column, self._about, sizing_mode="stretch_width", margin=0), self._table,
             sizing_mode="stretch_width", margin=0,
-            styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"},
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show", "batch"])
         self.watch(self._draw, ["selection", "level", "outcome", "show", "reference", "batch"])
         self._fill()
         self._draw()
-
-    def _toggle(self, _: Any) -> None:
-        self._body.visible = not self._body.visible
-        self._column.visible = self._about.visible = self._body.visible
-        self._open.icon = "expand_more" if self._body.visible else "expand_less"
 
     def _fill(self) -> None:
         obs = self._obs()

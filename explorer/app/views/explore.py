@@ -20,7 +20,7 @@ from explorer.app.coloring import text_of
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.colors import ColorsView
-from explorer.app.views.composition import CompositionView
+from explorer.app.views.dock import DockView
 from explorer.app.views.selection import SelectionView
 from explorer.labels import UNKNOWN_CONFIDENCE
 
@@ -34,7 +34,7 @@ class ExploreView(View):
         super().__init__(session)
         self._colors = ColorsView(session)
         self._selection = SelectionView(session)
-        self._composition = CompositionView(session)
+        self._dock = DockView(session)
         self._map = EmbeddingMap(describe=self._describe)
         self._beside: EmbeddingMap | None = None
         self._points: Points | None = None
@@ -71,7 +71,7 @@ class ExploreView(View):
         bar = pn.Row(self._title, self._names, self._show, sizing_mode="stretch_width", margin=0, height=44)
         centre = pn.Column(
             bar, self._offer_row, pn.Column(self._standing, margin=(0, 14), sizing_mode="stretch_width"), self._maps,
-            self._composition.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},
+            self._dock.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},
         )  # fmt: skip
         work = pn.Row(self._colors.panel, centre, self._selection.panel, sizing_mode="stretch_both", margin=0,
                       styles={"height": "calc(100vh - 49px - 28px)"})  # fmt: skip
@@ -79,7 +79,7 @@ class ExploreView(View):
 
     def destroy(self) -> None:
         """Let go of the session and of the maps' arrays."""
-        for part in (self._colors, self._selection, self._composition):
+        for part in (self._colors, self._selection, self._dock):
             part.destroy()
         self._map.destroy()
         if self._beside is not None:

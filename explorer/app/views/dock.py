@@ -1,0 +1,73 @@
+"""Below the map: one tab a question, each made when it is first asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from explorer.app import look
+from explorer.app.session import Session
+from explorer.app.views.base import View
+from explorer.app.views.composition import CompositionView
+
+TABS: Mapping[str, type[View]] = {
+    "Composition": CompositionView,
+}
+HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
+
+
+class DockView(View):
+    """The tabs, of which one is open or none; the map takes what room they leave."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._made: dict[str, View] = {}
+        self._strip = pmui.RadioButtonGroup(
+            options=list(TABS), value=session.tab, size="small", margin=(4, 8, 4, 0), sx=look.SEGMENTS
+        )
+        self._strip.param.watch(self._choose, "value")
+        self._fold = pmui.IconButton(icon="expand_more", description="Fold the tabs away", size="small", margin=(2, 0))
+        self._fold.on_click(lambda _: self.session.show_tabs("folded" if self.session.tabs != "folded" else "low"))
+        self._grow = pmui.IconButton(icon="height", description="More or less room", size="small", margin=(2, 0))
+        self._grow.on_click(lambda _: self.session.show_tabs("low" if self.session.tabs == "high" else "high"))
+        self._body = pn.Column(sizing_mode="stretch_width", margin=0, styles={"overflow": "auto"})
+        self.panel = pn.Column(
+            pn.Row(self._strip, pn.HSpacer(), self._grow, self._fold, sizing_mode="stretch_width", margin=0),
+            self._body,
+            sizing_mode="stretch_width",
+            margin=0,
+            styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"},
+        )
+        self.watch(self._show, ["tab", "tabs"])
+        self._show()
+
+    def _choose(self, event: Any) -> None:
+        self.session.open_tab(event.new)
+
+    def _show(self) -> None:
+        session = self.session
+        folded = session.tabs == "folded"
+        tab = session.tab if session.tab in TABS else next(iter(TABS))
+        self._strip.value = tab
+        self._fold.icon = "expand_less" if folded else "expand_more"
+        self._fold.description = "Show the tabs" if folded else "Fold the tabs away"
+        self._grow.visible = not folded
+        self._body.visible = not folded
+        if folded:
+            return
+        self._body.height = HEIGHTS[session.tabs]
+        if tab not in self._made:
+            self._made[tab] = TABS[tab](session)
+        wanted = self._made[tab].panel
+        if self._body.objects != [wanted]:
+            self._body.objects = [wanted]
+
+    def destroy(self) -> None:
+        """Let go of the session, with every tab that was made."""
+        for view in self._made.values():
+            view.destroy()
+        self._made.clear()
+        super().destroy()
