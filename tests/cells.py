@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -94,4 +96,24 @@ def _level(name: str, n: int, rng: np.random.Generator) -> LevelLabels:
         disagreement=rng.random(n, dtype=np.float32),
         novelty=rng.random(n, dtype=np.float32),
         unknown=rng.random(n) > 0.5,
+    )
+
+
+def level_labels(
+    classes: tuple[str, ...], codes: Sequence[int], unknown: Sequence[int] | None = None, level: str = "cell_type"
+) -> LevelLabels:
+    """Labels of cells that are known; each is sure by 0.9, and the other labels share the rest."""
+    found = np.asarray(codes, np.int32)
+    n = len(found)
+    probabilities = np.full((n, len(classes)), 0.1 / max(1, len(classes) - 1), np.float32)
+    probabilities[np.arange(n), found] = 0.9
+    return replace(
+        _level(level, n, np.random.default_rng(0)),
+        classes=classes,
+        codes=found,
+        probabilities=probabilities,
+        confidence=np.full(n, 0.9, np.float32),
+        disagreement=np.zeros(n, np.float32),
+        novelty=np.zeros(n, np.float32),
+        unknown=np.zeros(n, bool) if unknown is None else np.asarray(unknown, bool),
     )
