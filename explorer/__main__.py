@@ -121,6 +121,22 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
     fill.set_defaults(run=_fill)
 
+    simulate = commands.add_parser("simulate", help="cells whose structure is known, to try methods on")
+    simulate.add_argument("--structure", default="clusters", metavar="NAME", help="clusters, trajectory, loop or tree")
+    for number, default, meaning in (
+        ("states", 6, "clusters, stages or branches"),
+        ("batches", 3, "that the cells are spread over"),
+        ("cells", 2000, "in all"),
+        ("genes", 1000, "in all"),
+        ("missing", 0, "states that each batch lacks"),
+        ("seed", 0, "of every draw"),
+    ):
+        simulate.add_argument(f"--{number}", type=int, default=default, metavar="N", help=f"{meaning}; {default}")
+    simulate.add_argument("--scale", type=float, default=0.4, metavar="SD", help="of log gene factors between batches")
+    simulate.add_argument("--dropout", type=float, default=0.2, metavar="SHARE", help="in the batch that loses most")
+    simulate.add_argument("--output", type=Path, required=True, metavar="SIM.h5ad")
+    simulate.set_defaults(run=_simulate)
+
     inspect = commands.add_parser("inspect", help="what a file or a reference holds")
     inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
     inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
@@ -288,6 +304,20 @@ def _fill(options: argparse.Namespace) -> None:
     found = missing_labels(open_reference(options.reference), options.method, options.level, options.coarse)
     found.to_csv(options.output, index_label="cell_id")
     print(f"{len(found):,} cells without a label at {options.level!r}: written to {options.output}")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from explorer.export import require_writable
+    from explorer.simulation import Simulation, simulate
+
+    require_writable(options.output)
+    chosen = ("structure", "states", "batches", "cells", "genes", "missing", "seed", "scale", "dropout")
+    cells = simulate(Simulation(**{name: getattr(options, name) for name in chosen}))
+    cells.write_h5ad(options.output, compression="gzip")
+    print(
+        f"{cells.n_obs:,} cells, {cells.n_vars:,} genes, {options.batches} batches, {options.structure}: written to "
+        f"{options.output}, with cell_type and batch in obs and the truth in obsm"
+    )
 
 
 def _inspect(options: argparse.Namespace) -> None:
