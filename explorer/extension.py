@@ -27,7 +27,7 @@ from explorer import keys
 from explorer.clusters import clusters
 from explorer.errors import OptionsProblem, ReferenceProblem, ValuesProblem
 from explorer.export import require_writable
-from explorer.flow import AlignedCells, FloatArray, IntArray, MappingResult, Query, Reference
+from explorer.flow import AlignedCells, Examined, FloatArray, IntArray, MappingResult, Query, Reference
 from explorer.genes import aligned_rows, coverage, match_genes, require_coverage
 from explorer.labels import NEAREST, OWN, LevelHead, refitted
 from explorer.layout import place
@@ -336,7 +336,15 @@ def _widened(head: LevelHead, named: _Named, values: FloatArray, cells: AlignedC
             head.held_out.expression + alone.expression,
             head.held_out.either + alone.either,
         ),
+        examined=_without_new(head.examined, len(new)),
     )
+
+
+def _without_new(examined: Examined | None, n_new: int) -> Examined | None:
+    """What left-out cells were answered, with no probability for the labels that nobody knew then."""
+    if examined is None:
+        return None
+    return replace(examined, probabilities=np.pad(examined.probabilities, ((0, 0), (0, n_new))))
 
 
 def _held_out(

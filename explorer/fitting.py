@@ -24,7 +24,7 @@ from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
 from explorer.flow import Embedding, FloatArray, IntArray, Reference
-from explorer.kinds import DataKind, require_learnable
+from explorer.kinds import require_learnable
 from explorer.labels import LevelHead, own_answers
 from explorer.layout import reference_layout
 from explorer.learning import Annotated, read_annotated
@@ -35,7 +35,6 @@ from explorer.methods.base import Config, Method, device_named, takes_proteins
 from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT
 from explorer.reference import open_reference, write_card, write_cells, write_heads
-from explorer.selection import accessible_peaks, variable_genes
 from explorer.tuning import Setting, tuned
 from explorer.unfinished import Unfinished
 
@@ -75,7 +74,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Examined:
+class LeftOut:
     """Answers to left-out cells by label level, placed by all that was measured, and by RNA alone.
 
     Attributes
@@ -239,7 +238,7 @@ def left_out_in(annotated: Annotated, seed: int) -> IntArray:
     return folds(batches, seed)
 
 
-def hold_out(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, progress: Progress) -> Examined:
+def hold_out(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, progress: Progress) -> LeftOut:
     """Train without each fold in turn and map it, with its proteins and without where they matter."""
     fold_of = left_out_in(annotated, recipe.config.seed)
     n_folds = int(fold_of.max()) + 1
@@ -258,7 +257,7 @@ def hold_out(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, progr
             alone = model.embed(replace(left, proteins=None), progress=quiet)
             by_rna.append(_examined(annotated, alone, left_out, reference, rest))
         unfinished.keep(by_all, by_rna)
-    return Examined(_by_level(by_all), _by_level(by_rna))
+    return LeftOut(_by_level(by_all), _by_level(by_rna))
 
 
 def _examined(
@@ -302,11 +301,7 @@ def fit_method(
     positions
         int64 (g,), the method's genes among the genes of `annotated`.
     """
-    cells = annotated.cells.rows(rows)
-    if annotated.kind is DataKind.PEAKS:
-        positions = accessible_peaks(cells)
-    else:
-        positions = variable_genes(cells, annotated.batches[rows], recipe.config.n_genes)
+    positions = annotated.informative(rows, recipe.config.n_genes)
     training = annotated.training(rows, positions)
     model = recipe.method.fit(
         training, recipe.config, device=recipe.device, progress=progress, checkpoint=checkpoint
@@ -325,7 +320,14 @@ def _heads(
     fold_of = left_out_in(annotated, seed)
     return tuple(
         level_head(
-            level, annotated.classes(level), held_out[level], embedding, cells, annotated.codes(level), fold_of
+            level,
+            annotated.classes(level),
+            held_out[level],
+            embedding,
+            cells,
+            annotated.codes(level),
+            fold_of,
+            annotated.batches,
         )
         for level in held_out
     )

@@ -262,6 +262,28 @@ class ImputedProteins:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """Calibrated answers to reference cells that were left out, at one label level: what promises are computed from.
+
+    Attributes
+    ----------
+    rows
+        int64 (h,), ascending, which reference cells; the same for every method of a reference.
+    codes
+        int32 (h,), their own labels.
+    batches
+        int32 (h,), the batch that each was left out with; one for all of a reference without batches.
+    probabilities
+        float32 (h, classes), what the chosen head said of them, calibrated; rows sum to 1.
+    """
+
+    rows: NDArray[np.int64]
+    codes: IntArray
+    batches: IntArray
+    probabilities: FloatArray
+
+
+@dataclass(frozen=True)
 class LevelLabels:
     """What the cells are, at one label level.
 

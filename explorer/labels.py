@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from explorer import prototypes
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, BoolArray, Embedding, FloatArray, IntArray, LevelLabels, Neighbors
+from explorer.flow import AlignedCells, BoolArray, Embedding, Examined, FloatArray, IntArray, LevelLabels, Neighbors
 from explorer.neighbors import LabelIndex, normalised
 from explorer.novelty import Expected, Strayed, conformal, deviation
 
@@ -75,6 +75,8 @@ class LevelHead:
         How far the reference's own held-out cells lay from their label.
     scores
         Held-out accuracy, macro-F1 and calibration error of each head.
+    examined
+        Its calibrated answers to a sample of the left-out cells; `None` for a reference that kept none.
     """
 
     level: str
@@ -86,6 +88,7 @@ class LevelHead:
     expected: Expected
     held_out: Strayed
     scores: dict[str, dict[str, Any]]
+    examined: Examined | None = None
 
 
 def vote(neighbors: Neighbors, codes: IntArray, n_classes: int) -> FloatArray:

@@ -31,7 +31,7 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
+from explorer.flow import AlignedCells, Examined, FloatArray, IntArray, Reference
 from explorer.labels import LevelHead, LinearHead
 from explorer.novelty import Expected, Strayed
 
@@ -40,6 +40,7 @@ CARD_KEYS = {"title", "labels", "methods", "files"}
 # bytes of like weight side by side: ascending row numbers take a third less room
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
 HEAD_ARRAYS = ("weight", "bias", "prototypes", "shares", "spread", "latent", "expression", "either")
+EXAMINED_ARRAYS = {"rows": np.int32, "codes": np.int32, "batches": np.int32, "probabilities": np.float16}
 
 
 def open_reference(folder: Path | str) -> Reference:
@@ -220,6 +221,9 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
             "either": np.concatenate(head.held_out.either),
         }
         arrays |= {f"{head.level}.{name}": np.ascontiguousarray(array, np.float32) for name, array in of_level.items()}
+        if head.examined is not None:
+            for name, dtype in EXAMINED_ARRAYS.items():
+                arrays[f"{head.level}.examined_{name}"] = getattr(head.examined, name).astype(dtype)
         summary.append(
             {
                 "level": head.level,
@@ -264,7 +268,17 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         expected=Expected(of_level["shares"], of_level["spread"]),
         held_out=Strayed(latent, expression, either),
         scores=entry["scores"],
+        examined=_examined(entry["level"], arrays),
     )
+
+
+def _examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined | None:
+    if f"{level}.examined_rows" not in arrays:
+        return None
+    held = {name: arrays[f"{level}.examined_{name}"] for name in EXAMINED_ARRAYS}
+    probabilities = held["probabilities"].astype(np.float32)
+    probabilities /= probabilities.sum(1, keepdims=True)  # half precision has rounded them
+    return Examined(held["rows"].astype(np.int64), held["codes"], held["batches"], probabilities)
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:

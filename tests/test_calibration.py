@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from explorer import calibration
 from explorer.calibration import HeldOut, examine, expectations, level_head, pooled, quality
 from explorer.flow import AlignedCells
 from explorer.labels import LINEAR, OWN, PROTOTYPES, VOTE, LevelHead
@@ -149,12 +150,18 @@ class TestHead:
         return (0.7 * np.eye(3)[(self.codes + wrong) % 3] + 0.1).astype(np.float32)
 
     def made(
-        self, of_vote: float, of_linear: float, distance: np.ndarray | None = None, **others: float
+        self,
+        of_vote: float,
+        of_linear: float,
+        distance: np.ndarray | None = None,
+        batches: np.ndarray | None = None,
+        **others: float,
     ) -> LevelHead:
         far = self.rng.random(180).astype(np.float32) if distance is None else distance
         answers = {VOTE: of_vote, LINEAR: of_linear, **others}
         held = HeldOut({head: self.right(share) for head, share in answers.items()}, self.codes, np.arange(180), far)
-        return level_head("type", ("a", "b", "c"), held, self.embedding, self.cells, self.codes, self.fold_of)
+        whole = (self.embedding, self.cells, self.codes, self.fold_of)
+        return level_head("type", ("a", "b", "c"), held, *whole, self.fold_of if batches is None else batches)
 
     @pytest.mark.parametrize(
         ("of_vote", "of_linear", "winner"),
@@ -176,6 +183,30 @@ class TestHead:
         assert found.head == winner
         assert set(found.scores) == {VOTE, LINEAR, *others}
         np.testing.assert_allclose(found.prototypes @ np.eye(5, 3), np.eye(3), atol=0.1)
+
+    def test_without_a_batch_to_leave_out_the_linear_head_is_taken(self) -> None:
+        found = self.made(0.9, 0.7, batches=np.zeros(180, np.int32))
+        assert found.head == LINEAR
+        assert found.temperature == found.scores[LINEAR]["temperature"]
+
+    def test_answers_to_left_out_cells_are_kept(self) -> None:
+        kept = self.made(0.6, 0.5).examined
+        assert kept is not None
+        assert kept.rows.tolist() == list(range(180)), "all, as there are few"
+        np.testing.assert_array_equal(kept.codes, self.codes)
+        np.testing.assert_array_equal(kept.batches, self.fold_of)
+        assert (kept.probabilities.argmax(1) == kept.codes).mean() == 0.6
+        assert kept.probabilities.max(1).mean() == pytest.approx(0.6, abs=0.02), "calibrated"
+
+    def test_the_sample_kept_depends_on_labels_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(calibration, "MOST_EXAMINED", 50)
+        one, other = self.made(0.9, 0.7).examined, self.made(0.5, 0.8).examined
+        assert one is not None and other is not None
+        assert len(one.rows) == 50
+        assert (np.diff(one.rows) > 0).all()
+        np.testing.assert_array_equal(one.rows, other.rows)
+        np.testing.assert_array_equal(one.codes, self.codes[one.rows])
+        assert (one.probabilities.argmax(1) == one.codes).tolist() == (one.rows < 162).tolist()
 
     def test_probabilities_are_calibrated_on_held_out_cells(self) -> None:
         found = self.made(0.6, 0.5)

@@ -121,6 +121,10 @@ def _same_heads(mine: LevelHead, other: LevelHead) -> None:
     for name in ("latent", "expression", "either"):
         pairs = zip(getattr(mine.held_out, name), getattr(other.held_out, name), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
+    assert mine.examined is not None and other.examined is not None
+    for name in ("rows", "codes", "batches"):
+        np.testing.assert_array_equal(getattr(mine.examined, name), getattr(other.examined, name))
+    np.testing.assert_allclose(mine.examined.probabilities, other.examined.probabilities, atol=1e-3)
 
 
 class TestWhatItHolds:
