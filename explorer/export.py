@@ -178,7 +178,7 @@ def _write_by_gene(file: h5py.File, query: Query, by_name: sparse.csr_matrix, pr
 
 def gene_names(path: Path) -> list[str]:
     """Genes that `read_gene_values` knows, in alphabetical order."""
-    return list(_directory(path).position)
+    return list(expression_directory(path).position)
 
 
 def read_gene_values(path: Path, gene: str) -> FloatArray:
@@ -189,7 +189,7 @@ def read_gene_values(path: Path, gene: str) -> FloatArray:
     OptionsProblem
         If the file has no such gene.
     """
-    directory = _directory(path)
+    directory = expression_directory(path)
     if gene not in directory.position:
         raise OptionsProblem(f"These cells have no gene called {gene!r}. Choose one from the list.")
     at = directory.position[gene]
@@ -203,7 +203,7 @@ def read_gene_values(path: Path, gene: str) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Directory:
+class ExpressionDirectory:
     """Where each gene lies in an expression file.
 
     Attributes
@@ -222,15 +222,16 @@ class _Directory:
     n_cells: int
 
 
-def _directory(path: Path) -> _Directory:
+def expression_directory(path: Path) -> ExpressionDirectory:
+    """Where the genes of a file that `write_expression` wrote lie in it."""
     return _read_directory(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _read_directory(path: Path, changed: int) -> _Directory:  # noqa: ARG001  (a rewritten file is another one)
+def _read_directory(path: Path, changed: int) -> ExpressionDirectory:  # noqa: ARG001  (rewritten, it is another)
     with h5ad.reading(path) as file:
         position = {name.decode(): at for at, name in enumerate(file["genes"][:])}
-        return _Directory(position, file["starts"][:], file["firsts"][:], int(file.attrs["n_cells"]))
+        return ExpressionDirectory(position, file["starts"][:], file["firsts"][:], int(file.attrs["n_cells"]))
 
 
 def _extend(dataset: h5py.Dataset, more: NDArray[Any]) -> None:

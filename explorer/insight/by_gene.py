@@ -1,0 +1,198 @@
+"""Expression a gene at a time, of all cells, wherever it lies: a query's file, a reference, the file of a result.
+
+Questions about genes read every cell of one gene after another; files of cells are stored the other way round. Here
+runs of genes come in turn, so that no more than one run is in memory. Knows expression, not groups of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from explorer import keys
+from explorer.errors import ReferenceProblem
+from explorer.export import expression_directory
+from explorer.flow import AlignedCells, Query, Reference
+from explorer.genes import display_names, select_genes
+from explorer.progress import Progress
+from explorer.query import read_blocks
+from explorer.rows import expected_values
+
+_RUN_VALUES = 2**23      # stored values of one run: 64 MB
+_PASS_VALUES = 2**27     # stored values held while a file of cells is read through once: 1 GB
+_BLOCK_ROWS = 16384
+
+
+class ByGene(Protocol):
+    """Expression that hands out runs of genes.
+
+    Attributes
+    ----------
+    genes
+        Symbols (g,), each once, as far as the source names them so.
+    n_cells
+        Number of cells, n.
+    """
+
+    @property
+    def genes(self) -> NDArray[np.object_]: ...
+
+    @property
+    def n_cells(self) -> int: ...
+
+    def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
+        """All genes in order: which, and their log1p CP10k in all cells, csc float32 (n, genes of the run)."""
+        ...
+
+
+def of_genes(source: Query | Reference | Path) -> ByGene:
+    """Expression by gene of a query, of a reference, or of the expression file that lies beside a result.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the reference was shared without expression.
+    """
+    if isinstance(source, Query):
+        return QueryGenes(source)
+    return ReferenceGenes(source) if isinstance(source, Reference) else FileGenes(source)
+
+
+@dataclass(frozen=True)
+class QueryGenes:
+    """Genes of a file of cells: it is read through once for as many genes as fit into 1 GB."""
+
+    query: Query
+
+    @cached_property
+    def _names(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+        names, place = np.unique(display_names(self.query.var).astype(str), return_inverse=True)
+        return names.astype(object), place.astype(np.int64)
+
+    @property
+    def genes(self) -> NDArray[np.object_]:
+        """Symbols in alphabetical order; genes that share a name are summed."""
+        return self._names[0]
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.query.n_cells
+
+    def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
+        """As `ByGene.runs`."""
+        progress = progress or Progress()
+        passes = max(1, -(-expected_values(self.query.matrix) // _PASS_VALUES))
+        edges = np.linspace(0, len(self.genes), passes + 1).astype(int)
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            reading = progress.part(progress.stage, number / passes, (number + 1) / passes)
+            read = self._pass(start, stop, reading.part(progress.stage, 0.0, 0.6))
+            working = reading.part(progress.stage, 0.6, 1.0)
+            for run in _cut(np.diff(read.indptr)):
+                yield slice(start + run.start, start + run.stop), read[:, run]
+                working(run.stop / (stop - start))
+
+    def _pass(self, start: int, stop: int, progress: Progress) -> sparse.csc_matrix:
+        place, done, parts = self._names[1], 0, []
+        mine = np.flatnonzero((place >= start) & (place < stop))
+        ones = np.ones(len(mine), np.float32)
+        selector = sparse.csr_matrix((ones, (mine, place[mine] - start)), shape=(len(place), stop - start))
+        for block, totals in read_blocks(self.query, _BLOCK_ROWS):
+            cells = AlignedCells(select_genes(block, selector), totals, is_counts=False)
+            parts.append(cells.log1p().tocsc())
+            done += block.shape[0]
+            progress(done / self.n_cells)
+        return sparse.csc_matrix(sparse.vstack(parts, format="csc"))
+
+
+@dataclass(frozen=True)
+class ReferenceGenes:
+    """Genes of a reference's own cells, which its bundle stores gene-major."""
+
+    reference: Reference
+
+    @property
+    def genes(self) -> NDArray[np.object_]:
+        """Symbols in the reference's order."""
+        return self.reference.genes[keys.SYMBOL].to_numpy(object)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.reference.n_cells
+
+    def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
+        """As `ByGene.runs`.
+
+        Raises
+        ------
+        ReferenceProblem
+            If the reference was shared without expression.
+        """
+        progress = progress or Progress()
+        totals = np.maximum(self.reference.obs[keys.TOTALS].to_numpy(np.float32), 1e-12)
+        scale = np.float32(1e4) / totals
+        with h5py.File(self.reference.folder / keys.CELLS_FILE, "r") as file:
+            if "X" not in file:
+                raise ReferenceProblem(
+                    f"The reference {self.reference.title} was shared without expression values. Compare cells of a "
+                    "query instead, or of a reference that holds its counts."
+                )
+            indptr = file["X/indptr"][:].astype(np.int64)
+            for run in _cut(np.diff(indptr)):
+                first, last = indptr[run.start], indptr[run.stop]
+                rows = file["X/indices"][first:last].astype(np.int32, copy=False)
+                values = np.log1p(file["X/data"][first:last].astype(np.float32) * scale[rows])
+                own = (values, rows, indptr[run.start : run.stop + 1] - first)
+                yield run, sparse.csc_matrix(own, shape=(self.n_cells, run.stop - run.start))
+                progress(run.stop / len(self.genes))
+
+
+@dataclass(frozen=True)
+class FileGenes:
+    """Genes of a result's expression file: values to three digits."""
+
+    path: Path
+
+    @property
+    def genes(self) -> NDArray[np.object_]:
+        """Symbols in alphabetical order."""
+        return np.array(list(expression_directory(self.path).position), dtype=object)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return expression_directory(self.path).n_cells
+
+    def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
+        """As `ByGene.runs`."""
+        progress, directory = progress or Progress(), expression_directory(self.path)
+        shape = (directory.n_cells, len(directory.position))
+        ends = [*directory.firsts[1:], directory.n_cells]
+        with h5py.File(self.path, "r") as file:
+            for run in _cut(np.diff(directory.starts, axis=1).sum(0)):
+                blocks = []
+                for starts, first, end in zip(directory.starts, directory.firsts, ends, strict=True):
+                    own = starts[run.start : run.stop + 1]
+                    values = file["values"][own[0] : own[-1]].astype(np.float32)
+                    cells = file["cells"][own[0] : own[-1]].astype(np.int32)
+                    blocks.append(sparse.csc_matrix((values, cells, own - own[0]), shape=(end - first, len(own) - 1)))
+                yield run, sparse.csc_matrix(sparse.vstack(blocks, format="csc"))
+                progress(run.stop / shape[1])
+
+
+def _cut(stored: NDArray[np.integer]) -> Iterator[slice]:
+    """Runs of neighbouring genes of bounded memory, from how many values each gene has."""
+    run = np.concatenate([[0], np.cumsum(stored)[:-1]]) // _RUN_VALUES
+    edges = np.concatenate([np.flatnonzero(np.diff(run, prepend=-1)), [len(stored)]])
+    for start, stop in pairwise(edges):
+        yield slice(int(start), int(stop))
