@@ -38,6 +38,7 @@ CARD_FILE = "card.json"
 GENES_FILE = "genes.csv"
 CELLS_FILE = "cells.h5ad"
 METHODS_FOLDER = "methods"
+EXPRESSION_FOLDER = "expression"  # a regression on expression, one for all methods
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 EMBEDDING_FILE = "embedding.npy"

@@ -23,7 +23,7 @@ from explorer.methods.base import Condition, Training
 from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT, beside, find_proteins
 from explorer.query import open_query
-from explorer.selection import gene_table
+from explorer.selection import accessible_peaks, gene_table, variable_genes
 
 LEAST_CELLS = 10  # fewer have no neighbours to vote and no batch to learn from
 NOT_GIVEN = "not given"  # cells without a value are one batch more
@@ -76,6 +76,13 @@ class Annotated:
         """int32 (m,), -1 for unlabelled."""
         text = self.obs[level].astype(object)
         return pd.Categorical(text, categories=list(self.classes(level))).codes.astype(np.int32)
+
+    def informative(self, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+        """Positions of the n genes that vary most among some of the cells, ascending; of peaks, those open in most."""
+        cells = self.cells.rows(rows)
+        if self.kind is DataKind.PEAKS:
+            return accessible_peaks(cells)
+        return variable_genes(cells, self.batches[rows], n)
 
     def training(self, rows: NDArray[np.int64], positions: NDArray[np.int64]) -> Training:
         """Some of the cells over some of the genes, as a method learns from them; codes mean what they mean here."""
