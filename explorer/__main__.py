@@ -1,4 +1,4 @@
-"""The command line: build, map, inspect, serve. Installed as `atlas-explorer`; the same as `python -m explorer`."""
+"""The command line: build, map, evaluate, inspect, serve. Installed as `atlas-explorer`, or `python -m explorer`."""
 
 from __future__ import annotations
 
@@ -136,6 +136,29 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--dropout", type=float, default=0.2, metavar="SHARE", help="in the batch that loses most")
     simulate.add_argument("--output", type=Path, required=True, metavar="SIM.h5ad")
     simulate.set_defaults(run=_simulate)
+
+    evaluate = commands.add_parser(
+        "evaluate", parents=[device], help="leave batches and types out in turn, and write a scorecard"
+    )
+    evaluate.add_argument("source", type=Path, metavar="REF.h5ad")
+    evaluate.add_argument(
+        "--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first"
+    )
+    evaluate.add_argument("--batch", required=True, metavar="COLUMN", help="left out in turn")
+    evaluate.add_argument("--methods", nargs="+", default=["all"], metavar="NAME", help="all if not given")
+    evaluate.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    evaluate.add_argument(
+        "--types", nargs="+", default=["all"], metavar="LABEL", help="left out in turn: all if not given, or none"
+    )
+    evaluate.add_argument("--cells", type=int, metavar="N", help="draw as many, for a quick look")
+    evaluate.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="of every method that has it; repeat"
+    )
+    evaluate.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
+    evaluate.add_argument("--into", type=Path, metavar="REF.atlas", help="a reference whose card keeps the summary")
+    evaluate.add_argument("--output", type=Path, required=True, metavar="DIR", help="a stopped run goes on from there")
+    evaluate.set_defaults(run=_evaluate)
 
     inspect = commands.add_parser("inspect", help="what a file or a reference holds")
     inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
@@ -318,6 +341,34 @@ def _simulate(options: argparse.Namespace) -> None:
         f"{cells.n_obs:,} cells, {cells.n_vars:,} genes, {options.batches} batches, {options.structure}: written to "
         f"{options.output}, with cell_type and batch in obs and the truth in obsm"
     )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from explorer.evaluation import PAGE, evaluate
+    from explorer.scorecard import in_words
+    from explorer.tuning import assignments
+
+    if options.jobs < 1:
+        raise OptionsProblem(f"--jobs is a whole number, 1 or more; not {options.jobs}.")
+    with _Bar() as progress:
+        scorecard = evaluate(
+            options.source,
+            options.output,
+            labels=options.labels,
+            batch=options.batch,
+            methods=options.methods,
+            seeds=options.seeds,
+            types=options.types,
+            cells=options.cells,
+            preset=options.preset,
+            settings=assignments(options.set),
+            device=options.device,
+            jobs=options.jobs,
+            into=options.into,
+            progress=progress,
+        )
+    print(in_words(scorecard["summaries"]))
+    print(f"written to {options.output / PAGE}")
 
 
 def _inspect(options: argparse.Namespace) -> None:
