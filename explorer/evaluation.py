@@ -29,6 +29,7 @@ from explorer.methods import METHODS
 from explorer.progress import Progress
 from explorer.reference import open_reference, write_card
 from explorer.scorecard import (
+    CONSENSUS,
     LEAST_STRANGERS,
     Record,
     card_summary,
@@ -41,7 +42,6 @@ from explorer.scorecard_page import page
 from explorer.trainings import Plan, Task, folds_of, kept, read_cells, run_all, write_plan
 from explorer.tuning import tuned
 
-CONSENSUS = "consensus"
 CONSENSUS_TITLE = "Consensus"
 SCORECARD, PAGE = "scorecard.json", "scorecard.html"
 ALL, NONE = "all", "none"

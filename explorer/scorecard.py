@@ -25,6 +25,7 @@ from explorer.flow import BoolArray, FloatArray
 COVERAGES = (0.90, 0.95)
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))
 LEAST_STRANGERS = 10
+CONSENSUS = "consensus"  # a contender, too
 
 Record = dict[str, Any]
 
