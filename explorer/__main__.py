@@ -173,6 +173,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+    markers = commands.add_parser("markers", help="genes that tell a group of cells, or of samples, from others")
+    markers.add_argument("source", type=Path, metavar="RESULT.h5ad", help="or a query, or a reference's folder")
+    markers.add_argument("--group", required=True, metavar="COLUMN[=VALUE]", help="each value against the rest, or one")
+    markers.add_argument("--against", metavar="VALUE", help="of the same column; all other cells if not given")
+    markers.add_argument("--within", metavar="COLUMN=VALUE", help="look at these cells only")
+    markers.add_argument("--test", choices=("wilcoxon", "t"), default="wilcoxon", help="on cells")
+    markers.add_argument("--sample", metavar="COLUMN", help="compare samples, by their summed counts, instead of cells")
+    markers.add_argument("--donor", metavar="COLUMN", help="of the samples: pairs them where a donor is on both sides")
+    markers.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    markers.add_argument("--output", type=Path, required=True, metavar="MARKERS.csv")
+    markers.set_defaults(run=_markers)
+
+    enrich = commands.add_parser("enrich", help="gene sets that markers have in common")
+    enrich.add_argument("markers", type=Path, metavar="MARKERS.csv", help="as the markers command writes it")
+    enrich.add_argument("--gene-sets", action="append", default=[], metavar="FILE.gmt", help="or reactome, go_bp; repeat")
+    enrich.add_argument("--top", type=int, default=100, metavar="N", help="first genes of each group, looked up")
+    enrich.add_argument("--ranking", action="store_true", help="where sets stand in the ranking of all genes, instead")
+    enrich.add_argument("--output", type=Path, required=True, metavar="SETS.csv")
+    enrich.set_defaults(run=_enrich)
+
 def _build(options: argparse.Namespace) -> None:
     from explorer.fitting import build_reference
     from explorer.tuning import assignments
@@ -369,6 +389,47 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     print(in_words(scorecard["summaries"]))
     print(f"written to {options.output / PAGE}")
+
+
+def _markers(options: argparse.Namespace) -> None:
+    from explorer.comparing import compare, describe, table_of
+    from explorer.export import require_writable, write_table
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+
+    _require_other(options.output, options.source)
+    require_writable(options.output)
+    of_reference = options.source.is_dir()
+    source = open_reference(options.source) if of_reference else open_query(options.source, matrix=options.matrix)
+    with _Bar() as progress:
+        found = compare(
+            source,
+            options.group,
+            against=options.against,
+            within=options.within,
+            test=options.test,
+            sample=options.sample,
+            donor=options.donor,
+            progress=progress.part("Comparing genes", 0.0, 1.0),
+        )
+    write_table(table_of(found), options.output)
+    print(describe(found))
+
+
+def _enrich(options: argparse.Namespace) -> None:
+    from explorer.comparing import describe_sets, read_markers, sets_of
+    from explorer.export import require_writable, write_table
+
+    _require_other(options.output, options.markers)
+    require_writable(options.output)
+    found = sets_of(read_markers(options.markers), options.gene_sets, top=options.top, ranking=options.ranking)
+    write_table(found, options.output)
+    print(describe_sets(found))
+
+
+def _require_other(path: Path, source: Path) -> None:
+    if source.resolve() in (path.resolve(), *path.resolve().parents):
+        raise OptionsProblem(f"{path} is or lies in {source}, which is never changed. Name another file to write to.")
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -133,6 +133,12 @@ def write_csv(result: MappingResult, path: Path | str) -> None:
     table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
     if (panel := result.provenance.panel) is not None:
         table[keys.CSV_REFITTED] = len(panel.genes)
+def write_table(table: pd.DataFrame, path: Path | str) -> None:
+    """Any table, without its index, numbers to six digits."""
+    with _finished_file(Path(path)) as part:
+        table.to_csv(part, index=False, float_format="%.6g")
+
+
     with _finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 

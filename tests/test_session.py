@@ -30,13 +30,14 @@ from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
 from explorer.app.training import Plan, one_more
-from explorer.app.views.composition import composition_html, count_labels
+from explorer.app.views.composition import composition_html
 from explorer.app.views.data import refit_words
 from explorer.app.views.map import further_rows, method_rows, outcome_facts, way_rows
 from explorer.building import minutes
 from explorer.errors import FileProblem
 from explorer.figures import Look
 from explorer.flow import Reference
+from explorer.insight.composition import count_labels
 from explorer.jobs import JobState
 from explorer.settings import ASSETS, SAMPLE_ATLAS, SAMPLE_DATA, settings
 
@@ -553,7 +554,7 @@ def test_composition_counts_agree_with_pandas_and_escape_names(home: Path) -> No
         labels = label_categories(session.reference, session.outcome, session.level, "query")
         samples = session.outcome.result.obs["condition"].astype(object)
         samples.iloc[0] = "<b>ctrl</b>"
-        counts = count_labels(labels, samples, None)
+        counts = count_labels(labels.codes, samples)
         named = pd.Series(np.array(labels.names, dtype=object)[labels.codes])
         expected = pd.crosstab(named, samples.to_numpy())
         assert counts.to_numpy().sum() == 832

@@ -20,12 +20,13 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.errors import ReferenceProblem
-from explorer.export import expression_directory
-from explorer.flow import AlignedCells, Query, Reference
+from explorer.export import ExpressionDirectory, expression_directory
+from explorer.flow import AlignedCells, FloatArray, Query, Reference
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
 from explorer.rows import expected_values
+from explorer.values import CP10K
 
 _RUN_VALUES = 2**23      # stored values of one run: 64 MB
 _PASS_VALUES = 2**27     # stored values held while a file of cells is read through once: 1 GB
@@ -51,6 +52,10 @@ class ByGene(Protocol):
 
     def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
         """All genes in order: which, and their log1p CP10k in all cells, csc float32 (n, genes of the run)."""
+        ...
+
+    def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
+        """Sums over genes of log1p CP10k by weights, float32 (g, s): float32 (n, s). Genes without are not read."""
         ...
 
 
@@ -101,6 +106,21 @@ class QueryGenes:
                 yield slice(start + run.start, start + run.stop), read[:, run]
                 working(run.stop / (stop - start))
 
+    def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
+        """As `ByGene.weighted`."""
+        progress, place, parts, done = progress or Progress(), self._names[1], [], 0
+        wanted = np.flatnonzero(np.any(weights != 0, axis=1))
+        columns = np.flatnonzero(np.isin(place, wanted))
+        ones = np.ones(len(columns), np.float32)
+        into = (columns, np.searchsorted(wanted, place[columns]))
+        selector = sparse.csr_matrix((ones, into), shape=(len(place), len(wanted)))
+        for block, totals in read_blocks(self.query, _BLOCK_ROWS):
+            cells = AlignedCells(select_genes(block, selector), totals, is_counts=False)
+            parts.append(np.asarray(cells.log1p() @ weights[wanted], np.float32))
+            done += block.shape[0]
+            progress(done / self.n_cells)
+        return np.concatenate(parts)
+
     def _pass(self, start: int, stop: int, progress: Progress) -> sparse.csc_matrix:
         place, done, parts = self._names[1], 0, []
         mine = np.flatnonzero((place >= start) & (place < stop))
@@ -139,22 +159,42 @@ class ReferenceGenes:
             If the reference was shared without expression.
         """
         progress = progress or Progress()
-        totals = np.maximum(self.reference.obs[keys.TOTALS].to_numpy(np.float32), 1e-12)
-        scale = np.float32(1e4) / totals
         with h5py.File(self.reference.folder / keys.CELLS_FILE, "r") as file:
-            if "X" not in file:
-                raise ReferenceProblem(
-                    f"The reference {self.reference.title} was shared without expression values. Compare cells of a "
-                    "query instead, or of a reference that holds its counts."
-                )
-            indptr = file["X/indptr"][:].astype(np.int64)
+            indptr = self._indptr(file)
             for run in _cut(np.diff(indptr)):
-                first, last = indptr[run.start], indptr[run.stop]
-                rows = file["X/indices"][first:last].astype(np.int32, copy=False)
-                values = np.log1p(file["X/data"][first:last].astype(np.float32) * scale[rows])
-                own = (values, rows, indptr[run.start : run.stop + 1] - first)
-                yield run, sparse.csc_matrix(own, shape=(self.n_cells, run.stop - run.start))
+                yield run, self._read(file, indptr, run)
                 progress(run.stop / len(self.genes))
+
+    def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
+        """As `ByGene.weighted`; the same is raised as by `runs`."""
+        progress, out = progress or Progress(), np.zeros((self.n_cells, weights.shape[1]), np.float32)
+        wanted = np.flatnonzero(np.any(weights != 0, axis=1))
+        with h5py.File(self.reference.folder / keys.CELLS_FILE, "r") as file:
+            indptr = self._indptr(file)
+            for done, gene in enumerate(wanted.tolist(), 1):
+                out += self._read(file, indptr, slice(gene, gene + 1)) @ weights[gene : gene + 1]
+                progress(done / len(wanted))
+        return out
+
+    def _indptr(self, file: h5py.File) -> NDArray[np.int64]:
+        if "X" not in file:
+            raise ReferenceProblem(
+                f"The reference {self.reference.title} was shared without expression values. Compare cells of a query "
+                "instead, or of a reference that holds its counts."
+            )
+        return np.asarray(file["X/indptr"][:], np.int64)
+
+    def _read(self, file: h5py.File, indptr: NDArray[np.int64], run: slice) -> sparse.csc_matrix:
+        first, last = indptr[run.start], indptr[run.stop]
+        rows = file["X/indices"][first:last].astype(np.int32, copy=False)
+        values = np.log1p(file["X/data"][first:last].astype(np.float32) * self._scale[rows])
+        own = (values, rows, indptr[run.start : run.stop + 1] - first)
+        return sparse.csc_matrix(own, shape=(self.n_cells, run.stop - run.start))
+
+    @cached_property
+    def _scale(self) -> FloatArray:
+        totals = self.reference.obs[keys.TOTALS].to_numpy(np.float32)
+        return np.asarray(CP10K / np.maximum(totals, 1e-12), np.float32)
 
 
 @dataclass(frozen=True)
@@ -176,18 +216,33 @@ class FileGenes:
     def runs(self, progress: Progress | None = None) -> Iterator[tuple[slice, sparse.csc_matrix]]:
         """As `ByGene.runs`."""
         progress, directory = progress or Progress(), expression_directory(self.path)
-        shape = (directory.n_cells, len(directory.position))
-        ends = [*directory.firsts[1:], directory.n_cells]
         with h5py.File(self.path, "r") as file:
             for run in _cut(np.diff(directory.starts, axis=1).sum(0)):
-                blocks = []
-                for starts, first, end in zip(directory.starts, directory.firsts, ends, strict=True):
-                    own = starts[run.start : run.stop + 1]
-                    values = file["values"][own[0] : own[-1]].astype(np.float32)
-                    cells = file["cells"][own[0] : own[-1]].astype(np.int32)
-                    blocks.append(sparse.csc_matrix((values, cells, own - own[0]), shape=(end - first, len(own) - 1)))
-                yield run, sparse.csc_matrix(sparse.vstack(blocks, format="csc"))
-                progress(run.stop / shape[1])
+                yield run, sparse.csc_matrix(sparse.vstack(list(_blocks(file, directory, run)), format="csc"))
+                progress(run.stop / len(directory.position))
+
+    def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
+        """As `ByGene.weighted`."""
+        progress, directory = progress or Progress(), expression_directory(self.path)
+        out = np.zeros((directory.n_cells, weights.shape[1]), np.float32)
+        wanted = np.flatnonzero(np.any(weights != 0, axis=1))
+        # Without a chunk cache only the bytes of these genes are read.
+        with h5py.File(self.path, "r", rdcc_nbytes=0) as file:
+            for done, gene in enumerate(wanted.tolist(), 1):
+                for first, block in zip(directory.firsts, _blocks(file, directory, slice(gene, gene + 1)), strict=True):
+                    out[first : first + block.shape[0]] += block @ weights[gene : gene + 1]
+                progress(done / len(wanted))
+        return out
+
+
+def _blocks(file: h5py.File, directory: ExpressionDirectory, run: slice) -> Iterator[sparse.csc_matrix]:
+    """A run of genes in each block of cells in turn."""
+    ends = [*directory.firsts[1:], directory.n_cells]
+    for starts, first, end in zip(directory.starts, directory.firsts, ends, strict=True):
+        own = starts[run.start : run.stop + 1]
+        values = file["values"][own[0] : own[-1]].astype(np.float32)
+        cells = file["cells"][own[0] : own[-1]].astype(np.int32)
+        yield sparse.csc_matrix((values, cells, own - own[0]), shape=(end - first, len(own) - 1))
 
 
 def _cut(stored: NDArray[np.integer]) -> Iterator[slice]:

@@ -12,8 +12,7 @@ from explorer.app import library, look
 from explorer.app.coloring import label_categories
 from explorer.app.session import Session
 from explorer.app.views.base import View
-
-MOST_SAMPLES = 40
+from explorer.insight.composition import count_labels, sample_columns
 
 
 class CompositionView(View):
@@ -64,7 +63,7 @@ class CompositionView(View):
         session.attempt(
             "composition",
             "Counting",
-            lambda: composition_html(count_labels(labels, obs[column], rows), labels),
+            lambda: composition_html(count_labels(labels.codes, obs[column], rows), labels),
             self._display,
         )
 
@@ -75,25 +74,6 @@ class CompositionView(View):
         scope = "the selected cells" if session.selection is not None else "all cells"
         self._table.object = table
         self._about.object = f'<p class="soft small">Cells, and share of the sample, of {scope}.{note}</p>'
-
-
-def sample_columns(obs: pd.DataFrame) -> list[str]:
-    """Columns that could name samples."""
-    return [
-        str(name) for name in obs.columns
-        if not pd.api.types.is_float_dtype(obs[name]) and 1 <= obs[name].nunique() <= MOST_SAMPLES
-    ]  # fmt: skip
-
-
-def count_labels(labels: Categories, samples: pd.Series, rows: np.ndarray | None) -> pd.DataFrame:
-    """Cells by label (rows, most frequent first) and sample (columns); labels without a cell are left out."""
-    codes = pd.Series(np.asarray(labels.codes))
-    named = samples.astype("object").where(samples.notna(), "no value").astype(str).reset_index(drop=True)
-    if rows is not None:
-        codes, named = codes.iloc[rows], named.iloc[rows]
-    counts = pd.crosstab(codes, named)
-    counts = counts.loc[counts.index >= 0]
-    return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
 def composition_html(counts: pd.DataFrame, labels: Categories) -> str:
