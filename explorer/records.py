@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from explorer.flow import ConditionEmbedding, Coverage, Panel, Provenance
+from explorer.flow import ConditionEmbedding, Coverage, Light, Panel, Provenance, Signal, Verdict
 
 
 def provenance_record(provenance: Provenance) -> dict[str, Any]:
@@ -55,6 +55,25 @@ def read_conditions(record: Mapping[str, Any]) -> tuple[ConditionEmbedding, ...]
             np.asarray(record[at]["from_query"], bool),
         )
         for at in sorted(record, key=int)
+    )
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict; its lights by their number."""
+    lights = {str(at): asdict(light) for at, light in enumerate(verdict.lights)}
+    return storable(asdict(verdict) | {"lights": lights})
+
+
+def read_verdict(record: Mapping[str, Any]) -> Verdict:
+    """A verdict from what `verdict_record` stored and AnnData read back."""
+    plain = _plain(record)
+    lights = [plain["lights"][at] for at in sorted(plain["lights"], key=int)]
+    return Verdict(
+        Signal(plain["signal"]),
+        plain["summary"],
+        tuple(plain["causes"]),
+        tuple(plain["advice"]),
+        tuple(Light(**light | {"signal": Signal(light["signal"])}) for light in lights),
     )
 
 
