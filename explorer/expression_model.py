@@ -23,13 +23,14 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from explorer import keys
-from explorer.calibration import quality
+from explorer.calibration import HeldOut, kept, quality
 from explorer.errors import ReferenceProblem
-from explorer.flow import BoolArray, FloatArray, IntArray, Reference
-from explorer.labels import MOST_TRAINING_CELLS, fit_temperature, tempered
+from explorer.flow import BoolArray, Examined, FloatArray, IntArray, Reference
+from explorer.labels import LINEAR, MOST_TRAINING_CELLS, fit_temperature, tempered
 from explorer.learning import Annotated
 from explorer.networks.checkpoints import digest
 from explorer.progress import Progress
+from explorer.reference import examined_arrays, read_examined
 
 NAME, TITLE = "expression", "Logistic regression on expression"
 N_GENES = 2000
@@ -50,6 +51,8 @@ class ExpressionLevel:
         Divides log probabilities; found on left-out batches.
     scores
         Accuracy, macro-F1 and calibration error on left-out batches.
+    examined
+        Calibrated answers to the same left-out cells as every method's.
     """
 
     level: str
@@ -59,6 +62,7 @@ class ExpressionLevel:
     typical: FloatArray
     temperature: float
     scores: Mapping[str, Any]
+    examined: Examined | None
 
     def probabilities(self, logged: sparse.csr_matrix, found: BoolArray | None = None) -> FloatArray:
         """Calibrated class probabilities, float32 (n, classes).
@@ -152,8 +156,10 @@ def _level(
     annotated: Annotated, level: str, logged: sparse.csr_matrix, answers: FloatArray, seed: int
 ) -> ExpressionLevel:
     codes, classes = annotated.codes(level), annotated.classes(level)
-    labelled = codes >= 0
-    temperature = fit_temperature(answers[labelled], codes[labelled])
+    rows = np.flatnonzero(codes >= 0)
+    own, said = codes[rows], answers[rows]
+    temperature = fit_temperature(said, own)
+    left_out = HeldOut({LINEAR: said}, own, rows, np.zeros(len(rows), np.float32))  # it knows no distance
     weight, bias = _fit(logged, codes, len(classes), seed)
     return ExpressionLevel(
         level=level,
@@ -162,7 +168,8 @@ def _level(
         bias=bias,
         typical=_means(logged, codes, len(classes)),
         temperature=temperature,
-        scores=quality(tempered(answers[labelled], temperature), codes[labelled]),
+        scores=quality(tempered(said, temperature), own),
+        examined=kept(left_out, LINEAR, temperature, annotated.batches),
     )
 
 
@@ -206,6 +213,9 @@ def write_expression_model(bundle: Path, model: ExpressionModel) -> None:
         for level in model.levels
         for name in _ARRAYS
     }
+    for of in model.levels:
+        if of.examined is not None:
+            arrays |= examined_arrays(of.level, of.examined)
     save_file(arrays, folder / keys.WEIGHTS_FILE)
     summary = {
         "title": TITLE,
@@ -241,6 +251,7 @@ def read_expression_model(reference: Reference) -> ExpressionModel | None:
                 **{name: arrays[f"{of['level']}.{name}"] for name in _ARRAYS},
                 temperature=of["temperature"],
                 scores=of["scores"],
+                examined=read_examined(of["level"], arrays),
             )
             for of in told["levels"]
         )

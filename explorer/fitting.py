@@ -23,6 +23,15 @@ from explorer import keys
 from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
+from explorer.expression_model import (
+    TITLE,
+    ExpressionModel,
+    expression_summary,
+    fit_expression,
+    fitted_on,
+    read_expression_model,
+    write_expression_model,
+)
 from explorer.flow import Embedding, FloatArray, IntArray, Reference
 from explorer.kinds import require_learnable
 from explorer.labels import LevelHead, own_answers
@@ -160,13 +169,16 @@ def build_reference(
 
     # 2. every batch left out in turn, then the model that queries will meet, trained on all cells
     unfinished = Unfinished.of_build(out.with_name(out.name + ".unfinished"), annotated, config)
-    fitted = fit_examined(annotated, recipe, unfinished, progress.part("", 0.03, 0.94))
+    fitted = fit_examined(annotated, recipe, unfinished, progress.part("", 0.03, 0.9))
 
-    # 3. the picture that queries will be placed in
+    # 3. a regression on expression, which belongs to the cells and to none of the methods
+    regression = _regression(annotated, existing, seed, progress.part(TITLE, 0.9, 0.94))
+
+    # 4. the picture that queries will be placed in
     progress.part("Drawing the picture", 0.94, 0.99)(0.0)
     layout = reference_layout(fitted.embedding, seed)
 
-    # 4. the bundle
+    # 5. the bundle
     progress.part("Writing", 0.99, 1.0)(0.0)
     with _replacing(out, existing) as folder:
         if existing is None or (annotated.proteins and not existing.proteins):
@@ -178,6 +190,9 @@ def build_reference(
         np.save(place / keys.LAYOUT_FILE, layout, allow_pickle=False)
         card = {} if existing is None else dict(existing.card)
         card = {**_described(annotated, out, batch, sample), **card, **(about or {})}
+        if regression is not None:
+            write_expression_model(folder, regression)
+            card["expression"] = expression_summary(regression)
         card["proteins"] = card.get("proteins") or list(annotated.proteins)
         described_by = [condition.column for condition in annotated.conditions]
         summary = {**summary_of(recipe, fitted, perf_counter() - started), "batch": batch, "conditions": described_by}
@@ -203,6 +218,16 @@ def fit_examined(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, p
         _heads(annotated, each, embedding, positions, recipe.config.seed) for each in (held_out.by_all, held_out.by_rna)
     )
     return Fitted(method, positions, embedding, by_all, by_rna)
+
+
+def _regression(
+    annotated: Annotated, existing: Reference | None, seed: int, progress: Progress
+) -> ExpressionModel | None:
+    """The regression on expression; `None` where the bundle has it of the same cells, labels and batches."""
+    known = None if existing is None else read_expression_model(existing)
+    if known is not None and known.of == fitted_on(annotated):
+        return None
+    return fit_expression(annotated, left_out_in(annotated, seed), seed, progress)
 
 
 def write_fitted(folder: Path, fitted: Fitted) -> None:

@@ -21,6 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from explorer import keys
+
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
@@ -306,6 +308,9 @@ class LevelLabels:
         reference's own held-out cells. Says that nothing like it is near.
     unknown
         bool (n,): too novel or too little confidence to carry a label.
+    sets
+        bool (n, classes): labels of which one is the true one with a coverage of 0.95, promised from left-out
+        batches; the cell's own label is always among them.
     """
 
     level: str
@@ -316,6 +321,7 @@ class LevelLabels:
     disagreement: FloatArray
     novelty: FloatArray
     unknown: BoolArray
+    sets: BoolArray
 
     @property
     def labels(self) -> NDArray[np.object_]:
@@ -325,9 +331,16 @@ class LevelLabels:
 
 @dataclass(frozen=True)
 class LabelTransfer:
-    """Labels at every level, in the order in which the reference's builder named them."""
+    """Labels at every level, in the order in which the reference's builder named them.
+
+    Attributes
+    ----------
+    within
+        The coarser level that a level lies in, by its name; empty where no levels nest.
+    """
 
     levels: tuple[LevelLabels, ...]
+    within: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> LevelLabels:
@@ -337,6 +350,34 @@ class LabelTransfer:
     def level(self, name: str) -> LevelLabels:
         """The labels at the level called `name`."""
         return next(level for level in self.levels if level.level == name)
+
+    @property
+    def deepest(self) -> IntArray:
+        """Finest level at which each cell is not unknown, int32 (n,): position in `levels`, -1 where at none.
+
+        Only levels that nest with the first count: others say something else of a cell, not more.
+        """
+        names = [level.level for level in self.levels]
+        kin = [at for at, name in enumerate(names) if self._top(name) == self._top(names[0])]
+        found = np.full(len(self.first.codes), -1, np.int32)
+        for at in sorted(kin, key=lambda at: len(self.levels[at].classes)):  # the coarse first, the finer over them
+            found[~self.levels[at].unknown] = at
+        return found
+
+    @property
+    def deepest_labels(self) -> NDArray[np.object_]:
+        """Each cell's label at its deepest level, as text (n,); "unknown" where it is so at every level."""
+        deepest = self.deepest
+        found = np.full(len(deepest), keys.UNKNOWN, dtype=object)
+        for at, level in enumerate(self.levels):
+            found[deepest == at] = level.labels[deepest == at]
+        return found
+
+    def _top(self, level: str) -> str:
+        """The coarsest level that a level lies in."""
+        while level in self.within:
+            level = self.within[level]
+        return level
 
 
 @dataclass(frozen=True)
@@ -423,6 +464,57 @@ class ConditionEmbedding:
     from_query: BoolArray
 
 
+class Signal(StrEnum):
+    """How something stands, as a traffic light says it."""
+
+    GOOD = "good"
+    DOUBTFUL = "doubtful"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Light:
+    """One thing that was looked at to tell whether a mapping can be trusted.
+
+    Attributes
+    ----------
+    name
+        What, e.g. "genes".
+    value
+        The figure found.
+    reason
+        The figure in a sentence, beside what is expected.
+    """
+
+    name: str
+    signal: Signal
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the mapping of a query as a whole can be trusted, told without knowing any label.
+
+    Attributes
+    ----------
+    summary
+        One sentence for the person who mapped.
+    causes
+        What is likely wrong, the likeliest first; empty where nothing is.
+    advice
+        What to try, one for each cause.
+    lights
+        What it was told from.
+    """
+
+    signal: Signal
+    summary: str
+    causes: tuple[str, ...]
+    advice: tuple[str, ...]
+    lights: tuple[Light, ...]
+
+
 @dataclass(frozen=True)
 class MappingResult:
     """A query mapped onto a reference by one method.
@@ -441,6 +533,8 @@ class MappingResult:
         Batches of the reference and of the query as the method describes them, where it has learned to.
     proteins
         Surface proteins as the nearest reference cells have them, where the reference was measured for any.
+    verdict
+        Whether the mapping as a whole can be trusted; `None` where nobody has looked.
     """
 
     obs: pd.DataFrame
@@ -452,11 +546,112 @@ class MappingResult:
     provenance: Provenance
     conditions: tuple[ConditionEmbedding, ...] = ()
     proteins: ImputedProteins | None = None
+    verdict: Verdict | None = None
 
     @property
     def n_cells(self) -> int:
         """Number of cells, n."""
         return len(self.obs)
+
+
+@dataclass(frozen=True)
+class LevelConsensus:
+    """What several methods say together of the same cells, at one label level.
+
+    Attributes
+    ----------
+    labels
+        Labels, pooled probabilities and doubt, as of a single method. `disagreement` is here that of the methods'
+        labels.
+    agreement
+        float32 (n,) in [0, 1]: share of the methods that give the consensus label.
+    codes
+        int32 (v, n), the label that each of v methods gives, as its position in `labels.classes`.
+    share
+        float32 (v, v), share of the cells that two methods label alike.
+    kappa
+        float32 (v, v), Cohen's kappa of two methods: the same beyond chance; 1 is perfect, 0 is chance.
+    weights
+        float32 (v,), what each method's probabilities count; they sum to 1.
+    temperature
+        Divides the log of the pooled probabilities.
+    scores
+        Of the consensus on left-out reference batches, each judged by the others: accuracy, macro_f1,
+        calibration_error and so on; empty where the reference kept no left-out answers.
+    examined
+        The consensus' answers to the left-out cells, each batch by weights and temperature of the others; `None`
+        where the reference kept none.
+    """
+
+    labels: LevelLabels
+    agreement: FloatArray
+    codes: IntArray
+    share: FloatArray
+    kappa: FloatArray
+    weights: FloatArray
+    temperature: float
+    scores: Mapping[str, Any]
+    examined: Examined | None = None
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What several methods say together of the same cells.
+
+    Attributes
+    ----------
+    voices, titles
+        Names of the methods, and what to call them on screens (v,).
+    levels
+        In the order in which the reference's builder named them.
+    within
+        Which level lies in which, by the name of the finer one.
+    notices
+        Who could not take part, and what could not be calibrated, one sentence each.
+    """
+
+    voices: tuple[str, ...]
+    titles: tuple[str, ...]
+    levels: tuple[LevelConsensus, ...]
+    within: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> LevelConsensus:
+        """The main label level."""
+        return self.levels[0]
+
+    @property
+    def labels(self) -> LabelTransfer:
+        """Its labels, as those of a single method."""
+        return LabelTransfer(tuple(level.labels for level in self.levels), self.within)
+
+    def level(self, name: str) -> LevelConsensus:
+        """The consensus at the level called `name`."""
+        return next(level for level in self.levels if level.labels.level == name)
+
+
+@dataclass(frozen=True)
+class AgreedResult:
+    """A query mapped by several methods, and what they say together.
+
+    Attributes
+    ----------
+    results
+        One a method, over the same cells.
+    expression
+        Labels by the regression on expression, which places no cells; `None` where the reference has none or the
+        query lacks its genes.
+    """
+
+    results: tuple[MappingResult, ...]
+    expression: LabelTransfer | None
+    consensus: Consensus
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """The query's own obs, as found; its index names the cells."""
+        return self.results[0].obs
 
 
 @dataclass(frozen=True)

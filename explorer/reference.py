@@ -8,6 +8,7 @@ A bundle is a folder one can read with the eyes:
     methods/<name>/      config.json and weights.safetensors: the model; embedding.npy, layout.npy: the reference's own
                          cells; heads.safetensors, calibration.json: labels and doubt; rna/: the same for
                          queries without proteins, where the method places cells by proteins too
+    expression/          config.json, weights.safetensors: a regression on expression, one for all methods
 """
 
 from __future__ import annotations
@@ -222,8 +223,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
         }
         arrays |= {f"{head.level}.{name}": np.ascontiguousarray(array, np.float32) for name, array in of_level.items()}
         if head.examined is not None:
-            for name, dtype in EXAMINED_ARRAYS.items():
-                arrays[f"{head.level}.examined_{name}"] = getattr(head.examined, name).astype(dtype)
+            arrays |= examined_arrays(head.level, head.examined)
         summary.append(
             {
                 "level": head.level,
@@ -232,6 +232,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
                 "temperature": head.temperature,
                 "held_out_cells": [len(d) for d in head.held_out.either],
                 "scores": head.scores,
+                "reach": head.reach,
             }
         )
     save_file(arrays, folder / keys.HEADS_FILE)
@@ -268,11 +269,21 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         expected=Expected(of_level["shares"], of_level["spread"]),
         held_out=Strayed(latent, expression, either),
         scores=entry["scores"],
-        examined=_examined(entry["level"], arrays),
+        reach=entry.get("reach"),
+        examined=read_examined(entry["level"], arrays),
     )
 
 
-def _examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined | None:
+def examined_arrays(level: str, examined: Examined) -> dict[str, NDArray[Any]]:
+    """Answers to left-out cells as they are stored."""
+    return {
+        f"{level}.examined_{name}": np.ascontiguousarray(getattr(examined, name), dtype)
+        for name, dtype in EXAMINED_ARRAYS.items()
+    }
+
+
+def read_examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined | None:
+    """What `examined_arrays` stored; `None` where nothing was."""
     if f"{level}.examined_rows" not in arrays:
         return None
     held = {name: arrays[f"{level}.examined_{name}"] for name in EXAMINED_ARRAYS}
@@ -298,12 +309,12 @@ def _sha256(path: Path) -> str:
 
 
 def has_model_of(reference: Reference, method: str, checksum: str) -> bool:
-    """Whether a bundle of that checksum held the same model: this bundle, or this one with fewer other methods."""
+    """Whether a bundle of that checksum held the same model: this bundle, or this one with less beside the model."""
     files = reference.card["files"]
-    others = [name for name in reference.methods if name != method]
+    others = [f"{keys.METHODS_FOLDER}/{name}/" for name in reference.methods if name != method]
+    others.append(f"{keys.EXPRESSION_FOLDER}/")
     for n in range(len(others) + 1):
-        for without in combinations(others, n):
-            gone = tuple(f"{keys.METHODS_FOLDER}/{name}/" for name in without)
+        for gone in combinations(others, n):
             if _checksum_of({name: digest for name, digest in files.items() if not name.startswith(gone)}) == checksum:
                 return True
     return False
