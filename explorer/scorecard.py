@@ -74,7 +74,7 @@ def risk_coverage(judged: Judged) -> list[list[float]]:
 
 def spent_record(spent: Spent, mixing: float | None) -> Record:
     """Seconds, memory and mixing of a training."""
-    return {"mixing": mixing, **{name: round(value, 2) for name, value in asdict(spent).items()}}
+    return {"mixing": mixing, **{name: round(value, 3) for name, value in asdict(spent).items()}}
 
 
 def stranger_record(judged: Judged, label: int) -> Record:

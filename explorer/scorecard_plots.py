@@ -23,7 +23,7 @@ from explorer.scorecard import CONSENSUS, Record, pooled_reliability
 _DASHES = {name: (0, (1 + 2 * i, 1.5)) for i, name in enumerate(BASELINES)}  # told apart without colour, too
 _GREYS = dict(zip(BASELINES, (MISSING_COLOR, "#5b6472", "#b4866b"), strict=True))
 _WIDTH = 7.2  # inches; a page's column
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "scorecard", "axes.spines.top": False,
     "axes.spines.right": False, "axes.edgecolor": LIGHT["soft"], "axes.labelcolor": LIGHT["ink"],
     "text.color": LIGHT["ink"], "xtick.color": LIGHT["soft"], "ytick.color": LIGHT["ink"], "axes.axisbelow": True,
@@ -114,7 +114,7 @@ def novelty(types: Sequence[Record], rows: Sequence[Record]) -> str:
         for j, row in enumerate(shown):
             found = [r["auroc_novelty"] for r in types if (r["type"], r["contender"]) == (label, row["contender"])]
             values[i, j] = np.mean(found) if found else np.nan
-    order = np.argsort(np.nanmean(values, 1))
+    order = [int(i) for i in np.argsort(np.nanmean(values, 1))]
 
     def draw(axes: Axes) -> None:
         _table(axes, values[order], [labels[i] for i in order], [row["title"] for row in shown], 0.5, 1.0)

@@ -8,16 +8,17 @@ A process of its own makes seconds and memory a training's own, and a crash cost
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.contenders import BASELINES, Answers, Learned, Spent, learn
-from explorer.errors import AtlasError, OptionsProblem
+from explorer.errors import AtlasError, OptionsProblem, ResourceProblem
 from explorer.fitting import Recipe
 from explorer.flow import IntArray
 from explorer.learning import Annotated, read_annotated
@@ -40,8 +41,8 @@ from explorer.tuning import tuned
 MOST_FOLDS = 12  # batches beyond are left out several at a time
 PLAN = "plan.json"
 FOLDER = "trainings"
-PROBLEM = 2      # what a process ends with whose problem can be told in a sentence
 _LOOK_SECONDS = 0.2
+_LONGEST = 2000   # bytes of a problem; a pipe holds more
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,14 @@ def folds_of(annotated: Annotated) -> tuple[IntArray, tuple[str, ...]]:
     return fold_of[batches], held
 
 
-def run(task: Task, plan: Plan, progress: Progress) -> Learned:
-    """Train without the fold, and without the label if there is one, and answer for the fold."""
-    annotated = read_cells(plan, progress.part("Reading cells", 0.0, 0.1))
+def run(task: Task, plan: Plan, annotated: Annotated, progress: Progress) -> Learned:
+    """Train without the fold, and without the label if there is one, and answer for the fold.
+
+    Parameters
+    ----------
+    annotated
+        The cells of the plan.
+    """
     fold_of, _ = folds_of(annotated)
     kept = fold_of != task.fold
     if task.without is not None:
@@ -172,7 +178,7 @@ def run(task: Task, plan: Plan, progress: Progress) -> Learned:
         plan.recipe(task.contender, task.seed),
         task.seed,
         unseen=task.without is not None,
-        progress=progress.part("", 0.1, 1.0),
+        progress=progress,
     )
 
 
@@ -204,44 +210,96 @@ def run_all(
     Cancelled
         From `progress`. Processes under way are stopped; what others have kept stays.
     """
-    waiting, running, done = list(reversed(tasks)), dict[Task, tuple[subprocess.Popen[str], Any]](), 0
+    waiting, done = list(reversed(tasks)), 0
+    slots = [_Slot(folder) for _ in range(min(jobs, len(tasks)))]
+    running: dict[_Slot, Task] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop()
-                running[task] = _started(folder, task)
-            for task, (process, log) in list(running.items()):
-                if process.poll() is not None:
-                    del running[task]
-                    done += 1
-                    if process.returncode:
-                        yield task, _last_words(process.returncode, log)
-                    log.close()
-            names = "; ".join(told(task) for task in running)
+            for slot in slots:
+                if slot not in running and waiting:
+                    running[slot] = waiting.pop()
+                    slot.begin(running[slot])
+            for slot, problem in [(slot, found) for slot in running if (found := slot.ended()) is not None]:
+                task = running.pop(slot)
+                done += 1
+                if problem:
+                    yield task, problem
+            names = "; ".join(told(task) for task in running.values())
             progress.part(f"Training {done + 1} of {len(tasks)}: {names}", 0.0, 1.0)(done / len(tasks))
             time.sleep(_LOOK_SECONDS)
     finally:
-        for process, log in running.values():
-            process.terminate()
-            process.wait()
-            log.close()
+        for slot in slots:
+            slot.close()
 
 
-def _started(folder: Path, task: Task) -> tuple[subprocess.Popen[str], Any]:
-    log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  (open while the process is)
-    words = [str(folder), json.dumps(asdict(task))]
-    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "explorer.trainings", *words],
-        env=threads, stdout=subprocess.DEVNULL, stderr=log, text=True, start_new_session=True,
-    )  # fmt: skip
-    return process, log
+class _Slot:
+    """A process that has read the cells and becomes two for each training, one of which trains.
+
+    Parameters
+    ----------
+    folder
+        Of the evaluation.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: Queue[str] = Queue()
+
+    def begin(self, task: Task) -> None:
+        """Start a training."""
+        if self._process is None:
+            self._start()
+        stdin = self._running.stdin
+        if stdin is not None:
+            stdin.write(json.dumps(asdict(task)) + "\n")
+            stdin.flush()
+
+    def ended(self) -> str | None:
+        """Why the training failed, "" if it did not, `None` if it is under way."""
+        if not self._answers.empty():
+            return str(json.loads(self._answers.get()))
+        code = self._running.poll()
+        if code is None or not self._answers.empty():
+            return None
+        self._process = None
+        return f"its process ended with {code}"
+
+    def close(self) -> None:
+        """Stop the process, and the training under way."""
+        if self._process is not None:
+            _stop(self._process)
+            self._process.wait()
+
+    @property
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise ResourceProblem("A process of the evaluation is gone. Run the same command again.")
+        return self._process
+
+    def _start(self) -> None:
+        environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "explorer.trainings", str(self._folder)],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        self._process = process
+        Thread(target=_listen, args=(process, self._answers), daemon=True).start()
 
 
-def _last_words(code: int, log: Any) -> str:
-    log.seek(0)
-    lines = [line.strip() for line in log.read().splitlines() if line.strip()]
-    return lines[-1] if lines else f"its process ended with {code}"
+def _listen(process: subprocess.Popen[str], answers: Queue[str]) -> None:
+    for line in process.stdout or ():
+        answers.put(line)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """With the trainings that it has begun."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # nothing is half written: files are renamed when they are whole
+        else:
+            process.kill()
 
 
 def _of(task: Task, plan: Plan) -> str:
@@ -280,20 +338,40 @@ def _read_plan(folder: Path) -> Plan:
     return Plan(**{**told, "levels": tuple(told["levels"])})
 
 
-def main() -> int:
-    """One training, in the process that `run_all` started."""
-    parser = argparse.ArgumentParser(description="One training of an evaluation.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("task", type=json.loads)
-    options = parser.parse_args()
-    plan, task = _read_plan(options.folder), Task(**options.task)
+def _train(folder: Path, task: Task, plan: Plan, annotated: Annotated) -> str:
+    """Train and keep; "" or what went wrong."""
     try:
-        keep(options.folder, task, plan, run(task, plan, Progress()))
-    except AtlasError as problem:
-        print(problem, file=sys.stderr)
-        return PROBLEM
-    return 0
+        keep(folder, task, plan, run(task, plan, annotated, Progress()))
+    except Exception as problem:  # noqa: BLE001  (a training may fail of anything; it is told which one did of what)
+        return str(problem) if isinstance(problem, AtlasError) else f"{type(problem).__name__}: {problem}"
+    return ""
+
+
+def _apart(folder: Path, task: Task, plan: Plan, annotated: Annotated) -> str:
+    """The same in a process that ends with it, where the system can split one; memory is then the training's own."""
+    if not hasattr(os, "fork"):
+        return _train(folder, task, plan, annotated)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, _train(folder, task, plan, annotated).encode()[:_LONGEST])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        problem = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return problem if code == 0 else f"its process ended with {code}; was there enough memory?"
+
+
+def main() -> None:
+    """What a process of `run_all` does: a training for each line that it is given, and an answer to each."""
+    folder = Path(sys.argv[1])
+    plan = _read_plan(folder)
+    annotated = read_cells(plan, Progress())
+    for line in sys.stdin:
+        print(json.dumps(_apart(folder, Task(**json.loads(line)), plan, annotated)), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
