@@ -77,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument(
         "--proteins", metavar="TABLE", help="obsm table to place cells by, if stained like the reference's"
     )
-    mapping.add_argument("--hierarchical", action="store_true", help="label coarse levels first; levels then agree")
+    mapping.add_argument("--hierarchical", action="store_true", help="let the coarse level decide; else all have a say")
+    mapping.add_argument("--independent", action="store_true", help="label each level by itself; they may contradict")
+    mapping.add_argument(
+        "--unknown", choices=("left-out", "quantile"), default="left-out", help="what makes a far cell unknown"
+    )
     mapping.add_argument("--refine", action="store_true", help="let labels follow the majority of a cell's neighbours")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
@@ -121,6 +125,15 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
     fill.set_defaults(run=_fill)
 
+    quality = commands.add_parser("quality", help="how well the methods of a reference keep types apart and mix batches")
+    quality.add_argument("reference", type=Path, metavar="REF.atlas")
+    quality.add_argument("--method", action="append", metavar="NAME", help="repeat; all of the reference if not given")
+    quality.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
+    quality.add_argument("--scib", action="store_true", help="with the measures of scib-metrics, if it is installed")
+    quality.add_argument("--seed", type=int, default=0, help="of the cells that are drawn where there are many")
+    quality.add_argument("--output", type=Path, metavar="QUALITY.json")
+    quality.set_defaults(run=_quality)
+
     simulate = commands.add_parser("simulate", help="cells whose structure is known, to try methods on")
     simulate.add_argument("--structure", default="clusters", metavar="NAME", help="clusters, trajectory, loop or tree")
     for number, default, meaning in (
@@ -160,19 +173,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", type=Path, required=True, metavar="DIR", help="a stopped run goes on from there")
     evaluate.set_defaults(run=_evaluate)
 
-    inspect = commands.add_parser("inspect", help="what a file or a reference holds")
-    inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
-    inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
-    inspect.set_defaults(run=_inspect)
-
-    serve = commands.add_parser("serve", help="open the app in a browser")
-    serve.add_argument("--reference", type=Path, action="append", default=[], metavar="PATH", help="repeat for several")
-    serve.add_argument("--port", type=int, default=5006)
-    serve.add_argument("--open", action="store_true", help="open a browser tab")
-    serve.set_defaults(run=_serve)
-    return parser
-
-
     markers = commands.add_parser("markers", help="genes that tell a group of cells, or of samples, from others")
     markers.add_argument("source", type=Path, metavar="RESULT.h5ad", help="or a query, or a reference's folder")
     markers.add_argument("--group", required=True, metavar="COLUMN[=VALUE]", help="each value against the rest, or one")
@@ -192,6 +192,19 @@ def _parser() -> argparse.ArgumentParser:
     enrich.add_argument("--ranking", action="store_true", help="where sets stand in the ranking of all genes, instead")
     enrich.add_argument("--output", type=Path, required=True, metavar="SETS.csv")
     enrich.set_defaults(run=_enrich)
+
+    inspect = commands.add_parser("inspect", help="what a file or a reference holds")
+    inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
+    inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
+    inspect.set_defaults(run=_inspect)
+
+    serve = commands.add_parser("serve", help="open the app in a browser")
+    serve.add_argument("--reference", type=Path, action="append", default=[], metavar="PATH", help="repeat for several")
+    serve.add_argument("--port", type=int, default=5006)
+    serve.add_argument("--open", action="store_true", help="open a browser tab")
+    serve.set_defaults(run=_serve)
+    return parser
+
 
 def _build(options: argparse.Namespace) -> None:
     from explorer.fitting import build_reference
@@ -223,6 +236,7 @@ def _build(options: argparse.Namespace) -> None:
 
 def _map(options: argparse.Namespace) -> None:
     from explorer.export import require_writable, write_csv, write_h5ad
+    from explorer.judging import judged
     from explorer.mapping import map_query
     from explorer.query import open_query
     from explorer.reference import open_reference
@@ -253,6 +267,8 @@ def _map(options: argparse.Namespace) -> None:
             options.method,
             mode=options.mode,
             hierarchical=options.hierarchical,
+            independent=options.independent,
+            unknown=options.unknown,
             batch=options.batch,
             own_labels=options.own_labels,
             proteins=options.proteins,
@@ -263,6 +279,8 @@ def _map(options: argparse.Namespace) -> None:
         )
         if options.refine:
             result = refine(result)
+        progress.part("Looking it over", 0.93, 0.95)(0.0)
+        result = judged(query, reference, result, batch=options.batch, device=options.device)
         progress.part("Writing", 0.95, 1.0)(0.0)
         write_h5ad(result, query, options.output)
         if options.csv is not None:
@@ -347,6 +365,30 @@ def _fill(options: argparse.Namespace) -> None:
     found = missing_labels(open_reference(options.reference), options.method, options.level, options.coarse)
     found.to_csv(options.output, index_label="cell_id")
     print(f"{len(found):,} cells without a label at {options.level!r}: written to {options.output}")
+
+
+def _quality(options: argparse.Namespace) -> None:
+    import json
+
+    from explorer.export import require_writable
+    from explorer.insight.quality import of_reference
+    from explorer.reference import open_reference
+    from explorer.report import describe_quality
+
+    if options.output is not None:
+        require_writable(options.output)
+    reference = open_reference(options.reference)
+    methods = options.method or reference.methods
+    with _Bar() as progress:
+        found = []
+        for i, method in enumerate(methods):
+            progress.part(f"Measuring {method}", 0.0, 1.0)(i / len(methods))
+            found.append(of_reference(reference, method, options.level, options.seed, scib=options.scib))
+        progress(1.0)
+    if options.output is not None:
+        text = json.dumps({"reference": reference.checksum, "quality": [one.as_json() for one in found]}, indent=1)
+        options.output.write_text(text + "\n", encoding="utf-8")
+    print(describe_quality(found))
 
 
 def _simulate(options: argparse.Namespace) -> None:

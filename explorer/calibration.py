@@ -29,7 +29,7 @@ from explorer.labels import (
     vote,
 )
 from explorer.neighbors import Index, LabelIndex
-from explorer.novelty import Expected, deviation, expected_shares, squared_residuals, strayed
+from explorer.novelty import Expected, deviation, expected_shares, reach, squared_residuals, strayed
 
 RELIABILITY_BINS = 10
 MOST_EXAMINED = 2500  # enough for a quantile to half a point, small enough to travel with every method
@@ -167,6 +167,8 @@ def level_head(
     expected, strange = expectations(cells, codes, fold_of, len(classes))
     # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
     comparable = held_out.distance < 2
+    strays = held_out.codes[comparable], held_out.distance[comparable], strange[held_out.rows[comparable]]
+    parts = batches if len(np.unique(batches[held_out.rows])) > 1 else fold_of
     return LevelHead(
         level=level,
         classes=classes,
@@ -175,13 +177,9 @@ def level_head(
         linear=fit_linear(embedding, codes, len(classes)),
         prototypes=prototypes.prototypes(embedding, codes, len(classes)),
         expected=expected,
-        held_out=strayed(
-            held_out.codes[comparable],
-            held_out.distance[comparable],
-            strange[held_out.rows[comparable]],
-            len(classes),
-        ),
+        held_out=strayed(*strays, len(classes)),
         scores=scores,
+        reach=reach(*strays, parts[held_out.rows[comparable]], len(classes)),
         examined=kept(held_out, winner, scores[winner]["temperature"], batches),
     )
 

@@ -33,12 +33,21 @@ from explorer.flow import (
     LevelLabels,
     MappingResult,
     Query,
+    Signal,
     Signature,
 )
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks
-from explorer.records import conditions_record, provenance_record, read_conditions, read_provenance, storable
+from explorer.records import (
+    conditions_record,
+    provenance_record,
+    read_conditions,
+    read_provenance,
+    read_verdict,
+    storable,
+    verdict_record,
+)
 from explorer.rows import MemoryRows, expected_values
 
 # Room for what HDF5 adds to the bare values.
@@ -95,6 +104,10 @@ def read_result(path: Path | str) -> MappingResult:
                 "that this program has written."
             )
         record = read_elem(file[f"uns/{keys.PROVENANCE}"])
+        if "within" not in record:
+            raise FileProblem(
+                f"{path.name} was written by an older Atlas Explorer, which made no prediction sets. Map the cells again."
+            )
         obs = h5ad.read_table(file, "obs")
         arrays = {name: read_elem(file[f"obsm/{name}"]) for name in record["obsm_written"]}
         tables = {name: read_elem(file[f"obsm/{name}"]) for name in record.get("tables_written", ())}
@@ -103,11 +116,12 @@ def read_result(path: Path | str) -> MappingResult:
         method=record["method"],
         embedding=arrays[keys.embedding(record["method"])],
         neighbors=None,
-        labels=LabelTransfer(tuple(_read_level(name, obs, arrays, record) for name in record["levels"])),
+        labels=_read_labels(obs, arrays, record),
         layout=arrays[keys.LAYOUT],
         provenance=read_provenance(record),
         conditions=read_conditions(record.get("conditions", {})),
         proteins=_read_proteins(tables),
+        verdict=read_verdict(record["verdict"]) if "verdict" in record else None,
     )
 
 
@@ -123,22 +137,27 @@ def write_signature(signature: Signature, path: Path | str) -> None:
         signature.top(len(signature.names)).to_csv(part, index=False, float_format="%.6g")
 
 
-def write_csv(result: MappingResult, path: Path | str) -> None:
-    """The first label level as a table: cell_id, label, confidence, novelty, unknown.
-
-    Of a model refitted on a panel, one column more says in each row on how many genes.
-    """
-    first = result.labels.first
-    columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown)
-    table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
-    if (panel := result.provenance.panel) is not None:
-        table[keys.CSV_REFITTED] = len(panel.genes)
 def write_table(table: pd.DataFrame, path: Path | str) -> None:
     """Any table, without its index, numbers to six digits."""
     with _finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
+def write_csv(result: MappingResult, path: Path | str) -> None:
+    """The first label level as a table: cell_id, label, confidence, novelty, unknown, prediction_set.
+
+    The last two columns hold the label at the deepest level at which a cell is not unknown, and which level that is.
+    Of a model refitted on a panel, one column more says in each row on how many genes; of a mapping that is doubtful or
+    bad as a whole, one says so.
+    """
+    first = result.labels.first
+    columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown, sets_in_words(first))
+    columns += (result.labels.deepest_labels, _deepest_levels(result.labels))
+    table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
+    if (panel := result.provenance.panel) is not None:
+        table[keys.CSV_REFITTED] = len(panel.genes)
+    if result.verdict is not None and result.verdict.signal is not Signal.GOOD:
+        table[keys.CSV_VERDICT] = str(result.verdict.signal)
     with _finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
@@ -312,17 +331,36 @@ def _new_columns(result: MappingResult) -> dict[str, Any]:
     for level in result.labels.levels:
         columns[keys.predicted(level.level)] = pd.Categorical.from_codes(level.codes, pd.Index(level.classes))
         columns[keys.confidence(level.level)] = level.confidence
+        columns[keys.prediction_set(level.level)] = sets_in_words(level)
     columns[keys.NOVELTY] = result.labels.first.novelty
     columns[keys.IS_UNKNOWN] = result.labels.first.unknown
+    columns[keys.DEEPEST_LABEL] = pd.Categorical(result.labels.deepest_labels)
+    columns[keys.DEEPEST_LEVEL] = pd.Categorical(_deepest_levels(result.labels))
     return columns
 
 
-def _new_arrays(result: MappingResult) -> dict[str, FloatArray]:
-    arrays = {keys.embedding(result.method): result.embedding, keys.LAYOUT: result.layout}
+def sets_in_words(level: LevelLabels) -> pd.Categorical:
+    """The prediction set of each cell as text, e.g. "CD4 T cell | CD8 T cell"; the labels in their own order."""
+    packed = np.packbits(level.sets, axis=1)
+    _, first, which = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    texts = [keys.BETWEEN.join(label for label, held in zip(level.classes, level.sets[row], strict=True) if held)
+             for row in first]
+    return pd.Categorical.from_codes(which.ravel(), pd.Index(texts, dtype=object))
+
+
+def _deepest_levels(labels: LabelTransfer) -> NDArray[np.object_]:
+    """Name of each cell's deepest level, "" where it is unknown at every one."""
+    names = np.array([*(level.level for level in labels.levels), ""], dtype=object)
+    return np.asarray(names[labels.deepest])
+
+
+def _new_arrays(result: MappingResult) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {keys.embedding(result.method): result.embedding, keys.LAYOUT: result.layout}
     for level in result.labels.levels:
         doubts = (level.disagreement, level.novelty, level.unknown)
         arrays[keys.probabilities(level.level)] = level.probabilities
         arrays[keys.doubt(level.level)] = np.column_stack(doubts).astype(np.float32)
+        arrays[keys.prediction_set(level.level)] = level.sets
     return arrays
 
 
@@ -360,9 +398,12 @@ def _append(file: h5py.File, result: MappingResult) -> None:
             "obs_written": list(columns),
             "obsm_written": list(arrays),
             "tables_written": list(tables),
+            "within": dict(result.labels.within),
         }
     )
     record["conditions"] = conditions_record(result.conditions)
+    if result.verdict is not None:
+        record["verdict"] = verdict_record(result.verdict)
     write_elem(file["uns"], keys.PROVENANCE, record)
 
 
@@ -425,8 +466,15 @@ def _read_proteins(tables: Mapping[str, pd.DataFrame]) -> ImputedProteins | None
     )
 
 
+def _read_labels(
+    obs: pd.DataFrame, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
+) -> LabelTransfer:
+    levels = tuple(_read_level(name, obs, arrays, record) for name in record["levels"])
+    return LabelTransfer(levels, {str(fine): str(coarse) for fine, coarse in record["within"].items()})
+
+
 def _read_level(
-    name: str, obs: pd.DataFrame, arrays: Mapping[str, FloatArray], record: Mapping[str, Any]
+    name: str, obs: pd.DataFrame, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
 ) -> LevelLabels:
     disagreement, novelty, unknown = arrays[keys.doubt(name)].T
     return LevelLabels(
@@ -438,4 +486,5 @@ def _read_level(
         disagreement=disagreement,
         novelty=novelty,
         unknown=unknown > 0.5,
+        sets=np.asarray(arrays[keys.prediction_set(name)], bool),
     )

@@ -5,6 +5,10 @@ PREDICTED = "predicted_{level}"
 CONFIDENCE = "confidence_{level}"
 NOVELTY = "novelty"
 IS_UNKNOWN = "is_unknown"
+DEEPEST_LABEL = "deepest_label"
+DEEPEST_LEVEL = "deepest_level"
+BETWEEN = " | "  # labels of a set
+PREDICTION_SET = "prediction_set_{level}"  # in obsm too, as one column a label
 
 # obsm and uns of a result
 EMBEDDING = "X_{method}"
@@ -19,7 +23,10 @@ OWN = "{name}_own"             # what the query had under a name that the result
 PROVENANCE = "atlas_explorer"
 
 # columns of the predictions table
-CSV_COLUMNS = ("cell_id", "label", "confidence", "novelty", "unknown")
+CSV_COLUMNS = (
+    "cell_id", "label", "confidence", "novelty", "unknown", "prediction_set", DEEPEST_LABEL, DEEPEST_LEVEL,
+)
+CSV_VERDICT = "mapping"             # only where the mapping as a whole is doubtful or bad
 CSV_REFITTED = "refitted_on_genes"  # only of a model that was refitted on a panel
 
 # genes.csv of a reference
@@ -66,6 +73,11 @@ def predicted(level: str) -> str:
 def confidence(level: str) -> str:
     """Column of the confidence at one label level."""
     return CONFIDENCE.format(level=level)
+
+
+def prediction_set(level: str) -> str:
+    """Column of the labels that may be the true one at one label level, and obsm key of the same as flags."""
+    return PREDICTION_SET.format(level=level)
 
 
 def embedding(method: str) -> str:

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer import prototypes
+from explorer.conformal import likely_sets, prediction_sets
 from explorer.errors import ReferenceProblem
 from explorer.flow import AlignedCells, BoolArray, Embedding, Examined, FloatArray, IntArray, LevelLabels, Neighbors
 from explorer.neighbors import LabelIndex, normalised
-from explorer.novelty import Expected, Strayed, conformal, deviation
+from explorer.novelty import Expected, Strayed, conformal, deviation, stretch
 
 VOTE, PROTOTYPES, LINEAR, OWN = "vote", "prototypes", "linear", "own"
 HEADS = (VOTE, PROTOTYPES, LINEAR, OWN)  # the simpler first
@@ -75,6 +76,9 @@ class LevelHead:
         How far the reference's own held-out cells lay from their label.
     scores
         Held-out accuracy, macro-F1 and calibration error of each head.
+    reach
+        How many times as far as 99 % of the held-out cells of its label a cell may lie, learned by leaving batches
+        out; `None` for a reference that has not learned it.
     examined
         Its calibrated answers to a sample of the left-out cells; `None` for a reference that kept none.
     """
@@ -88,6 +92,7 @@ class LevelHead:
     expected: Expected
     held_out: Strayed
     scores: dict[str, dict[str, Any]]
+    reach: float | None = None
     examined: Examined | None = None
 
 
@@ -209,7 +214,9 @@ def transfer_level(
     found: BoolArray | None = None,
     *,
     allowed: BoolArray | None = None,
+    settled: IntArray | None = None,
     unadapted: Unadapted | None = None,
+    by_quantile: bool = False,
 ) -> LevelLabels:
     """Label cells at one level.
 
@@ -226,9 +233,14 @@ def transfer_level(
     allowed
         bool (n, classes), the labels that each cell may get; all by default, and where a cell has none allowed.
         Such a cell is unknown.
+    settled
+        int32 (n,), the label of each cell where levels have agreed on it, -1 where none fits: such a cell is unknown.
+        By default each cell gets its most probable label.
     unadapted
         For a model that has learned from the query: its distances have no held-out cells to be compared with, so
         those of the model before are taken.
+    by_quantile
+        Call a cell unknown beyond the 99 % quantile of its label's held-out cells, instead of beyond the head's reach.
 
     Raises
     ------
@@ -237,16 +249,23 @@ def transfer_level(
     """
     votes = vote(neighbors, members.codes, len(head.classes))
     probabilities = tempered(_answers(head, embedding, votes), head.temperature)
+    sets = _sets(head, probabilities)
     nothing_fits: BoolArray = np.zeros(len(votes), bool)
     if allowed is not None:
         nothing_fits = np.asarray(~allowed.any(axis=1))
         probabilities = _among(allowed | nothing_fits[:, None], probabilities)
     codes = best_codes(probabilities, neighbors, members.codes)
+    if settled is not None:
+        nothing_fits = settled < 0
+        codes = np.where(nothing_fits, codes, settled).astype(np.int32)
+    sets[np.arange(len(codes)), codes] = True
     confidence = probabilities[np.arange(len(codes)), codes]
     strangeness = deviation(cells, codes, head.expected, found) if cells.is_counts else None
     judged = unadapted or Unadapted(embedding.values, members)
     distance = judged.members.distance(judged.values, codes, NEAREST)
     novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
+    if head.reach is not None and not by_quantile:
+        beyond = stretch(codes, distance, strangeness, head.held_out) > head.reach
     rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False
     return LevelLabels(
         level=head.level,
@@ -257,7 +276,20 @@ def transfer_level(
         disagreement=disagreement(votes),
         novelty=novelty,
         unknown=beyond | nothing_fits | rejected | (confidence < UNKNOWN_CONFIDENCE),
+        sets=sets,
     )
+
+
+def log_answers(head: LevelHead, embedding: Embedding, neighbors: Neighbors, members: LabelIndex) -> FloatArray:
+    """Logarithms of the calibrated probabilities at one level, float32 (n, classes).
+
+    The label that a tie goes to is the higher by a hair.
+    """
+    votes = vote(neighbors, members.codes, len(head.classes))
+    probabilities = tempered(_answers(head, embedding, votes), head.temperature)
+    logarithms = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+    logarithms[np.arange(len(votes)), best_codes(probabilities, neighbors, members.codes)] += 1e-5
+    return logarithms
 
 
 def own_answers(embedding: Embedding, level: str, n_classes: int) -> FloatArray | None:
@@ -269,6 +301,12 @@ def own_answers(embedding: Embedding, level: str, n_classes: int) -> FloatArray 
     if scores is None:
         return None
     return np.pad(scores, ((0, 0), (0, n_classes - scores.shape[1])))
+
+
+def _sets(head: LevelHead, probabilities: FloatArray) -> BoolArray:
+    if head.examined is None or len(head.examined.codes) == 0:
+        return likely_sets(probabilities)
+    return prediction_sets(probabilities, head.examined)
 
 
 def _answers(head: LevelHead, embedding: Embedding, votes: FloatArray) -> FloatArray:
@@ -311,7 +349,7 @@ def refitted(head: LevelHead, values: FloatArray, codes: IntArray) -> LevelHead:
 
 def joined_levels(parts: Sequence[LevelLabels]) -> LevelLabels:
     """The labels of several blocks of cells at one level, one after the other."""
-    per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown")
+    per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown", "sets")
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell}
     return replace(parts[0], **joined)
 

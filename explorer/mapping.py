@@ -22,11 +22,9 @@ from explorer.flow import (
     BoolArray,
     ConditionEmbedding,
     Coverage,
-    Embedding,
     FloatArray,
     ImputedProteins,
     LabelTransfer,
-    LevelLabels,
     MappingResult,
     Neighbors,
     Provenance,
@@ -35,13 +33,13 @@ from explorer.flow import (
     Signature,
 )
 from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, require_coverage
-from explorer.labels import Unadapted, joined_levels, transfer_level
+from explorer.labels import joined_levels
 from explorer.layout import place
 from explorer.learning import stacked
+from explorer.levels import LEFT_OUT_BATCHES, Labelling, label_levels, labelling, unknown_rule
 from explorer.methods.base import INSTANT, Method, Toward, takes_proteins
 from explorer.models import TrainedMethod, load_method
 from explorer.neighbors import Index, normalised
-from explorer.nesting import Nested, coarse_first, nesting
 from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT, NEAREST, OwnProteins, beside, centred_log_ratio, impute, own_proteins
 
@@ -58,6 +56,8 @@ def map_query(
     *,
     mode: str | None = None,
     hierarchical: bool = False,
+    independent: bool = False,
+    unknown: str = LEFT_OUT_BATCHES,
     batch: str | None = None,
     own_labels: str | None = None,
     proteins: str | None = None,
@@ -78,7 +78,14 @@ def map_query(
         One of the modes on the method's card; the first, which learns nothing, if not named. A method that learns
         from the query places its cells, and the reference's, anew; their novelty stays that of the model before.
     hierarchical
-        Label coarse levels first, and finer ones only with what lies in the label above, so that levels agree.
+        Label coarse levels first, and finer ones only with what lies in the label above. By default levels that lie
+        in one another agree too, but all have a say: the likeliest path from the coarse to the fine is taken.
+    independent
+        Label each level by itself; a finer label may then contradict the coarser one.
+    unknown
+        What makes a cell unknown besides a confidence under 0.5. "left-out": it lies farther from its label than
+        leaving batches out allows, so that at most 5 % of the cells of an average left-out batch are called so.
+        "quantile": it lies beyond the 99 % quantile of its label's held-out cells, as Concerto's authors do.
     batch
         obs column of the query that names its batches, for modes that tell batches apart.
     own_labels
@@ -97,7 +104,8 @@ def map_query(
     Raises
     ------
     OptionsProblem
-        If the method has no such mode, or the query no such column or table.
+        If the method has no such mode, or the query no such column or table; or if levels are to be labelled both
+        coarse first and each by itself.
     ReferenceProblem
         If the mode learns, and the reference was shared without expression.
     GenesProblem
@@ -108,6 +116,7 @@ def map_query(
         From `progress`, within one block of cells.
     """
     progress = progress or Progress()
+    asked = labelling(hierarchical, independent, unknown)
     seconds: dict[str, float] = {}
 
     # 1. the model and everything learned from the reference
@@ -135,7 +144,7 @@ def map_query(
             trained = replace(trained, heads=trained.heads_by_rna)
 
     # 3. where it is asked for, the model learns from the query first
-    mapper = _Mapper(trained, match.found[trained.positions], _nesting(trained) if hierarchical else {})
+    mapper = _Mapper(trained, match.found[trained.positions], asked)
     blocks = beside(aligned_blocks(query, match, trained.positions, counted=trained.counted), placing_by)
     conditions: tuple[ConditionEmbedding, ...] = ()
     done_before = 0.02
@@ -167,7 +176,8 @@ def map_query(
             imputed = _imputed(mapper.trained.embedding, trained.proteins, reference.proteins, result, own)
 
     progress(1.0)
-    options = {"mode": chosen.name, "hierarchical": hierarchical, "orthologs": orthologs, "batch": batch}
+    options = {"mode": chosen.name, "hierarchical": hierarchical, "independent": independent}
+    options |= {"unknown": unknown_rule(trained, asked), "orthologs": orthologs, "batch": batch}
     provenance = _provenance(
         query,
         reference,
@@ -227,11 +237,6 @@ def _require_columns(query: Query, *columns: str | None) -> None:
         if column not in query.obs.columns:
             told = ", ".join(map(str, query.obs.columns)) or "none"
             raise OptionsProblem(f"{query.name} has no obs column {column!r}. It has: {told}.")
-
-
-def _nesting(trained: TrainedMethod) -> dict[str, Nested]:
-    codes = {head.level: members.codes for head, members in zip(trained.heads, trained.members, strict=True)}
-    return nesting(codes, {head.level: len(head.classes) for head in trained.heads})
 
 
 def _all_of(blocks: Iterator[AlignedCells], n_cells: int, progress: Progress) -> AlignedCells:
@@ -327,15 +332,15 @@ class _Mapper:
     ----------
     found
         bool (g,), genes of the method that the query holds.
-    nested
-        Levels that are labelled within another one.
+    asked
+        How levels are to be labelled.
     before
         The model before it learned from the query; `None` where it did not.
     """
 
     trained: TrainedMethod
     found: BoolArray
-    nested: Mapping[str, Nested]
+    asked: Labelling
     before: TrainedMethod | None = None
 
 
@@ -355,38 +360,11 @@ def _map_block(cells: AlignedCells, mapper: _Mapper, seconds: dict[str, float], 
     with _timed(seconds, "neighbors"):
         neighbors = trained.index.search(embedding.values, NEIGHBORS, quiet)
     with _timed(seconds, "labels"):
-        labels = _label(cells, embedding, neighbors, as_before, mapper)
+        unadapted = None if before is None or as_before is None else (before, as_before)
+        labels = label_levels(trained, cells, embedding, neighbors, mapper.asked, mapper.found, unadapted)
     with _timed(seconds, "layout"):
         layout = place(neighbors, trained.layout)
     return _Block(embedding.values, neighbors, labels, layout)
-
-
-def _label(
-    cells: AlignedCells, embedding: Embedding, neighbors: Neighbors, as_before: FloatArray | None, mapper: _Mapper
-) -> LabelTransfer:
-    """Labels at every level; where levels lie in one another and that is asked for, the coarser ones first."""
-    trained = mapper.trained
-    at = {head.level: i for i, head in enumerate(trained.heads)}
-    done: dict[str, LevelLabels] = {}
-    for level in coarse_first(mapper.nested, tuple(at)):
-        near, allowed = neighbors, None
-        if level in mapper.nested:
-            nested = mapper.nested[level]
-            above = done[nested.within].codes
-            near = trained.members[at[nested.within]].neighbors(embedding.values, above, NEIGHBORS)
-            allowed = nested.inside[above]
-        before = mapper.before
-        done[level] = transfer_level(
-            trained.heads[at[level]],
-            cells,
-            embedding,
-            near,
-            trained.members[at[level]],
-            mapper.found,
-            allowed=allowed,
-            unadapted=None if as_before is None or before is None else Unadapted(as_before, before.members[at[level]]),
-        )
-    return LabelTransfer(tuple(done[level] for level in at))
 
 
 def _joined(blocks: list[_Block]) -> _Block:
@@ -397,7 +375,7 @@ def _joined(blocks: list[_Block]) -> _Block:
             np.concatenate([block.neighbors.indices for block in blocks]),
             np.concatenate([block.neighbors.similarity for block in blocks]),
         ),
-        labels=LabelTransfer(tuple(joined_levels(parts) for parts in levels)),
+        labels=LabelTransfer(tuple(joined_levels(parts) for parts in levels), blocks[0].labels.within),
         layout=np.concatenate([block.layout for block in blocks]),
     )
 

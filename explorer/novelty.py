@@ -21,6 +21,7 @@ from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray
 LARGEST_RESIDUAL = 10.0   # so that one gene cannot speak for a cell
 LEAST_SHARE = 1e-6        # of all counts, expected even of a gene that a label never showed
 UNKNOWN_QUANTILE = 0.99
+FALSE_UNKNOWN = 0.05      # share of left-out cells that may be called unknown for lying far
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,57 @@ def conformal(
         novelty[asked] = 1 - (1 + farther) / (1 + len(ranked))
         beyond[asked] = score > (np.quantile(ranked, UNKNOWN_QUANTILE) if len(ranked) else np.inf)
     return novelty, beyond
+
+
+def stretch(codes: IntArray, latent: FloatArray, expression: FloatArray | None, held_out: Strayed) -> FloatArray:
+    """How many times as far a cell lies as 99 % of the held-out cells of its label, float32 (n,).
+
+    Of both distances the larger multiple counts. 0 where the label has no held-out cells. Unlike a rank it goes on
+    where held-out cells end, so that far and very far stay apart.
+
+    Parameters
+    ----------
+    codes, latent, expression
+        As `conformal` takes them.
+    """
+    found = np.zeros(len(codes), np.float32)
+    for code in np.unique(codes):
+        if len(held_out.latent[code]) == 0:
+            continue
+        asked = np.flatnonzero(codes == code)
+        found[asked] = latent[asked] / _usual(held_out.latent[code])
+        if expression is not None:
+            found[asked] = np.maximum(found[asked], expression[asked] / _usual(held_out.expression[code]))
+    return found
+
+
+def reach(codes: IntArray, latent: FloatArray, expression: FloatArray, batches: IntArray, n_classes: int) -> float:
+    """The stretch beyond which a cell is called unknown: at most 5 % of the cells of an average left-out batch are.
+
+    Each batch in turn is measured against the held-out cells of the others, as a query would be, and every batch
+    counts the same. At least 1, so that nothing is unknown that lies as near as 99 % of its label do.
+
+    Parameters
+    ----------
+    codes, latent, expression
+        int32, float32 and float32 (h,): own labels of held-out cells and distances to them.
+    batches
+        int32 (h,), at least two different.
+    """
+    stretched, weight = np.zeros(len(codes), np.float32), np.zeros(len(codes))
+    for batch in np.unique(batches):
+        own, others = batches == batch, batches != batch
+        measure = strayed(codes[others], latent[others], expression[others], n_classes)
+        stretched[own] = stretch(codes[own], latent[own], expression[own], measure)
+        weight[own] = 1 / own.sum()
+    farthest = np.argsort(-stretched, kind="stable")
+    beyond = np.cumsum(weight[farthest]) / max(weight.sum(), 1e-12)
+    at = np.searchsorted(beyond, FALSE_UNKNOWN + 1e-9, side="right")  # the first that would be one too many
+    return max(1.0, float(stretched[farthest[at]])) if at < len(codes) else 1.0
+
+
+def _usual(ranked: FloatArray) -> float:
+    return max(float(np.quantile(ranked, UNKNOWN_QUANTILE)), 1e-6)  # held-out cells may all lie where their label does
 
 
 def _rank(values: FloatArray, ranked: Sequence[float] | FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.flow import FloatArray, IntArray, LabelTransfer, MappingResult, Neighbors
+from explorer.flow import FloatArray, IntArray, MappingResult, Neighbors
 from explorer.neighbors import Index
 
 NEAREST = 15
@@ -66,7 +66,9 @@ def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) 
     levels, told = [], []
     for level in result.labels.levels:
         codes = refined(level.codes, neighbors, majority)
-        levels.append(replace(level, codes=codes, confidence=level.probabilities[rows, codes]))
+        sets = level.sets.copy()
+        sets[rows, codes] = True
+        levels.append(replace(level, codes=codes, confidence=level.probabilities[rows, codes], sets=sets))
         changed = int((codes != level.codes).sum())
         told.append(f"{changed:,} of {result.n_cells:,} labels at {level.level} follow their neighbours' majority.")
     provenance = replace(
@@ -74,4 +76,4 @@ def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) 
         options={**result.provenance.options, "refine": True},
         notices=(*result.provenance.notices, *told),
     )
-    return replace(result, labels=LabelTransfer(tuple(levels)), provenance=provenance)
+    return replace(result, labels=replace(result.labels, levels=tuple(levels)), provenance=provenance)

@@ -96,6 +96,7 @@ def _level(name: str, n: int, rng: np.random.Generator) -> LevelLabels:
         disagreement=rng.random(n, dtype=np.float32),
         novelty=rng.random(n, dtype=np.float32),
         unknown=rng.random(n) > 0.5,
+        sets=probabilities >= 0.3,
     )
 
 

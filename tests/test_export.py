@@ -89,10 +89,14 @@ def test_result_file_opens_with_anndata_and_holds_what_was_found(tmp_path: Path)
         "novelty_own",
         "predicted_cell_type",
         "confidence_cell_type",
+        "prediction_set_cell_type",
         "predicted_lineage",
         "confidence_lineage",
+        "prediction_set_lineage",
         "novelty",
         "is_unknown",
+        "deepest_label",
+        "deepest_level",
     ]
     first = result.labels.first
     assert cells.obs["predicted_cell_type"].tolist() == first.labels.tolist()
@@ -143,7 +147,9 @@ def test_mapping_again_replaces_the_earlier_result_and_keeps_what_was_the_person
 
     cells = ad.read_h5ad(tmp_path / "second.h5ad")
     assert [name for name in cells.obs if "lineage" in name or "cell_type" in name] == []
-    assert set(cells.obsm) == {"X_pca", "X_umap", "X_umap_own", "X_concord", "probabilities_tissue", "doubt_tissue"}
+    assert set(cells.obsm) == {
+        "X_pca", "X_umap", "X_umap_own", "X_concord", "probabilities_tissue", "doubt_tissue", "prediction_set_tissue",
+    }
     np.testing.assert_array_equal(cells.obsm["X_umap"], second.layout)
     np.testing.assert_array_equal(cells.obsm["X_umap_own"], np.arange(120.0).reshape(60, 2))
     assert set(cells.obs["novelty_own"]) == {"mine"}
@@ -260,7 +266,9 @@ def test_table_has_the_first_level_of_every_cell(tmp_path: Path) -> None:
     result = result_of(query)
     write_csv(result, tmp_path / "table.csv")
     table = pd.read_csv(tmp_path / "table.csv")
-    assert list(table) == ["cell_id", "label", "confidence", "novelty", "unknown"]
+    assert list(table) == [
+        "cell_id", "label", "confidence", "novelty", "unknown", "prediction_set", "deepest_label", "deepest_level",
+    ]
     assert table["cell_id"].tolist() == query.obs.index.tolist()
     assert table["label"].tolist() == result.labels.first.labels.tolist()
     np.testing.assert_allclose(table["confidence"], result.labels.first.confidence, rtol=1e-5)
