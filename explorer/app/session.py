@@ -19,6 +19,7 @@ from explorer.app.choices import Traits, Way
 from explorer.app.coloring import KINDS, ColorBy, color_both
 from explorer.app.explaining import Explanation, explain
 from explorer.app.library import Outcome
+from explorer.app.pins import Pin, as_records, read_records
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
 from explorer.app.status import NOTHING, Phase
@@ -77,6 +78,7 @@ class Session(Trainings):
     query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
+    pins = param.List(default=[], item_type=Pin, doc="Panels of the figure, in their order.")
 
     def __init__(self, *args: Any, **params: Any) -> None:
         super().__init__(*args, **params)
@@ -230,7 +232,7 @@ class Session(Trainings):
             "hierarchical": self.hierarchical,
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
-                "measure": self.measure, "tab": self.tab, "tabs": self.tabs}  # fmt: skip
+                "measure": self.measure, "tab": self.tab, "tabs": self.tabs, "pins": as_records(self.pins)}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
@@ -250,6 +252,7 @@ class Session(Trainings):
             measure=view.get("measure", ""),
             tab=view.get("tab", "Composition"),
             tabs=tabs if (tabs := view.get("tabs")) in TABS else "low",
+            pins=read_records(view.get("pins", [])),
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
         )
@@ -260,7 +263,7 @@ class Session(Trainings):
         self.param.update(
             project=None, preflight=None, job=None, outcome=None, selection=None, explanation=None,
             query_coloring=None, matrix="", batch="", own_label="", orthologs=False, refit_shared=False,
-            mode="", hierarchical=False, measure="", color=ColorBy("label"), show="query", hidden=[],
+            mode="", hierarchical=False, measure="", color=ColorBy("label"), show="query", hidden=[], pins=[],
         )  # fmt: skip
 
     # file

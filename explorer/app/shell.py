@@ -26,7 +26,7 @@ from explorer.jobs import JobState
 from explorer.settings import ASSETS, settings
 
 PULSE_MS = 700
-TITLES = {"home": "Home", "data": "Data", "map": "Map", "explore": "Explore", "export": "Export"}
+TITLES = {"home": "Home", "data": "Data", "map": "Map", "explore": "Explore", "export": "Figures"}
 
 RECONNECT_JS = (ASSETS / "reconnect.js").read_text(encoding="utf-8")
 

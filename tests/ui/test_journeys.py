@@ -106,7 +106,7 @@ def test_uploaded_cells_are_mapped_labelled_and_downloaded(
     button(page, "Start mapping")
     button(page, "Explore the result")
     see_colors(page, 4)
-    step(page, "Export")
+    step(page, "Figures")
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Download", exact=True).nth(1).click()
     table = pd.read_csv(save(waiting.value, tmp_path))
@@ -231,7 +231,7 @@ def test_hidden_labels_leave_the_picture_and_the_figure(visit: Open, mapped: str
     page = explore(visit, mapped)
     page.get_by_role("checkbox", name=re.compile("CD4 T cell")).click()
     expect(page.get_by_text(re.compile(r"^(?!832)\d+ of 832 cells shown"))).to_be_visible()
-    step(page, "Export")
+    step(page, "Figures")
     button(page, "SVG")
     link = page.get_by_role("link", name="Download SVG", exact=True)
     with page.expect_download() as waiting:

@@ -14,7 +14,7 @@ from components.coloring import Categories, Coloring
 from components.embedding_map import FOREGROUND, EmbeddingMap
 from components.notice import Notice
 from components.points import Points
-from explorer.app import library, look
+from explorer.app import library, look, pinning
 from explorer.app.choices import how_words
 from explorer.app.coloring import text_of
 from explorer.app.session import Session
@@ -44,6 +44,9 @@ class ExploreView(View):
         self._show.param.watch(self._choose_show, "value")
         self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
         self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
+        self._pin = pmui.Button(label="Pin", icon="push_pin", variant="text", margin=(6, 4), size="small",
+                                description="Keep this view as a panel of the figure")  # fmt: skip
+        self._pin.on_click(lambda _: pinning.pin_view(session))
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
         self._standing = Standing()
         self._offer = Notice("")
@@ -68,7 +71,7 @@ class ExploreView(View):
         self._tell()
 
     def _layout(self) -> pn.viewable.Viewable:
-        bar = pn.Row(self._title, self._names, self._show, sizing_mode="stretch_width", margin=0, height=44)
+        bar = pn.Row(self._title, self._pin, self._names, self._show, sizing_mode="stretch_width", margin=0, height=44)
         centre = pn.Column(
             bar, self._offer_row, pn.Column(self._standing, margin=(0, 14), sizing_mode="stretch_width"), self._maps,
             self._dock.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},

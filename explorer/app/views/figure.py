@@ -1,4 +1,4 @@
-"""The figure card of Export: choices, a preview, the caption and the file."""
+"""The figure of pinned views: its panels on the left, the page as it will be printed, and how it is made."""
 
 from __future__ import annotations
 
@@ -7,89 +7,170 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 
-from explorer.app import downloads, drawing, look
+from components.panel_list import PanelList
+from explorer.app import downloads, drawing, look, pinning, pins
+from explorer.app.pins import CHARTS, MAP, Pin
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.errors import OptionsProblem
-from explorer.figures import FORMATS, Look
+from explorer.app.views.panel_settings import PanelSettings
+from explorer.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts
+from explorer.errors import AtlasError
 
-_TOPIC = "figure"
-_WIDTHS = {"one column, 89 mm": 89, "one and a half, 120 mm": 120, "two columns, 180 mm": 180}
+_TOPIC, _SMALL = "figure", "thumbnails"
+_ADD = {"Add a chart …": "", **{title: kind for kind, title in CHARTS.items()}}
+_AUTO = "as fits"
 
 
 class FigureView(View):
-    """A figure of the colouring in front, with the colours of the screen."""
+    """A figure of what was pinned, with the colours of the screen; of the current view while nothing is pinned."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        small: dict[str, Any] = {"size": "small", "margin": (0, 10, 10, 0), "width": 150}
-        self._form = pmui.RadioButtonGroup(
-            options={form.upper(): form for form in FORMATS},
-            value="pdf",
-            size="small",
-            margin=(0, 10, 12, 0),
-            sx=look.SEGMENTS,
-        )
-        self._width = pmui.Select(label="Width", options=_WIDTHS, value=180, **{**small, "width": 210})
-        self._height = pmui.IntInput(label="Height, mm", value=120, start=20, end=300, **small)
-        self._dpi = pmui.Select(label="Resolution, dpi", options=[150, 300, 600, 1200], value=600, **small)
-        self._font = pmui.IntInput(label="Font size, points", value=7, start=4, end=24, **small)
-        self._names = pmui.Checkbox(label="Names on the map", value=False, size="small", margin=(0, 8, 0, 0))
-        self._legend = pmui.Checkbox(label="Legend", value=True, size="small", margin=(0, 8, 0, 0))
-        self._zoomed = pmui.Checkbox(label="Only the part in view", value=False, size="small", margin=0)
+        self._images: dict[tuple[Pin, str], str] = {}
+        self._list = PanelList(sizing_mode="stretch_width", margin=(8, 0, 0, 0))
+        self._list.param.watch(self._act, "acted")
+        self._list.param.watch(lambda event: self._settings.show(event.new), "value")
+        self._settings = PanelSettings(session)
+        self._hint = look.html(margin=(4, 0, 0, 0))
+        self._pin = pmui.Button(label="Pin the current view", variant="outlined", margin=(0, 8, 0, 0))
+        self._pin.on_click(lambda _: pinning.pin_view(session))
+        self._add = pmui.Select(options=_ADD, value="", size="small", width=150, margin=0)
+        self._add.param.watch(self._add_chart, "value")
+        self._build_page()
         self._standing = Standing()
         self._picture = look.html()
-        self._file = look.html(margin=(12, 0, 0, 0))
+        self._file = look.html(sizing_mode=None, margin=(0, 0, 0, 12))
         self._offer = downloads.offer(self._make)
-        choices = (self._width, self._height, self._dpi, self._font, self._names, self._legend, self._zoomed)
+        left = pn.Column(
+            pn.Row(self._pin, self._add, margin=0), self._hint, self._list, self._settings.panel,
+            width=310, margin=(0, 20, 0, 0),
+        )  # fmt: skip
+        right = pn.Column(
+            self._page, self._standing, self._picture, sizing_mode="stretch_width", margin=0, styles={"min-width": "0"}
+        )
+        self.panel = pn.Row(left, right, sizing_mode="stretch_width", margin=0)
+        self.watch(self._draw, ["step", "outcome", "pins", "query_coloring", "reference_coloring", "hidden", "show",
+                                "view", "selection"])  # fmt: skip
+        self.watch(self._list_pins, ["step", "pins", "outcome", "reference"])
+        self.watch(lambda: self._standing.display(session.standing(_TOPIC)), ["status"])
+        self._list_pins()
+        self._draw()
+
+    def _build_page(self) -> None:
+        small: dict[str, Any] = {"size": "small", "margin": (0, 8, 10, 0)}
+        self._form = pmui.RadioButtonGroup(
+            options={form.upper(): form for form in FORMATS}, value="pdf", size="small", margin=(0, 8, 10, 0),
+            sx=look.SEGMENTS,
+        )  # fmt: skip
+        widths = {f"{name}, {width:g} mm": width for name, width in WIDTHS.items()}
+        self._width = pmui.Select(label="Width", options=widths, value=180.0, width=190, **small)
+        self._height = pmui.Select(
+            label="Height, mm", options=[_AUTO, 60, 80, 100, 120, 150, 180, 220], value=_AUTO, width=105, **small
+        )
+        self._columns = pmui.Select(label="Side by side", options=[_AUTO, 1, 2, 3, 4], value=_AUTO, width=105, **small)
+        self._dpi = pmui.Select(label="Dots per inch", options=[150, 300, 600, 1200], value=600, width=110, **small)
+        self._font = pmui.Select(label="Font", options=list(fonts()), value=fonts()[0], width=150, **small)
+        self._size = pmui.Select(label="Points", options=[5, 6, 7, 8, 9, 10, 12], value=7, width=80, **small)
+        self._legend = pmui.Select(label="Legend", options=list(LEGENDS), value="shared", width=105, **small)
+        self._title = pmui.TextInput(label="Title", value="", width=200, **small)
+        self._letters = pmui.Checkbox(label="Letters", value=True, size="small", margin=(4, 8, 0, 0))
+        choices = (
+            self._width, self._height, self._columns, self._legend, self._font, self._size, self._dpi, self._title,
+            self._letters,
+        )  # fmt: skip
         for choice in (*choices, self._form):
             choice.param.watch(lambda _: self._draw(), "value")
-        left = pn.Column(
-            self._form, self._width, self._height, self._dpi, self._font, self._names, self._legend, self._zoomed,
-            self._file, width=240, margin=(0, 20, 0, 0),
-        )  # fmt: skip
-        right = pn.Column(self._standing, self._picture, sizing_mode="stretch_width", margin=0)
-        self.panel = pn.Row(left, right, sizing_mode="stretch_width", margin=0)
-        self.watch(self._draw, ["step", "outcome", "query_coloring", "reference_coloring", "hidden", "show", "view"])
-        self.watch(lambda: self._standing.display(session.standing(_TOPIC)), ["status"])
-        self._draw()
+        self._download = pn.Row(self._form, margin=0)
+        self._page = pn.FlexBox(*choices, self._download, sizing_mode="stretch_width", margin=0, gap="0px")
 
     def destroy(self) -> None:
         """Let go of the session, and offer the figure no longer."""
         downloads.withdraw(self._offer)
+        self._settings.destroy()
         super().destroy()
+
+    # panels
+
+    @property
+    def pins(self) -> list[Pin]:
+        """What is pinned, or the view of the moment while nothing is."""
+        return list(self.session.pins) or [pinning.view_now(self.session)]
+
+    def _add_chart(self, event: param.parameterized.Event) -> None:
+        if event.new:
+            self._add.value = ""
+            self._list.value = pinning.pin_chart(self.session, event.new).id
+
+    def _act(self, event: param.parameterized.Event) -> None:
+        asked, now = event.new, self.session.pins
+        match asked.get("action"):
+            case "rename":
+                pinning.keep(self.session, pins.changed(now, asked["id"], title=str(asked["title"])))
+            case "up" | "down":
+                pinning.keep(self.session, pins.moved(now, asked["id"], -1 if asked["action"] == "up" else 1))
+            case "remove":
+                pinning.keep(self.session, pins.without(now, asked["id"]))
+
+    def _list_pins(self) -> None:
+        session = self.session
+        is_empty = not session.pins
+        self._hint.object = _HINT if is_empty else ""
+        self._add.visible = session.outcome is not None
+        self._show_list()
+        if is_empty or session.step != "export" or session.reference is None:
+            return
+        source = drawing.source_of(session)
+        missing = [pin for pin in session.pins if (pin, _job(session)) not in self._images]
+        job = _job(session)
+
+        def work() -> dict[tuple[Pin, str], str]:
+            return {(pin, job): _address_of(source, pin) for pin in missing}
+
+        def use(drawn: dict[tuple[Pin, str], str]) -> None:
+            self._images |= drawn
+            self._show_list()
+
+        if missing:
+            session.attempt(_SMALL, "Drawing the panels", work, use)
+
+    def _show_list(self) -> None:
+        job = _job(self.session)
+        self._list.items = [
+            {"id": pin.id, "title": pin.title, "detail": words_of(pin), "image": self._images.get((pin, job), "")}
+            for pin in self.session.pins
+        ]
+        chosen = self._list.value if self._list.value in {pin.id for pin in self.session.pins} else ""
+        if chosen != self._list.value:
+            self._list.value = chosen
+        self._settings.show(chosen)
+
+    # page
 
     def _look(self) -> Look:
         return Look(
             width=self._width.value,
-            height=self._height.value or 120,
+            height=None if self._height.value == _AUTO else self._height.value,
+            columns=None if self._columns.value == _AUTO else self._columns.value,
             dpi=self._dpi.value,
-            font_size=self._font.value or 7,
-            names=self._names.value,
+            font_size=self._size.value,
+            font=self._font.value,
+            title=self._title.value,
+            letters=self._letters.value,
             legend=self._legend.value,
         )
 
     def _make(self) -> downloads.Offered:
-        return drawing.offered_figure(self.session, self._look(), self._form.value, as_zoomed=self._zoomed.value)
+        source, form = drawing.source_of(self.session), self._form.value
+        return drawing.offered_figure(source, self.pins, self._look(), form)
 
     def _draw(self) -> None:
         session = self.session
-        if session.step != "export" or session.reference is None:
+        if session.step != "export" or session.reference is None or session.coloring is None:
             return
-        try:
-            style = drawing.look_of(session, self._look())
-        except OptionsProblem as problem:
-            session.report(_TOPIC, problem)
-            self._file.object = ""
-            return
-        as_zoomed = self._zoomed.value
-        session.attempt(
-            _TOPIC,
-            "Drawing",
-            lambda: drawing.preview(drawing.picture_of(session, as_zoomed=as_zoomed), style),
-            self._display,
-        )
+        source, wanted, style = drawing.source_of(session), self.pins, self._look()
+        session.attempt(_TOPIC, "Drawing", lambda: drawing.preview(source, wanted, style), self._display)
 
     def _display(self, drawn: tuple[bytes, str]) -> None:
         png, caption = drawn
@@ -100,3 +181,41 @@ class FigureView(View):
         )
         address = look.text(look.route("download") + downloads.offer_query(self._offer))
         self._file.object = f'<a class="get" href="{address}" download>Download {self._form.value.upper()}</a>'
+        if self._file not in self._download.objects:
+            self._download.append(self._file)
+
+
+def words_of(pin: Pin) -> str:
+    """A pin in a few words, below its title."""
+    if pin.kind != MAP:
+        return "chart"
+    kind, name = pin.color
+    parts = [name or kind]
+    if pin.split:
+        parts.append(f"split by {pin.split}")
+    if pin.selected:
+        parts.append("a selection")
+    if pin.view is not None:
+        parts.append("a part of the map")
+    if pin.hidden:
+        parts.append(f"without {len(pin.hidden)}")
+    return ", ".join(parts)
+
+
+def _job(session: Session) -> str:
+    return session.outcome.job if session.outcome is not None else ""
+
+
+def _address_of(source: drawing.Source, pin: Pin) -> str:
+    """The thumbnail of a pin as an address; empty for a panel that cannot be drawn yet, which the page says."""
+    try:
+        png = drawing.thumbnail(source, pin)
+    except AtlasError:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+_HINT = (
+    '<p class="small soft">Nothing is pinned yet: the figure shows what Explore shows now. <b>Pin</b> on Explore keeps '
+    "a view as a panel; come back with as many as the figure needs.</p>"
+)

@@ -1,0 +1,63 @@
+"""Keeps what is on the screen as a pin of the project. Knows the session, no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.coloring import Categories
+from explorer.app.pins import CHARTS, Pin, new_id, packed
+from explorer.app.session import Session
+
+_TITLES = {"label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty"}
+
+
+def keep(session: Session, pins: Sequence[Pin]) -> None:
+    """Pin these in place of those before, in the project, too."""
+    session.pins = list(pins)
+    session.save()
+
+
+def view_now(session: Session) -> Pin:
+    """The map as it is now: its cells, colours, hidden categories, range and selection."""
+    coloring = session.coloring
+    hidden: tuple[str, ...] = ()
+    if isinstance(coloring, Categories):
+        hidden = tuple(coloring.names[code] for code in session.hidden if code >= 0)
+    return Pin(
+        id=new_id(),
+        title=title_of(session),
+        color=(session.color.kind, session.color.name),
+        level=session.level,
+        show=session.show if session.outcome is not None else "reference",
+        hidden=hidden,
+        view=tuple(session.view) if session.view is not None else None,
+        selected=packed(session.selection, n_in_front(session)),
+        names=session.show_names,
+    )
+
+
+def pin_view(session: Session) -> None:
+    """Pin the map as it is now."""
+    keep(session, [*session.pins, view_now(session)])
+
+
+def pin_chart(session: Session, kind: str) -> Pin:
+    """Pin a chart of the result: one of `CHARTS`."""
+    pin = Pin(id=new_id(), title=CHARTS[kind], kind=kind, level=session.level)
+    keep(session, [*session.pins, pin])
+    return pin
+
+
+def title_of(session: Session) -> str:
+    """What the map shows, in a few words."""
+    kind, name = session.color.kind, session.color.name
+    if session.front == "reference" and kind in ("label", "confidence", "novelty"):
+        return f"Reference, {session.level}"
+    return _TITLES.get(kind, name).format(level=session.level)
+
+
+def n_in_front(session: Session) -> int:
+    """How many cells lie in front."""
+    if session.front == "query" and session.outcome is not None:
+        return int(session.outcome.result.n_cells)
+    return int(session.reference.n_cells) if session.reference is not None else 0

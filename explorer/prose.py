@@ -1,0 +1,73 @@
+"""The methods paragraph of a result, in sentences that can go into a manuscript as they are.
+
+Knows results and their provenance; every figure in it is read off them.
+"""
+
+from __future__ import annotations
+
+from explorer.flow import LevelLabels, MappingResult, Reference
+from explorer.labels import UNKNOWN_CONFIDENCE
+from explorer.methods import METHODS
+from explorer.methods.base import INSTANT
+
+_NAMED = ("python", "torch", "scanpy", "anndata", "numpy")  # versions that a reader looks for
+
+
+def methods_paragraph(result: MappingResult, reference: Reference | None = None) -> str:
+    """How the labels came about: cells, reference, method, seed, genes, calibration, thresholds, versions.
+
+    Parameters
+    ----------
+    reference
+        What the cells were mapped onto, for its number of cells; left out where it is no longer there.
+    """
+    told = result.provenance
+    card = METHODS[result.method].card if result.method in METHODS else None
+    title = card.title if card is not None else result.method
+    paper = f" ({card.paper})" if card is not None and card.paper else ""
+    size = f" ({reference.n_cells:,} cells)" if reference is not None else ""
+    covered = told.coverage
+    sentences = [
+        f"{result.n_cells:,} cells ({told.query}; {told.matrix}, {told.value_kind}) were mapped onto the reference "
+        f"{told.reference}{size} with {title}{paper}, as implemented in Atlas Explorer "
+        f"{told.versions.get('atlas-explorer', '')}".rstrip() + ".",
+        f"Of the {covered.needed:,} genes of the model, {covered.found:,} were found ({covered.share:.0%}; "
+        f"{covered.weighted_share:.0%} weighted by expression).",
+        *_asked(result),
+        "Labels and their probabilities were taken from the model's latent space and calibrated on batches of the "
+        "reference that were left out of training; novelty is 1 minus a conformal p-value against left-out reference "
+        "cells of the same label.",
+        *(consequence(level) for level in result.labels.levels),
+        f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
+        f"mapped {told.created[:10]}.",
+        "Versions: " + ", ".join(f"{name} {told.versions[name]}" for name in _NAMED if name in told.versions) + ".",
+    ]
+    return " ".join(sentences)
+
+
+def consequence(level: LevelLabels) -> str:
+    """What the threshold does to the labels of one level."""
+    n, unknown = len(level.codes), int(level.unknown.sum())
+    return (
+        f"At the level {level.level}, {unknown:,} of {n:,} cells ({unknown / max(n, 1):.1%}) were called unknown "
+        f"because their confidence lies under {UNKNOWN_CONFIDENCE:.2f} or their novelty beyond that of the "
+        "reference's own left-out cells."
+    )
+
+
+def _asked(result: MappingResult) -> list[str]:
+    """Sentences on what was asked for beside the usual."""
+    options, panel = result.provenance.options, result.provenance.panel
+    sentences = []
+    mode = options.get("mode", INSTANT.name)
+    if mode and mode != INSTANT.name:
+        sentences.append(f"The model learned from the query first (mode {mode}).")
+    if options.get("batch"):
+        sentences.append(f"Batches of the query were named by its column {options['batch']}.")
+    if options.get("hierarchical"):
+        sentences.append("Coarse label levels were given first, and finer ones within them.")
+    if options.get("orthologs"):
+        sentences.append("Mouse genes were read as their human one-to-one orthologues.")
+    if panel is not None:
+        sentences.append(f"The model was refitted on the {len(panel.genes):,} genes that query and reference share.")
+    return sentences
