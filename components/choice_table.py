@@ -1,4 +1,4 @@
-"""A table in which a row can be chosen or opened. Knows columns and rows of text, not what they mean."""
+"""A table in which rows can be chosen or opened. Knows columns and rows of text, not what they mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panel.custom import JSComponent
 
 
 class ChoiceTable(JSComponent):
-    """Rows of text, one of which is chosen; every cell is shown as text, never as HTML.
+    """Rows of text, one or several of which are chosen; every cell is shown as text, never as HTML.
 
     Parameters
     ----------
@@ -17,9 +17,14 @@ class ChoiceTable(JSComponent):
         One dict a column: `key`, `label`, and optionally `align` ("right" for numbers) and `width` (CSS).
     rows
         One dict a row: `id`, a value for each column key, and optionally `note` (a second, smaller line in the
-        first column), `disabled` (a reason, shown on hover) and `action` (a button of its own, "" for none).
+        first column), `badge` (a word or two behind the first column's text), `disabled` (a reason, shown on hover)
+        and `action` (a button of its own, "" for none).
     value
         `id` of the chosen row; "" for none.
+    many
+        Whether rows carry a square mark, because any number of them can be chosen: those in `values`.
+    values
+        `id`s of the chosen rows, in the order of the rows.
     radio
         Whether rows carry a round mark, because one of them is to be chosen; else a row is simply opened.
     dense
@@ -31,6 +36,8 @@ class ChoiceTable(JSComponent):
     columns = param.List(default=[], item_type=dict)
     rows = param.List(default=[], item_type=dict)
     value = param.String(default="")
+    many = param.Boolean(default=False)
+    values = param.List(default=[], item_type=str)
     radio = param.Boolean(default=True)
     dense = param.Boolean(default=False)
     action = param.String(default="")
@@ -50,7 +57,17 @@ class ChoiceTable(JSComponent):
 
       const hasActions = () => model.action || model.rows.some((row) => row.action);
 
-      const choose = (row) => { if (!row.disabled) model.value = row.id; };
+      const isChosen = (row) => model.many ? model.values.includes(row.id) : row.id === model.value;
+
+      const choose = (row) => {
+        if (row.disabled) return;
+        if (!model.many) {
+          model.value = row.id;
+          return;
+        }
+        const wanted = (other) => other.id === row.id ? !isChosen(row) : isChosen(other);
+        model.values = model.rows.filter(wanted).map((other) => other.id);
+      };
 
       const line = (row) => {
         const tr = document.createElement("tr");
@@ -63,18 +80,24 @@ class ChoiceTable(JSComponent):
           }
         });
         tr.tabIndex = row.disabled ? -1 : 0;
-        tr.setAttribute("role", model.radio ? "radio" : "link");
-        tr.setAttribute("aria-checked", String(row.id === model.value));
-        tr.className = (row.id === model.value ? "chosen " : "") + (row.disabled ? "disabled" : "");
+        tr.setAttribute("role", model.many ? "checkbox" : model.radio ? "radio" : "link");
+        tr.setAttribute("aria-checked", String(isChosen(row)));
+        tr.className = (isChosen(row) ? "chosen " : "") + (row.disabled ? "disabled" : "");
         if (row.disabled) tr.title = row.disabled;
-        if (model.radio) {
+        if (model.radio || model.many) {
           const mark = document.createElement("td");
-          mark.className = "mark";
+          mark.className = model.many ? "mark square" : "mark";
           mark.append(document.createElement("i"));
           tr.append(mark);
         }
         model.columns.forEach((column, i) => {
           const td = cell("td", row[column.key], column);
+          if (i === 0 && row.badge) {
+            const badge = document.createElement("span");
+            badge.className = "badge";
+            badge.textContent = row.badge;
+            td.append(" ", badge);
+          }
           if (i === 0 && row.note) {
             const note = document.createElement("div");
             note.className = "note";
@@ -103,20 +126,24 @@ class ChoiceTable(JSComponent):
       };
 
       const draw = () => {
+        const shadow = table.getRootNode();
+        const held = shadow.activeElement?.closest("tr")?.dataset.id;
         const head = document.createElement("tr");
-        if (model.radio) head.append(document.createElement("th"));
+        if (model.radio || model.many) head.append(document.createElement("th"));
         model.columns.forEach((column) => head.append(cell("th", column.label, column)));
         if (hasActions()) head.append(document.createElement("th"));
         const thead = document.createElement("thead");
         thead.append(head);
         const tbody = document.createElement("tbody");
-        if (model.radio) tbody.setAttribute("role", "radiogroup");
+        if (model.many) tbody.setAttribute("role", "group");
+        else if (model.radio) tbody.setAttribute("role", "radiogroup");
         tbody.append(...model.rows.map(line));
         table.className = model.dense ? "dense" : "";
         table.replaceChildren(thead, tbody);
+        if (held) tbody.querySelector(`[data-id="${CSS.escape(held)}"]`)?.focus();
       };
 
-      for (const name of ["columns", "rows", "value", "radio", "dense", "action"]) model.on(name, draw);
+      for (const name of ["columns", "rows", "value", "many", "values", "radio", "dense", "action"]) model.on(name, draw);
       draw();
       return table;
     }
@@ -143,7 +170,14 @@ class ChoiceTable(JSComponent):
                   box-sizing: border-box;
                   border: 2px solid var(--ax-soft); }
         .chosen .mark i { border: 5px solid var(--ax-accent); }
+        .square i { border-radius: 3px; position: relative; }
+        .chosen .square i { background: var(--ax-accent); border-width: 2px; }
+        .chosen .square i::after { content: ""; position: absolute; left: 3px; top: 0; width: 3px; height: 6px;
+                                   border: solid var(--ax-surface); border-width: 0 2px 2px 0;
+                                   transform: rotate(45deg); }
         .disabled .mark i { opacity: 0.4; }
+        .badge { font-size: 12px; font-weight: 500; margin-left: 4px; padding: 1px 7px; border-radius: 9px;
+                 white-space: nowrap; background: var(--ax-tint); color: var(--ax-accent); }
         .action { text-align: right; padding: 3px 8px; white-space: nowrap; }
         .action button { font: inherit; font-size: 12px; border: 0; background: none; cursor: pointer; padding: 4px 8px;
                          border-radius: 4px; color: var(--ax-soft); }

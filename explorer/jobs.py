@@ -89,6 +89,10 @@ class MapSpec:
         One of the method's modes; `None` for its first.
     hierarchical
         Whether coarse levels are labelled first.
+    own_labels
+        obs column of labels that the query already has, for a mode that learns labels; `None` for none.
+    proteins
+        obsm table of the query to place cells by as well, "none" for none; `None` only compares.
     refit_shared
         Whether the method is refitted on the genes that query and reference share, where those are few.
     matrix
@@ -110,6 +114,8 @@ class MapSpec:
     name: str | None = None
     mode: str | None = None
     hierarchical: bool = False
+    own_labels: str | None = None
+    proteins: str | None = None
 
 
 @dataclass(frozen=True)

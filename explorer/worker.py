@@ -92,6 +92,8 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
         mode=spec.mode,
         hierarchical=spec.hierarchical,
         batch=spec.batch,
+        own_labels=spec.own_labels,
+        proteins=spec.proteins,
         orthologs=spec.orthologs,
         device=device,
         notices=told,

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
-from explorer.app.projects import Projects
+from explorer.app.projects import _SCHEMA, Projects
 from explorer.errors import OptionsProblem
 from explorer.jobs import MapSpec, Queue
+from explorer.store import Store
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_a_project_is_found_again_after_a_restart(projects: Projects, tmp_path: 
     made = projects.create("Häm β", reference="/pbmc.atlas", query="/cells.h5ad", **choices)
     again = Projects(tmp_path / "jobs.sqlite")
     assert again.get(made.id) == made
-    assert (made.title, made.options, made.view, made.job) == ("Häm β", *choices.values(), None)
+    assert (made.title, made.options, made.view, made.jobs) == ("Häm β", *choices.values(), ())
     again.close()
 
 
@@ -41,20 +42,20 @@ def test_its_id_fits_into_an_address_and_is_never_the_same(projects: Projects) -
 
 def test_saving_changes_what_is_named_and_nothing_else(projects: Projects) -> None:
     made = projects.create("One", query="/cells.h5ad", view={"a": 1})
-    saved = projects.save(made.id, job="0123456789abcdef")
-    assert (saved.job, saved.title, saved.query, saved.view) == (
-        "0123456789abcdef",
+    saved = projects.save(made.id, jobs=("0123456789abcdef",))
+    assert (saved.jobs, saved.title, saved.query, saved.view) == (
+        ("0123456789abcdef",),
         "One",
         "/cells.h5ad",
         {"a": 1},
     )
     assert saved.updated > made.updated
-    assert projects.save(made.id, job=None).job is None
+    assert projects.save(made.id, jobs=()).jobs == ()
 
 
 def test_two_tabs_that_save_different_things_both_keep_theirs(projects: Projects, tmp_path: Path) -> None:
     id = projects.create().id
-    changes = [{"title": "T"}, {"view": {"x": 1}}, {"options": {"y": 2}}, {"job": "j"}, {"query": "/q"}] * 8
+    changes = [{"title": "T"}, {"view": {"x": 1}}, {"options": {"y": 2}}, {"jobs": ["j"]}, {"query": "/q"}] * 8
 
     def tab(change: dict[str, object]) -> None:
         mine = Projects(tmp_path / "jobs.sqlite")
@@ -64,7 +65,37 @@ def test_two_tabs_that_save_different_things_both_keep_theirs(projects: Projects
     with ThreadPoolExecutor(8) as tabs:
         list(tabs.map(tab, changes))
     kept = projects.get(id)
-    assert (kept.title, kept.view, kept.options, kept.job, kept.query) == ("T", {"x": 1}, {"y": 2}, "j", "/q")
+    assert (kept.title, kept.view, kept.options, kept.jobs, kept.query) == ("T", {"x": 1}, {"y": 2}, ("j",), "/q")
+
+
+def test_jobs_of_two_tabs_stand_side_by_side_and_a_newer_one_takes_the_place_of_its_own(
+    projects: Projects, tmp_path: Path
+) -> None:
+    id = projects.create().id
+
+    def tab(name: str) -> None:
+        mine = Projects(tmp_path / "jobs.sqlite")
+        mine.answer(id, [f"old {name}"])
+        mine.answer(id, [f"new {name}"], [f"old {name}"])
+        mine.close()
+
+    with ThreadPoolExecutor(8) as tabs:
+        list(tabs.map(tab, map(str, range(16))))
+    assert sorted(projects.get(id).jobs) == sorted(f"new {name}" for name in range(16))
+    with pytest.raises(OptionsProblem, match="no project elsewhere"):
+        projects.answer("elsewhere", ["job"])
+
+
+def test_the_one_job_of_a_project_of_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    store = Store(path, "projects", _SCHEMA[:1])
+    columns = "id, title, created, updated, reference, query, options, job, view"
+    for id, job in (("a", "'0123'"), ("b", "NULL")):
+        store.write(f"INSERT INTO projects ({columns}) VALUES ('{id}', 'T', 1, 1, '', '', '{{}}', {job}, '{{}}')")
+    store.close()
+    projects = Projects(path)
+    assert (projects.get("a").jobs, projects.get("b").jobs) == (("0123",), ())
+    projects.close()
 
 
 def test_the_list_begins_with_the_one_that_changed_last(projects: Projects) -> None:
@@ -94,6 +125,6 @@ def test_only_choices_can_be_changed(projects: Projects, field: str) -> None:
 def test_jobs_and_projects_share_one_file(projects: Projects, tmp_path: Path) -> None:
     queue = Queue(tmp_path / "jobs.sqlite")
     job = queue.submit(MapSpec("/cells.h5ad", "/pbmc.atlas"))
-    project = projects.create(job=job.id)
-    assert queue.get(project.job or "").id == job.id
+    project = projects.create(jobs=[job.id])
+    assert queue.get(project.jobs[0]).id == job.id
     queue.close()

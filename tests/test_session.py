@@ -294,7 +294,7 @@ def test_ways_to_map_are_chosen_kept_and_told(
         assert [way.mode.name for way in session.ways if not way.refusal] == ["instant", "nearest", "surgery"]
         assert (session.spec.mode, session.spec.hierarchical, session.spec.batch) == (None, False, "batch")
         session.choose_mode("nearest")
-        session.choose_hierarchical(True)
+        session.choose_how(hierarchical=True)
         assert (session.spec.mode, session.spec.hierarchical) == ("nearest", True)
         session.start()
         await asyncio.to_thread(work_off)

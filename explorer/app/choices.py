@@ -96,6 +96,25 @@ def _refusal(mode: Mode, reference: Reference, traits: Traits, method: str, foun
     return ""
 
 
+def recommended(reference: Reference) -> str:
+    """The method that told labels best on reference batches that it was not trained on; the first if none was measured.
+
+    Judged by macro-F1 at the main label level, which counts rare labels as much as frequent ones.
+    """
+    return max(reference.methods, key=lambda name: macro_f1(reference, name))
+
+
+def macro_f1(reference: Reference, method: str) -> float:
+    """Macro-F1 of a method at the main label level on left-out reference batches; -1 if not measured."""
+    scores = reference.card["methods"][method].get("scores", {}).get(reference.levels[0], {})
+    return float(scores.get("macro_f1", -1.0))
+
+
+def places_by_proteins(reference: Reference, method: str) -> bool:
+    """Whether a method of a reference can place cells by surface proteins beside RNA."""
+    return bool(reference.card["methods"].get(method, {}).get("proteins", False))
+
+
 def _conditions(reference: Reference, method: str) -> list[str]:
     told = reference.card["methods"].get(method, {})
     columns = (told.get("batch", reference.card.get("batch")), *told.get("conditions", ()))

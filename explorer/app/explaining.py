@@ -111,8 +111,8 @@ def explain(
     fitted = panels.reopened(reference, outcome.result.provenance.panel)
     asked = METHODS[spec.method].card.measure(measure)
     signature = explain_cells(
-        query, fitted, spec.method, rows, toward, level=level, measure=asked.name, orthologs=spec.orthologs,
-        device=spec.device,
+        query, fitted, spec.method, rows, toward, level=level, measure=asked.name, proteins=spec.proteins,
+        orthologs=spec.orthologs, device=spec.device,
     )  # fmt: skip
     untaught = outcome.result.provenance.options.get("mode", INSTANT.name) != INSTANT.name
     if signature.of != "gene":

@@ -1,6 +1,6 @@
 """Projects: what a person works on, under one address, kept outside any tab.
 
-A project remembers the choices and which job answered them; the data stay where they are. A view is a plain
+A project remembers the choices and which jobs answer them; the data stay where they are. A view is a plain
 dict that the screens write and read; nothing here looks into it.
 """
 
@@ -10,7 +10,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,14 @@ _SCHEMA = (
         )
         """,
     ),
+    (
+        "ALTER TABLE projects ADD COLUMN jobs TEXT NOT NULL DEFAULT '[]'",
+        "UPDATE projects SET jobs = json_array(job) WHERE job IS NOT NULL",  # there was one at most before
+        "ALTER TABLE projects DROP COLUMN job",
+    ),
 )
-_AS_JSON = ("options", "view")
-_CHANGEABLE = ("title", "reference", "query", "options", "job", "view")
+_AS_JSON = ("options", "jobs", "view")
+_CHANGEABLE = ("title", "reference", "query", "options", "jobs", "view")
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Project:
         Path of the h5ad file; "" until there is one.
     options
         How to map: method, batch column and the like.
-    job
-        Id of the job that answers; `None` until it was asked.
+    jobs
+        Ids of the jobs that answer, one a method, the latest last; empty until it was asked.
     view
         What the screens show: colours, selections, thresholds.
     """
@@ -68,7 +73,7 @@ class Project:
     reference: str = ""
     query: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    job: str | None = None
+    jobs: tuple[str, ...] = ()
     view: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -121,6 +126,23 @@ class Projects:
         self._store.write(f"UPDATE projects SET {sets} WHERE id = ?", (*_values(columns), id))
         return self.get(id)
 
+    def answer(self, id: str, jobs: Sequence[str], instead_of: Collection[str] = ()) -> Project:
+        """Note which jobs answer from now on, instead of some earlier ones; what other tabs note stays.
+
+        Raises
+        ------
+        OptionsProblem
+            If there is no such project.
+        """
+        with self._store.change() as db:
+            row = db.execute("SELECT jobs FROM projects WHERE id = ?", (id,)).fetchone()
+            before = json.loads(row["jobs"]) if row is not None else []
+            kept = [job for job in before if job not in instead_of and job not in jobs]
+            db.execute(
+                "UPDATE projects SET jobs = ?, updated = ? WHERE id = ?", (json.dumps([*kept, *jobs]), time.time(), id)
+            )
+        return self.get(id)
+
     def list(self) -> tuple[Project, ...]:
         """All projects, the one that changed last first."""
         return tuple(
@@ -152,4 +174,5 @@ def _values(columns: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _project(row: sqlite3.Row) -> Project:
     columns = dict(row)
-    return Project(**{**columns, **{name: json.loads(columns[name]) for name in _AS_JSON}})
+    read = {**columns, **{name: json.loads(columns[name]) for name in _AS_JSON}}
+    return Project(**{**read, "jobs": tuple(read["jobs"])})

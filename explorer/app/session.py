@@ -6,7 +6,8 @@ takes time goes through `attempt`, see `explorer.app.work`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,18 @@ import param
 
 from components.coloring import Categories, Coloring, Values
 from explorer.app import choices, library, references
-from explorer.app.choices import Traits, Way
+from explorer.app.choices import Traits
 from explorer.app.coloring import KINDS, ColorBy, color_both
 from explorer.app.explaining import Explanation, explain
-from explorer.app.library import Outcome
+from explorer.app.history import History
+from explorer.app.mapping_jobs import Mappings
 from explorer.app.pins import Pin, as_records, read_records
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
-from explorer.app.status import NOTHING, Phase
-from explorer.app.training import Trainings
+from explorer.app.status import Phase
 from explorer.errors import AtlasError
 from explorer.flow import Reference
-from explorer.jobs import Job, JobState, MapSpec
-from explorer.methods.base import INSTANT, Measure
-from explorer.reference import has_model_of
+from explorer.methods.base import Measure
 from explorer.settings import settings
 
 SHOWS = ("query", "both", "reference")
@@ -39,31 +38,19 @@ TABS = ("folded", "low", "high")
 
 STEPS = ("home", "data", "map", "explore", "export")
 
+REMEMBERED = ("color", "level", "show", "hidden", "selection", "pins")
+"""The choices that can be taken back."""
 
-class Session(Trainings):
+
+class Session(Mappings):
     """One tab.
 
-    Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result", "color", "explain",
-    "build", and what a view adds for itself.
+    Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result" (the one in view), "result of
+    <method>", "color", "explain", "build", and what a view adds for itself.
     """
 
     step: Any = param.Selector(default="home", objects=list(STEPS))
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
-    reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
-    traits = param.ClassSelector(class_=Traits, default=Traits(), doc="What the reference allows.")
-    project = param.ClassSelector(class_=Project, default=None, allow_None=True)
-    preflight = param.ClassSelector(class_=Preflight, default=None, allow_None=True)
-    job = param.ClassSelector(class_=Job, default=None, allow_None=True)
-    outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True)
-
-    matrix = param.String(default="", doc="Which matrix of the file to use; empty to let the program choose.")
-    batch = param.String(default="", doc="obs column of the query's batches; empty for one batch.")
-    own_label = param.String(default="", doc="obs column of the labels the query brings; empty for none.")
-    orthologs = param.Boolean(default=False, doc="Read mouse genes as their human orthologues.")
-    refit_shared = param.Boolean(default=False, doc="Refit the method on the genes shared, where those are few.")
-    method = param.String(default="", doc="Name of the chosen method of the reference.")
-    mode = param.String(default="", doc="Name of the way to map; empty for the method's first.")
-    hierarchical = param.Boolean(default=False, doc="Label coarse levels first, and finer ones within them.")
     measure = param.String(default="", doc="Name of the way to explain; empty for the method's first.")
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
@@ -80,18 +67,14 @@ class Session(Trainings):
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
     pins = param.List(default=[], item_type=Pin, doc="Panels of the figure, in their order.")
 
+    can_undo = param.Boolean(default=False, doc="Whether a choice can be taken back.")
+    can_redo = param.Boolean(default=False, doc="Whether a choice that was taken back can be made again.")
+
     def __init__(self, *args: Any, **params: Any) -> None:
         super().__init__(*args, **params)
-        self._columns_unset = self._map_when_ready = False
-
-    def _ask(self, do: Callable[[], None]) -> None:
-        """Do something quick with the durable records, and say so if they refuse."""
-        try:
-            do()
-        except AtlasError as problem:
-            self.report("job", problem)
-        else:
-            self.forget("job")
+        self._columns_unset = self._map_when_ready = self._by_itself = False
+        self._history: History[dict[str, Any]] = History(self._chosen())
+        self.param.watch(self._notice, list(REMEMBERED))
 
     # reference
 
@@ -104,9 +87,11 @@ class Session(Trainings):
 
         def use(opened: tuple[Reference, Traits]) -> None:
             reference, traits = opened
-            method = self.method if self.method in reference.methods else reference.methods[0]
+            method = self.method if self.method in reference.methods else choices.recommended(reference)
+            methods = [name for name in self.methods if name in reference.methods] or [method]
             level = self.level if self.level in reference.levels else reference.levels[0]
-            self.param.update(reference=reference, traits=traits, method=method, level=level)
+            with self._unremembered():
+                self.param.update(reference=reference, traits=traits, method=method, methods=methods, level=level)
             self.recolor()
             then()
 
@@ -131,14 +116,15 @@ class Session(Trainings):
         self.recolor()
         self.save()
 
-    def recolor(self) -> None:
-        """Work the colourings out anew, for the choices and the cells as they are now."""
+    def recolor(self, hidden: Sequence[int] = ()) -> None:
+        """Work the colourings out anew, for the choices and the cells as they are now, some categories left hidden."""
         reference, outcome, by, level = self.reference, self.outcome, self.color, self.level
         if reference is None:
             return
 
         def use(found: tuple[Coloring | None, Coloring | None]) -> None:
-            self.param.update(hidden=[], query_coloring=found[0], reference_coloring=found[1])
+            with self._unremembered():
+                self.param.update(hidden=list(hidden), query_coloring=found[0], reference_coloring=found[1])
 
         self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level), use)
 
@@ -182,6 +168,71 @@ class Session(Trainings):
         """Give the tabs below the map more or less room."""
         self.tabs = room
         self.save()
+
+    def view_changed(self) -> None:
+        """Draw the result in view; selected cells stay selected where it speaks of the same cells."""
+        outcome, before = self.outcome, self.query_coloring
+        keeps = outcome is not None and before is not None and _n_cells(before) == outcome.result.n_cells
+        with self._unremembered():
+            self.param.update(
+                query_coloring=None, explanation=None, show=self.show if keeps else "query",
+                selection=self.selection if keeps else None,
+            )  # fmt: skip
+        if not keeps:
+            self._begin_history()
+        self.recolor()
+
+    # taking choices back
+
+    def undo(self) -> None:
+        """Take the last choice back; jobs go on as they are."""
+        self._restore(self._history.undo())
+
+    def redo(self) -> None:
+        """Make the choice again that was taken back last."""
+        self._restore(self._history.redo())
+
+    def _chosen(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in REMEMBERED}
+
+    def _notice(self, *_: param.parameterized.Event) -> None:
+        if self._by_itself:
+            self._history.amend(self._chosen())
+        else:
+            self.soon(self._remember)
+
+    def _remember(self) -> None:
+        if not _same(self._chosen(), self._history.present):
+            self._history.note(self._chosen())
+        self._tell_history()
+
+    @contextmanager
+    def _unremembered(self) -> Iterator[None]:
+        """Changes that follow from others are no steps of their own."""
+        before, self._by_itself = self._by_itself, True
+        try:
+            yield
+        finally:
+            self._by_itself = before
+
+    def _begin_history(self) -> None:
+        self._history.begin(self._chosen())
+        self._tell_history()
+
+    def _restore(self, chosen: dict[str, Any] | None) -> None:
+        if chosen is None:
+            return
+        self.forget("explain")
+        hidden, is_recolored = chosen["hidden"], (chosen["color"], chosen["level"]) != (self.color, self.level)
+        with self._unremembered():
+            self.param.update(**{**chosen, "hidden": self.hidden if is_recolored else hidden}, explanation=None)
+        if is_recolored:
+            self.recolor(hidden)
+        self._tell_history()
+        self.save()
+
+    def _tell_history(self) -> None:
+        self.param.update(can_undo=self._history.can_undo, can_redo=self._history.can_redo)
 
     # project
 
@@ -228,26 +279,31 @@ class Session(Trainings):
             return
         options = {
             "matrix": self.matrix, "batch": self.batch, "own_label": self.own_label,
-            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "method": self.method, "mode": self.mode,
-            "hierarchical": self.hierarchical,
+            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "methods": self.methods,
+            "modes": self.modes, "taught": self.taught, "proteins": self.proteins, "hierarchical": self.hierarchical,
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
-                "measure": self.measure, "tab": self.tab, "tabs": self.tabs, "pins": as_records(self.pins)}  # fmt: skip
+                "method": self.method, "measure": self.measure, "tab": self.tab, "tabs": self.tabs,
+                "pins": as_records(self.pins)}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
         options, view = project.options, project.view
         kind, name = view.get("color", ["label", ""])
         reference = self.reference
-        method, level = options.get("method", ""), view.get("level", "")
+        known = reference.methods if reference is not None else ()
+        method, level = view.get("method", ""), view.get("level", "")
         self.param.update(
             matrix=options.get("matrix", ""),
             batch=options.get("batch", ""),
             own_label=options.get("own_label", ""),
             orthologs=bool(options.get("orthologs", False)),
             refit_shared=bool(options.get("refit_shared", False)),
-            method=method if reference and method in reference.methods else self.method,
-            mode=options.get("mode", ""),
+            method=method if method in known else self.method,
+            methods=[name for name in options.get("methods", ()) if name in known] or self.methods,
+            modes=dict(options.get("modes", {})),
+            taught=options.get("taught", ""),
+            proteins=options.get("proteins", ""),
             hierarchical=bool(options.get("hierarchical", False)),
             measure=view.get("measure", ""),
             tab=view.get("tab", "Composition"),
@@ -256,15 +312,19 @@ class Session(Trainings):
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
         )
+        self._begin_history()
 
     def _clear(self) -> None:
         """Forget what belongs to one query."""
-        self.forget("project", "reference", "file", "job", "result", "color", "explain")
+        results = [topic for topic in self.status if topic.startswith("result")]
+        self.forget("project", "reference", "file", "job", "color", "explain", *results)
         self.param.update(
-            project=None, preflight=None, job=None, outcome=None, selection=None, explanation=None,
-            query_coloring=None, matrix="", batch="", own_label="", orthologs=False, refit_shared=False,
-            mode="", hierarchical=False, measure="", color=ColorBy("label"), show="query", hidden=[], pins=[],
+            project=None, preflight=None, jobs={}, outcomes={}, job=None, outcome=None, selection=None,
+            explanation=None, query_coloring=None, matrix="", batch="", own_label="", orthologs=False,
+            refit_shared=False, modes={}, taught="", proteins="", hierarchical=False, measure="",
+            color=ColorBy("label"), show="query", hidden=[], pins=[],
         )  # fmt: skip
+        self._begin_history()
 
     # file
 
@@ -321,114 +381,6 @@ class Session(Trainings):
         self.save()
         self.look()
 
-    # how to map
-
-    @property
-    def ways(self) -> tuple[Way, ...]:
-        """The ways in which the chosen method maps, each with what speaks against it for this file."""
-        if self.reference is None:
-            return ()
-        return choices.ways(self.reference, self.traits, self.method, self.preflight)
-
-    @property
-    def way(self) -> str:
-        """Name of the way to map: the one chosen, or as trained where that is not open to this file."""
-        open_ones = [way.mode.name for way in self.ways if not way.refusal]
-        return self.mode if self.mode in open_ones else INSTANT.name
-
-    def choose_mode(self, mode: str) -> None:
-        """Map in another way."""
-        self.mode = mode
-        self.save()
-
-    def choose_hierarchical(self, wanted: bool) -> None:
-        """Label coarse levels first, or all levels by themselves."""
-        self.hierarchical = wanted
-        self.save()
-
-    # job
-
-    @property
-    def spec(self) -> MapSpec | None:
-        """What Start would do; `None` while there is nothing that can be mapped."""
-        found = self.preflight
-        if self.project is None or self.reference is None or found is None or not found.is_ready:
-            return None
-        if self.standing("file").phase is Phase.FAILED:  # with the choices as they are now
-            return None
-        return MapSpec(
-            query=self.project.query,
-            reference=str(self.reference.folder),
-            method=self.method,
-            batch=self.batch or None,
-            orthologs=self.orthologs,
-            refit_shared=self.refit_shared,
-            matrix=self.matrix or None,
-            device=settings().device,
-            name=self.project.title,
-            mode=None if self.way == INSTANT.name else self.way,
-            hierarchical=self.hierarchical and bool(self.traits.nested),
-        )
-
-    @property
-    def is_mapping(self) -> bool:
-        """Whether the project's job waits or runs."""
-        return self.job is not None and not self.job.state.is_over
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether the model was built anew after the result in view: its places mean nothing then."""
-        if self.outcome is None or self.reference is None:
-            return False
-        result = self.outcome.result
-        return not has_model_of(self.reference, result.method, result.provenance.reference_checksum)
-
-    def start(self) -> None:
-        """Map the file, unless that is being done already, here or in another tab."""
-        spec = self.spec
-        if spec is not None and not self.is_mapping:
-            self._ask(lambda: self._take_on(library.queue().submit(spec)))
-
-    def cancel(self) -> None:
-        """Stop the project's job."""
-        job = self.job
-        if job is not None:
-            self._ask(lambda: setattr(self, "job", library.queue().cancel(job.id)))
-
-    def retry(self) -> None:
-        """Do the project's job once more."""
-        job = self.job
-        if job is not None and job.state.is_over:
-            self._ask(lambda: self._take_on(library.queue().retry(job.id)))
-
-    def _take_on(self, job: Job) -> None:
-        """Make a job the project's own, and room for its result."""
-        self.forget("result", "explain")
-        self.param.update(job=job, outcome=None, query_coloring=None, selection=None, explanation=None)
-        if self.project is not None:
-            self.project = library.projects().save(self.project.id, job=job.id)
-        self.recolor()
-
-    def poll(self) -> None:
-        """Read the records of the project's job and of trainings, and open what is done."""
-        self.follow_builds()
-        self._ask(self._read_job)
-        job = self.job
-        if job is not None and job.state is JobState.DONE and self._lacks(job):
-            self.attempt("result", "Opening the result", lambda: library.outcome(job.id), self._open)
-
-    def _read_job(self) -> None:
-        if self.project is None:
-            return
-        known = library.projects().get(self.project.id).job  # another tab may have started a newer one
-        if known is not None:
-            job = library.queue().get(known)
-            if self.job is None or job.id == self.job.id:
-                if job != self.job:
-                    self.job = job
-            else:
-                self._take_on(job)
-
     # training
 
     def built(self, folder: Path) -> None:
@@ -437,11 +389,11 @@ class Session(Trainings):
         if self.reference is not None and references.current(self.reference.folder) == folder:
             self.choose_reference(folder, self.look)
 
-    def _lacks(self, job: Job) -> bool:
-        opened = self.outcome is not None and self.outcome.job == job.id
-        return not opened and self.standing("result") == NOTHING
 
-    def _open(self, found: Outcome) -> None:
-        if self.job is not None and self.job.id == found.job:
-            self.param.update(outcome=found, show="query", selection=None, explanation=None)
-            self.recolor()
+def _n_cells(coloring: Coloring) -> int:
+    return len(coloring.codes if isinstance(coloring, Categories) else coloring.values)
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two sets of choices agree; arrays are made anew when they change, and never changed."""
+    return all(a[name] is b[name] or (name != "selection" and a[name] == b[name]) for name in REMEMBERED)

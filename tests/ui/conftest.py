@@ -76,8 +76,8 @@ def job(server: Server, demo: Path) -> str:
 @pytest.fixture
 def mapped(server: Server, demo: Path, job: str) -> str:
     """Address of a fresh project that holds that mapping."""
-    options = {"batch": "condition", "own_label": "cell_type", "method": "concord"}
+    options = {"batch": "condition", "own_label": "cell_type", "methods": ["concord"]}
     project = Projects(server.home / "jobs.sqlite").create(
-        title="PBMC, stimulated", reference=str(SAMPLE_ATLAS), query=str(demo), options=options, job=job
+        title="PBMC, stimulated", reference=str(SAMPLE_ATLAS), query=str(demo), options=options, jobs=[job]
     )
     return f"?project={project.id}&step=explore"

@@ -77,8 +77,7 @@ class HomeView(View):
     def _choose_model(self, event: param.parameterized.Event) -> None:
         if event.new:
             self._models.value = ""
-            self.session.method = event.new
-            self.session.save()
+            self.session.use_method(event.new)
 
     def _layout(self) -> pn.viewable.Viewable:
         card = {"sizing_mode": "stretch_width", "styles": look.CARD, "margin": 0, "align": "auto"}
@@ -178,7 +177,7 @@ def model_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
 
 
 def _row(project: Project, states: dict[str, JobState]) -> dict[str, str]:
-    state = states.get(project.job or "")
+    state = next((states[job] for job in reversed(project.jobs) if job in states), None)
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(project.updated))
     return {
         "id": project.id, "title": project.title, "reference": references.title_of(Path(project.reference)),

@@ -64,7 +64,7 @@ class MapView(View):
         self._bring.on_click(lambda _: setattr(self.session, "step", "data"))
         self.panel = self._layout()
         self.watch(self._draw, ["project", "reference", "preflight", "method", "job", "outcome", "status", "orthologs",
-                                "refit_shared", "matrix", "batch", "mode", "hierarchical", "traits",
+                                "refit_shared", "matrix", "batch", "modes", "hierarchical", "traits",
                                 "build"])  # fmt: skip
         self._draw()
 
@@ -108,7 +108,7 @@ class MapView(View):
 
     def _choose_nested(self, event: Any) -> None:
         if event.new != self.session.hierarchical:
-            self.session.choose_hierarchical(event.new)
+            self.session.choose_how(hierarchical=event.new)
 
     def _draw(self) -> None:
         session = self.session
