@@ -102,6 +102,19 @@ def _parser() -> argparse.ArgumentParser:
     extend.add_argument("--output", type=Path, required=True, metavar="NEW.atlas")
     extend.set_defaults(run=_extend)
 
+    unknowns = commands.add_parser("unknowns", help="group the cells that got no label, and say what marks each group")
+    unknowns.add_argument("result", type=Path, metavar="RESULT.h5ad", help="as map writes it")
+    unknowns.add_argument("--sample", metavar="COLUMN", help="says from how many samples a group comes")
+    unknowns.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
+    unknowns.add_argument("--resolution", type=float, default=1.0, metavar="X", help="above 1 for more groups")
+    unknowns.add_argument("--seed", type=int, default=0)
+    unknowns.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    unknowns.add_argument("--name", action="append", metavar="GROUP=NAME", help="a name of your own; repeat")
+    unknowns.add_argument("--named", type=Path, metavar="NAMED.h5ad", help="the result with the groups, for extend")
+    unknowns.add_argument("--column", default="new_type", metavar="COLUMN", help="obs column of the groups in it")
+    unknowns.add_argument("--output", type=Path, required=True, metavar="GROUPS.csv")
+    unknowns.set_defaults(run=_unknowns)
+
     explain = commands.add_parser("explain", parents=[device], help="genes or pathways that speak for a label")
     explain.add_argument("query", type=Path, metavar="QUERY.h5ad", help="or a RESULT.h5ad, whose labels are then taken")
     explain.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
@@ -125,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
     fill.set_defaults(run=_fill)
 
-    quality = commands.add_parser("quality", help="how well the methods of a reference keep types apart and mix batches")
+    quality = commands.add_parser("quality", help="how well a reference's methods keep types apart and mix batches")
     quality.add_argument("reference", type=Path, metavar="REF.atlas")
     quality.add_argument("--method", action="append", metavar="NAME", help="repeat; all of the reference if not given")
     quality.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
@@ -354,6 +367,34 @@ def _extend(options: argparse.Namespace) -> None:
             progress=progress,
         )
     print(describe_reference(reference))
+
+
+def _unknowns(options: argparse.Namespace) -> None:
+    from explorer.export import read_result, require_writable, write_table
+    from explorer.insight.unknowns import unknowns
+    from explorer.naming import given_names, write_named
+    from explorer.query import open_query
+    from explorer.report import describe_unknowns
+
+    for path in filter(None, (options.output, options.named)):
+        _require_other(path, options.result)
+        require_writable(path)
+    given = given_names(options.name)
+    with _Bar() as progress:
+        found = unknowns(
+            open_query(options.result, matrix=options.matrix),
+            read_result(options.result),
+            sample=options.sample,
+            level=options.level,
+            resolution=options.resolution,
+            seed=options.seed,
+            progress=progress,
+        )
+    named = found.named(given)
+    write_table(found.table, options.output)
+    if options.named is not None:
+        write_named(options.result, options.named, named, options.column)
+    print(describe_unknowns(found))
 
 
 def _fill(options: argparse.Namespace) -> None:

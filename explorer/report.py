@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import pandas as pd
 from explorer import keys
 from explorer.asking import Asked
 from explorer.errors import GenesProblem
-from explorer.flow import MappingResult, Query, Reference
+from explorer.flow import MappingResult, Query, Reference, Signal
 from explorer.genes import coverage, match_genes, require_coverage
+from explorer.insight.metrics import METRICS
+from explorer.insight.quality import Quality
+from explorer.insight.unknowns import Unknowns
 from explorer.kinds import are_peaks
 from explorer.methods.base import INSTANT
 from explorer.models import load_method
@@ -20,6 +23,8 @@ from explorer.panels import way_out
 from explorer.proteins import LEFT_OUT, NEAREST, agreement
 from explorer.query import Inspection
 from explorer.values import kind_in_words
+
+BETTER = {"higher": "higher", "lower": "lower", "expected": "as by chance"}
 
 
 def describe_reference(reference: Reference) -> str:
@@ -50,6 +55,18 @@ def _score_line(level: str, scores: Mapping[str, Any]) -> str:
         f"    {level:<16} accuracy {scores['accuracy']:.3f}  macro-F1 {scores['macro_f1']:.3f}  "
         f"calibration error {scores['calibration_error']:.3f}  ({scores['head']} head)"
     )
+
+
+def describe_quality(found: Sequence[Quality]) -> str:
+    """Measures of several methods side by side, with what each should be."""
+    titles = pd.DataFrame({name: (metric.title, BETTER[metric.better]) for name, metric in METRICS.items()}).T
+    values = pd.DataFrame({one.of: {each.name: each.value for each in one.measured} for one in found})
+    expected = pd.DataFrame({one.of: {each.name: each.expected for each in one.measured} for one in found}).mean(axis=1)
+    table = titles.join(values, how="right").join(expected.rename("by chance"))
+    table = table.rename(columns={0: "measure", 1: "better"}).reindex([name for name in METRICS if name in table.index])
+    lines = table.to_string(index=False, float_format="{:.3f}".format, na_rep="", justify="right")
+    notes = dict.fromkeys(f"  note     {one.of}: {note}" for one in found for note in one.notes)
+    return "\n".join([f"labels {found[0].level}, {found[0].cells:,} cells, seed {found[0].seed}", lines, *notes])
 
 
 def describe_file(found: Inspection) -> str:
@@ -109,6 +126,7 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
+    lines += _verdict_lines(result)
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
 
 
@@ -123,6 +141,27 @@ def describe_signature(asked: Asked, n: int = 20) -> str:
         found.top(n).to_string(index=False, float_format=lambda score: f"{score:.4g}"),
     ]
     return "\n".join(lines)
+
+
+def describe_unknowns(found: Unknowns) -> str:
+    """Each group of cells without a label: how many, near what, from where, marked by what, and what it may be."""
+    table = found.table.set_index("name")
+    shown = table[["cells", "nearest", "nearest_share", "confidence", "samples", "markers"]]
+    shown = shown.drop(columns="samples") if found.by_sample is None else shown
+    lines = [f"{len(found.rows):,} of {found.n_cells:,} cells in {len(found.names)} groups", shown.round(2).to_string()]
+    return "\n".join([*lines, *(f"{name}: {told}" for name, told in table["suggestion"].items())])
+
+
+def _verdict_lines(result: MappingResult) -> list[str]:
+    """Whether the mapping can be trusted as a whole; why not, and what to try, where it cannot."""
+    verdict = result.verdict
+    if verdict is None:
+        return []
+    lines = [f"verdict: {verdict.signal}. {verdict.summary}"]
+    lines += [f"  {light.name}, {light.signal}: {light.reason}" for light in verdict.lights
+              if light.signal is not Signal.GOOD]  # fmt: skip
+    lines += [f"  also: {cause}" for cause in verdict.causes[1:]]
+    return lines + [f"  try: {way}" for way in verdict.advice]
 
 
 def _protein_lines(result: MappingResult) -> list[str]:
