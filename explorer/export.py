@@ -6,11 +6,8 @@ the name *.part and moved there when it is whole, so a reader never sees half of
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +16,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem, write_elem
+from anndata.io import read_elem
 from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer import h5ad, keys
-from explorer.errors import FileProblem, OptionsProblem, ResourceProblem
+from explorer.appending import Additions, append_to_copy, finished_file, reserve
+from explorer.errors import FileProblem, OptionsProblem
 from explorer.flow import (
     AlignedCells,
     FloatArray,
@@ -48,11 +46,8 @@ from explorer.records import (
     storable,
     verdict_record,
 )
-from explorer.rows import MemoryRows, expected_values
+from explorer.rows import expected_values
 
-# Room for what HDF5 adds to the bare values.
-_SPARE_BYTES = 16 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _EXPRESSION_ROWS = 16384
 # float16 value and uint16 row within its block.
 _EXPRESSION_BYTES = 4
@@ -74,17 +69,7 @@ def write_h5ad(result: MappingResult, query: Query, path: Path | str) -> None:
     ResourceProblem
         If the disk has not enough room.
     """
-    path = Path(path)
-    if query.path is not None and path.exists() and path.samefile(query.path):
-        raise OptionsProblem(f"{path.name} is the query itself, which is never changed. Choose another name.")
-    with _finished_file(path) as part:
-        if query.path is not None:
-            shutil.copyfile(query.path, part)
-        elif isinstance(query.matrix, MemoryRows):
-            query.matrix.source.write_h5ad(part, convert_strings_to_categoricals=False)
-        _reserve(part, part.stat().st_size + _bytes_of(result))
-        with h5py.File(part, "r+") as file:
-            _append(file, result)
+    append_to_copy(query, Path(path), _additions(result))
 
 
 def read_result(path: Path | str) -> MappingResult:
@@ -106,7 +91,8 @@ def read_result(path: Path | str) -> MappingResult:
         record = read_elem(file[f"uns/{keys.PROVENANCE}"])
         if "within" not in record:
             raise FileProblem(
-                f"{path.name} was written by an older Atlas Explorer, which made no prediction sets. Map the cells again."
+                f"{path.name} was written by an older Atlas Explorer, which made no prediction sets. Map the cells "
+                "again."
             )
         obs = h5ad.read_table(file, "obs")
         arrays = {name: read_elem(file[f"obsm/{name}"]) for name in record["obsm_written"]}
@@ -133,13 +119,13 @@ def holds_result(path: Path) -> bool:
 
 def write_signature(signature: Signature, path: Path | str) -> None:
     """A signature as a table, the highest score first: what is scored, and its score."""
-    with _finished_file(Path(path)) as part:
+    with finished_file(Path(path)) as part:
         signature.top(len(signature.names)).to_csv(part, index=False, float_format="%.6g")
 
 
 def write_table(table: pd.DataFrame, path: Path | str) -> None:
     """Any table, without its index, numbers to six digits."""
-    with _finished_file(Path(path)) as part:
+    with finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
@@ -151,14 +137,15 @@ def write_csv(result: MappingResult, path: Path | str) -> None:
     bad as a whole, one says so.
     """
     first = result.labels.first
-    columns = (result.obs.index, first.labels, first.confidence, first.novelty, first.unknown, sets_in_words(first))
-    columns += (result.labels.deepest_labels, _deepest_levels(result.labels))
+    deepest = (result.labels.deepest_labels, _deepest_levels(result.labels))
+    doubts = (first.confidence, first.novelty, first.unknown, sets_in_words(first))
+    columns = (result.obs.index, first.labels, *doubts, *deepest)
     table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
     if (panel := result.provenance.panel) is not None:
         table[keys.CSV_REFITTED] = len(panel.genes)
     if result.verdict is not None and result.verdict.signal is not Signal.GOOD:
         table[keys.CSV_VERDICT] = str(result.verdict.signal)
-    with _finished_file(Path(path)) as part:
+    with finished_file(Path(path)) as part:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
@@ -177,9 +164,9 @@ def write_expression(query: Query, path: Path, progress: Progress | None = None)
     names, place = np.unique(display_names(query.var).astype(str), return_inverse=True)
     ones = np.ones(len(place), dtype=np.float32)
     by_name = sparse.csr_matrix((ones, (np.arange(len(place)), place)), shape=(len(place), len(names)))
-    with _finished_file(path) as part:
+    with finished_file(path) as part:
         h5py.File(part, "w").close()
-        _reserve(part, expected_values(query.matrix) * _EXPRESSION_BYTES)
+        reserve(part, expected_values(query.matrix) * _EXPRESSION_BYTES)
         with h5py.File(part, "r+") as file:
             file["genes"] = np.char.encode(names, "utf-8")
             file.attrs["n_cells"] = query.n_cells
@@ -280,50 +267,19 @@ def require_writable(path: Path) -> None:
         raise OptionsProblem(f"{path} cannot be written: you may not write into {place}. Name another folder.")
 
 
-@contextmanager
-def _finished_file(path: Path) -> Iterator[Path]:
-    """A place to write to; what is written there is named `path` when it is whole, or vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        part.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free / 2**30
-        raise ResourceProblem(
-            f"There is not enough room for {path.name} in {path.parent}, where {free:.2f} GB are free. Make room "
-            "there, or choose another disk."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _reserve(part: Path, size: int) -> None:
-    """Claim disk space for a file before HDF5 writes to it: where HDF5 finds a disk full, it crashes.
-
-    HDF5 gives back what it did not need when it closes the file.
-
-    Raises
-    ------
-    OSError
-        If there is not so much.
-    """
-    if hasattr(os, "posix_fallocate"):
-        with part.open("ab") as stream:
-            os.posix_fallocate(stream.fileno(), 0, size + _SPARE_BYTES)
-    elif shutil.disk_usage(part.parent).free < size + _SPARE_BYTES:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
-
-
-def _bytes_of(result: MappingResult) -> int:
-    arrays = sum(array.nbytes for array in _new_arrays(result).values())
-    arrays += sum(int(table.memory_usage().sum()) for table in _new_tables(result).values())
-    return arrays + result.n_cells * 8 * len(_new_columns(result))
+def _additions(result: MappingResult) -> Additions:
+    record = provenance_record(result.provenance)
+    record |= storable(
+        {
+            "levels": [level.level for level in result.labels.levels],
+            "classes": {level.level: level.classes for level in result.labels.levels},
+            "within": dict(result.labels.within),
+        }
+    )
+    record["conditions"] = conditions_record(result.conditions)
+    if result.verdict is not None:
+        record["verdict"] = verdict_record(result.verdict)
+    return Additions(_new_columns(result), _new_arrays(result), _new_tables(result), keys.PROVENANCE, record)
 
 
 def _new_columns(result: MappingResult) -> dict[str, Any]:
@@ -374,84 +330,6 @@ def _new_tables(result: MappingResult) -> dict[str, pd.DataFrame]:
         held[keys.PROTEINS_MEASURED] = proteins.measured
     columns = list(proteins.names)
     return {name: pd.DataFrame(values, index=result.obs.index, columns=columns) for name, values in held.items()}
-
-
-def _append(file: h5py.File, result: MappingResult) -> None:
-    """Add a result to an open copy of the query's file."""
-    _modernise(file)
-    _drop_previous(file)
-    obs, obsm = file["obs"], file["obsm"]
-    columns, arrays, tables = _new_columns(result), _new_arrays(result), _new_tables(result)
-    moved, moved_arrays = _set_aside(obs, columns), _set_aside(obsm, [*arrays, *tables])
-    for name, values in columns.items():
-        write_elem(obs, name, values)
-    for name, array in (arrays | tables).items():
-        write_elem(obsm, name, array)
-    order = [moved.get(name, name) for name in _column_order(obs)]
-    obs.attrs["column-order"] = np.array([*order, *columns], dtype=h5py.string_dtype())
-    record = provenance_record(result.provenance)
-    record["notices"] = np.append(record["notices"], [*_about_moved(moved), *_about_moved(moved_arrays)])
-    record |= storable(
-        {
-            "levels": [level.level for level in result.labels.levels],
-            "classes": {level.level: level.classes for level in result.labels.levels},
-            "obs_written": list(columns),
-            "obsm_written": list(arrays),
-            "tables_written": list(tables),
-            "within": dict(result.labels.within),
-        }
-    )
-    record["conditions"] = conditions_record(result.conditions)
-    if result.verdict is not None:
-        record["verdict"] = verdict_record(result.verdict)
-    write_elem(file["uns"], keys.PROVENANCE, record)
-
-
-def _modernise(file: h5py.File) -> None:
-    """Bring tables of AnnData versions before 0.7 to a form that columns can be added to."""
-    if isinstance(file["obs"], h5py.Dataset) or "__categories" in file["obs"]:
-        write_elem(file, "obs", h5ad.read_table(file, "obs"))
-    for name in ("obsm", "uns"):
-        if name not in file:
-            write_elem(file, name, {})
-    if isinstance(file["obsm"], h5py.Dataset):
-        records = file["obsm"][()]
-        write_elem(file, "obsm", {name: records[name] for name in records.dtype.names})
-
-
-def _drop_previous(file: h5py.File) -> None:
-    """Forget an earlier mapping of the same cells."""
-    if keys.PROVENANCE not in file["uns"]:
-        return
-    record = read_elem(file["uns"][keys.PROVENANCE])
-    columns = set(record["obs_written"])
-    for name in columns & set(file["obs"]):
-        del file["obs"][name]
-    for name in {*record["obsm_written"], *record.get("tables_written", ())} & set(file["obsm"]):
-        del file["obsm"][name]
-    order = [name for name in _column_order(file["obs"]) if name not in columns]
-    file["obs"].attrs["column-order"] = np.array(order, dtype=h5py.string_dtype())
-    del file["uns"][keys.PROVENANCE]
-
-
-def _column_order(obs: h5py.Group) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in obs.attrs["column-order"]]
-
-
-def _set_aside(group: h5py.Group, new: Iterable[str]) -> dict[str, str]:
-    """Keep what the query has under names that the result needs, under other names; says which."""
-    moved = {}
-    for name in set(new) & set(group):
-        aside = keys.own(name)
-        while aside in group:
-            aside = keys.own(aside)
-        group.move(name, aside)
-        moved[name] = aside
-    return moved
-
-
-def _about_moved(moved: Mapping[str, str]) -> list[str]:
-    return [f"What the query had as {name!r} is kept as {aside!r}." for name, aside in sorted(moved.items())]
 
 
 def _read_proteins(tables: Mapping[str, pd.DataFrame]) -> ImputedProteins | None:

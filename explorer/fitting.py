@@ -427,14 +427,24 @@ def _described(annotated: Annotated, out: Path, batch: str | None, sample: str |
 
 
 def scores_of(heads: tuple[LevelHead, ...]) -> dict[str, dict[str, Any]]:
-    """How good the chosen head of each label level was on left-out batches."""
+    """How good the chosen head of each label level was on left-out batches, and by how much it won over the next."""
     return {
         head.level: {
             "head": head.head,
             **{key: head.scores[head.head][key] for key in ("accuracy", "macro_f1", "calibration_error", "cells")},
+            **_choice_of(head),
         }
         for head in heads
     }
+
+
+def _choice_of(head: LevelHead) -> dict[str, Any]:
+    """Why this head: `ahead` of the `next` one in macro-F1, or because there was no batch to leave out."""
+    others = {name: score["macro_f1"] for name, score in head.scores.items() if name != head.head}
+    second = max(others, key=lambda name: others[name])
+    ahead = round(head.scores[head.head]["macro_f1"] - others[second], 4)
+    batches = 1 if head.examined is None else len(np.unique(head.examined.batches))
+    return {"next": second, "ahead": ahead, "batches": batches}
 
 
 def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from explorer import keys
 from explorer.asking import Asked
+from explorer.conformal import COVERAGE
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference, Signal
 from explorer.genes import coverage, match_genes, require_coverage
@@ -17,6 +18,7 @@ from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality
 from explorer.insight.unknowns import Unknowns
 from explorer.kinds import are_peaks
+from explorer.levels import QUANTILE
 from explorer.methods.base import INSTANT
 from explorer.models import load_method
 from explorer.panels import way_out
@@ -53,8 +55,18 @@ def describe_reference(reference: Reference) -> str:
 def _score_line(level: str, scores: Mapping[str, Any]) -> str:
     return (
         f"    {level:<16} accuracy {scores['accuracy']:.3f}  macro-F1 {scores['macro_f1']:.3f}  "
-        f"calibration error {scores['calibration_error']:.3f}  ({scores['head']} head)"
+        f"calibration error {scores['calibration_error']:.3f}  ({_choice_in_words(scores)})"
     )
+
+
+def _choice_in_words(scores: Mapping[str, Any]) -> str:
+    """Which head gives the labels, and why that one."""
+    told = f"{scores['head']} head"
+    if "next" not in scores:
+        return told
+    if scores["batches"] == 1:
+        return f"{told}, taken because there is no batch to leave out: a random fifth cannot tell which is best"
+    return f"{told}, {scores['ahead']:.3f} macro-F1 ahead of {scores['next']}"
 
 
 def describe_quality(found: Sequence[Quality]) -> str:
@@ -122,12 +134,31 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
         lines.insert(1, f"model refitted on {len(panel.genes):,} shared genes; on left-out reference batches:")
         lines[2:2] = [_score_line(level, scores) for level, scores in panel.scores.items()]
     lines[1:1] = _mode_lines(result)
+    lines += _doubt_lines(result)
     lines += _protein_lines(result)
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
     lines += _verdict_lines(result)
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
+
+
+def _doubt_lines(result: MappingResult) -> list[str]:
+    """Prediction sets by level; and the deepest level at which cells are labelled, where levels nest."""
+    lines = []
+    for level in result.labels.levels:
+        held = level.sets.sum(1)
+        lines.append(
+            f"prediction sets at {level.level}, which hold the true label with a coverage of {COVERAGE:.0%}: "
+            f"{(held == 1).mean():.1%} of cells have one label, {held.mean():.2f} labels on average"
+        )
+    if result.labels.within:
+        deepest = result.labels.deepest
+        counts = [(level.level, int((deepest == at).sum())) for at, level in enumerate(result.labels.levels)]
+        told = ", ".join(f"{name} ({count:,} cells)" for name, count in counts if count)
+        none = int((deepest < 0).sum())
+        lines.append(f"deepest level with a label: {told or 'none'}" + (f"; {none:,} cells at none" if none else ""))
+    return lines
 
 
 def describe_signature(asked: Asked, n: int = 20) -> str:
@@ -186,6 +217,10 @@ def _mode_lines(result: MappingResult) -> list[str]:
     told = [f"mode {options['mode']}"] if options.get("mode", INSTANT.name) != INSTANT.name else []
     if options.get("hierarchical", False):
         told.append("coarse levels labelled first")
+    if options.get("independent", False):
+        told.append("each level labelled by itself")
+    if options.get("unknown") == QUANTILE:
+        told.append("unknown beyond the 99 % quantile of held-out cells")
     lines = ["; ".join(told)] if told else []
     for condition in result.conditions:
         own = ", ".join(map(str, condition.names[condition.from_query]))
