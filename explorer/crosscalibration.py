@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explorer.agreement import Pool
 from explorer.calibration import quality
 from explorer.contenders import Answers
 from explorer.flow import BoolArray, Examined, FloatArray, IntArray
 from explorer.labels import UNKNOWN_CONFIDENCE, fit_temperature, tempered
-from explorer.novelty import Strayed, conformal, strayed
+from explorer.novelty import Strayed, conformal, reach, strayed, stretch
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,15 @@ class Calibration:
         Divides its log probabilities.
     held_out
         How far their cells lay from their own label; `None` for a contender without distances.
+    reach
+        The stretch beyond which a cell is unknown; `None` where there is one other batch only, and the 99 % quantile
+        of held-out distances decides.
     """
 
     head: str
     temperature: float
     held_out: Strayed | None
+    reach: float | None
 
     @classmethod
     def of(cls, others: Sequence[Answers]) -> Calibration:
@@ -78,33 +83,38 @@ class Calibration:
             head: np.concatenate([each.probabilities[head] for each in others]) for head in others[0].probabilities
         }
         scores = {head: quality(p, codes)["macro_f1"] for head, p in pooled.items()}
-        head = max(scores, key=lambda each: scores[each])
-        n_classes = pooled[head].shape[1]
-        return cls(head, fit_temperature(pooled[head], codes), _strayed(others, codes, n_classes))
+        head = max(scores, key=lambda each: scores[each])  # the first of the best
+        temperature = fit_temperature(pooled[head], codes)
+        distance = np.concatenate([each.own_distance for each in others])
+        if len(distance) == 0:
+            return cls(head, temperature, None, None)
+        strange = np.concatenate([each.own_strange for each in others])
+        if len(strange) == 0:  # no counts: the latent distance speaks alone
+            strange = np.zeros_like(distance)
+        batches = np.repeat(np.arange(len(others), dtype=np.int32), [len(each.codes) for each in others])
+        # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
+        near, n_classes = distance < 2, pooled[head].shape[1]
+        told = (codes[near], distance[near], strange[near])
+        several = len(np.unique(batches[near])) > 1
+        return cls(
+            head,
+            temperature,
+            strayed(*told, n_classes),
+            reach(*told, batches[near], n_classes) if several else None,
+        )
 
     def applied(self, answers: Answers) -> Judged:
         """Answers as a user would get them."""
         probabilities = tempered(answers.probabilities[self.head], self.temperature)
         doubtful = probabilities.max(1) < UNKNOWN_CONFIDENCE
         if self.held_out is None:
-            raw = answers.distance.get(self.head)
-            return Judged(answers.codes, probabilities, raw, doubtful)
+            return Judged(answers.codes, probabilities, answers.distance.get(self.head), doubtful)
         given = answers.probabilities[self.head].argmax(1).astype(np.int32)
-        strange = answers.strange.get(self.head)
-        novelty, beyond = conformal(given, answers.distance[self.head], strange, self.held_out)
+        distance, strange = answers.distance[self.head], answers.strange.get(self.head)
+        novelty, beyond = conformal(given, distance, strange, self.held_out)
+        if self.reach is not None:
+            beyond = stretch(given, distance, strange, self.held_out) > self.reach
         return Judged(answers.codes, probabilities, novelty, doubtful | beyond)
-
-
-def _strayed(others: Sequence[Answers], codes: IntArray, n_classes: int) -> Strayed | None:
-    distance = np.concatenate([each.own_distance for each in others])
-    if len(distance) == 0:
-        return None
-    strange = np.concatenate([each.own_strange for each in others])
-    if len(strange) == 0:  # no counts: the latent distance speaks alone
-        strange = np.zeros_like(distance)
-    # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
-    comparable = distance < 2
-    return strayed(codes[comparable], distance[comparable], strange[comparable], n_classes)
 
 
 def crossed(answers: Sequence[Answers], fold: int) -> tuple[Judged, Sequence[Judged], Calibration]:
@@ -121,9 +131,10 @@ def crossed(answers: Sequence[Answers], fold: int) -> tuple[Judged, Sequence[Jud
 
 
 def consensus(asked: Sequence[Judged], others: Sequence[Sequence[Judged]]) -> tuple[Judged, list[Judged]]:
-    """What several contenders say together: the mean of their calibrated probabilities, calibrated once more.
+    """What several contenders say together, pooled as `explorer.agreement` pools methods.
 
-    Novelty is the mean over the contenders that measure one against held-out cells.
+    Novelty is the median of those that measure one against held-out cells. A cell is unknown if more than half call
+    it so, or if the pooled confidence is below 0.5.
 
     Parameters
     ----------
@@ -135,30 +146,28 @@ def consensus(asked: Sequence[Judged], others: Sequence[Sequence[Judged]]) -> tu
     Returns
     -------
     judged, judged_others
-        The consensus on `asked`, and on each of the others; its temperature is found on the others.
+        The consensus on `asked`, and on each of the others; weights and temperature are learned from the others.
     """
-    rest = [_mean(parts) for parts in zip(*others, strict=True)]
-    temperature = fit_temperature(
-        np.concatenate([each.probabilities for each in rest]), np.concatenate([each.codes for each in rest])
-    )
-    return _tempered(_mean(asked), temperature), [_tempered(each, temperature) for each in rest]
+    by_batch = list(zip(*others, strict=True))
+    answers = np.concatenate([_stacked(parts) for parts in by_batch], axis=1)
+    pool = Pool.of(answers, np.concatenate([parts[0].codes for parts in by_batch]))
+    return _pooled(asked, pool), [_pooled(parts, pool) for parts in by_batch]
 
 
-def _mean(parts: Sequence[Judged]) -> Judged:
+def _stacked(parts: Sequence[Judged]) -> FloatArray:
+    return np.stack([each.probabilities for each in parts])
+
+
+def _pooled(parts: Sequence[Judged], pool: Pool) -> Judged:
+    probabilities = pool(_stacked(parts))
     novelty = [each.novelty for each in parts if each.novelty is not None]
-    beyond = np.mean([each.unknown & (each.confidence >= UNKNOWN_CONFIDENCE) for each in parts], axis=0) > 0.5
+    mostly = np.mean([each.unknown for each in parts], axis=0) > 0.5
     return Judged(
         parts[0].codes,
-        np.mean([each.probabilities for each in parts], axis=0, dtype=np.float32),
-        np.mean(novelty, axis=0, dtype=np.float32) if novelty else None,
-        np.asarray(beyond),
+        probabilities,
+        np.asarray(np.median(novelty, axis=0), np.float32) if novelty else None,
+        mostly | (probabilities.max(1) < UNKNOWN_CONFIDENCE),
     )
-
-
-def _tempered(judged: Judged, temperature: float) -> Judged:
-    probabilities = tempered(judged.probabilities, temperature)
-    doubtful = probabilities.max(1) < UNKNOWN_CONFIDENCE
-    return Judged(judged.codes, probabilities, judged.novelty, judged.unknown | doubtful)
 
 
 def examined(others: Sequence[Judged]) -> Examined:

@@ -125,7 +125,7 @@ def novelty(types: Sequence[Record], rows: Sequence[Record]) -> str:
 def confusion(records: Sequence[Record], classes: Sequence[str]) -> str:
     """How the cells of each label (rows) were labelled by the consensus, as shares of the row."""
     counts = np.sum([r["confusion"] for r in records if r["contender"] == CONSENSUS], axis=0)
-    present = np.flatnonzero(counts.sum(1))
+    present = np.flatnonzero(counts.sum(1)).tolist()
     shares = counts[present][:, present] / np.maximum(counts[present].sum(1, keepdims=True), 1)
     names = [classes[i] for i in present]
 
