@@ -49,7 +49,25 @@ def describe_reference(reference: Reference) -> str:
         if by_rna := summary.get("scores_by_rna"):
             lines.append("    placed by RNA alone:")
             lines += [_score_line(level, scores) for level, scores in by_rna.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_evaluation_lines(card.get("evaluation"))])
+
+
+def _evaluation_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """The scorecard that a card keeps, the highest macro-F1 first."""
+    if found is None:
+        return []
+    ordered = sorted(found["contenders"].values(), key=lambda row: -row["macro_f1"])
+    lines = [
+        f"  scorecard of {found['created'][:10]}: {found['cells']:,} cells of {found['file']}, {found['level']}, "
+        f"{ordered[0]['batches']} left-out batches, seeds {', '.join(map(str, found['seeds']))}"
+    ]
+    for row in ordered:
+        novelty = "" if row["auroc_novelty"] is None else f"  novelty AUROC {row['auroc_novelty']:.3f}"
+        lines.append(
+            f"    {row['title']:<20} macro-F1 {row['macro_f1']:.3f}  accuracy {row['accuracy']:.3f}  calibration error "
+            f"{row['pooled_calibration_error']:.3f}{novelty}"
+        )
+    return lines
 
 
 def _score_line(level: str, scores: Mapping[str, Any]) -> str:
