@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -256,6 +257,23 @@ def test_any_obs_survives_the_round_trip(tmp_path: Path, labels: list[str | None
     own, all_of_it = contents(path), contents(tmp_path / "result.h5ad")
     assert {name: all_of_it.get(name) for name in own if name != "obs"} == {n: e for n, e in own.items() if n != "obs"}
     pd.testing.assert_frame_equal(read_result(tmp_path / "result.h5ad").obs, query.obs)
+
+
+def test_prediction_sets_and_levels_come_back(tmp_path: Path) -> None:
+    query = open_query(counted())
+    result = result_of(query)
+    result = replace(result, labels=replace(result.labels, within={"cell_type": "lineage"}))
+    write_h5ad(result, query, tmp_path / "result.h5ad")
+    cells, again = ad.read_h5ad(tmp_path / "result.h5ad"), read_result(tmp_path / "result.h5ad")
+    assert again.labels.within == {"cell_type": "lineage"}
+    for mine, other in zip(result.labels.levels, again.labels.levels, strict=True):
+        assert other.sets.dtype == bool
+        np.testing.assert_array_equal(mine.sets, other.sets)
+        told = [" | ".join(np.array(mine.classes)[held]) for held in mine.sets]
+        assert cells.obs[f"prediction_set_{mine.level}"].tolist() == told
+    assert cells.obs["deepest_label"].tolist() == again.labels.deepest_labels.tolist()
+    known = [level.level for level in result.labels.levels]
+    assert cells.obs["deepest_level"].tolist() == [known[at] if at >= 0 else "" for at in again.labels.deepest]
 
 
 # --- csv ---------------------------------------------------------------------------------------------------

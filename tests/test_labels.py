@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, Embedding, IntArray, LevelLabels, Neighbors
+from explorer.flow import AlignedCells, Embedding, Examined, IntArray, LabelTransfer, LevelLabels, Neighbors
 from explorer.labels import (
     HEADS,
     LINEAR,
@@ -27,6 +27,7 @@ from explorer.labels import (
     fit_linear,
     fit_temperature,
     joined_levels,
+    log_answers,
     own_answers,
     refitted,
     tempered,
@@ -349,6 +350,67 @@ class TestTransfer:
         whole = self.map(degrees, head, counts=True)
         parts = [self.map(degrees[i : i + 7], head, counts=True) for i in range(0, 40, 7)]
         joined = joined_levels(parts)
-        for name in ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown"):
+        for name in ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown", "sets"):
             np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), atol=1e-6)
         assert (joined.level, joined.classes) == ("type", ("a", "b"))
+
+    def test_how_far_a_cell_may_lie_can_be_learned(self) -> None:
+        strict, wide = (replace(self.head(VOTE), reach=reach) for reach in (1.0, 1e6))
+        assert self.map([-60.0], strict).unknown[0]
+        assert not self.map([-60.0], wide).unknown[0], "its reference's own batches lie as far"
+        assert self.map([-60.0], wide, by_quantile=True).unknown[0]
+
+    def test_sets_hold_what_left_out_cells_needed(self) -> None:
+        own = np.append(np.full(96, 0.9), np.full(4, 0.1)).astype(np.float32)
+        rows, ones = np.arange(100), np.zeros(100, np.int32)
+        head = replace(self.head(LINEAR), examined=Examined(rows, ones, ones, np.column_stack([own, 1 - own])))
+        found = self.map(np.linspace(0, 90, 50).tolist(), head)
+        best = np.eye(2, dtype=bool)[found.codes]
+        np.testing.assert_array_equal(found.sets, (found.probabilities >= 0.9) | best)
+        assert (found.sets.sum(1) == 1).all()
+        shy = replace(head, examined=replace(head.examined, probabilities=np.tile([[0.3, 0.7]], (100, 1))))
+        assert self.map([45.0], shy).sets.tolist() == [[True, True]]
+
+    def test_a_label_that_levels_have_settled_on_is_kept_and_in_its_set(self) -> None:
+        found = self.map([0.0, 0.0, 90.0], self.head(LINEAR), settled=codes(A, B, NONE))
+        assert found.codes.tolist() == [A, B, B]
+        assert found.unknown.tolist() == [False, True, True], "hardly probable, and nothing fits"
+        np.testing.assert_array_equal(found.confidence, found.probabilities[range(3), found.codes])
+        assert found.sets[range(3), found.codes].all()
+
+    def test_logarithms_of_the_answers_prefer_the_nearer_where_probabilities_tie(self) -> None:
+        near = Neighbors(np.array([[150, 0]], np.int32), np.array([[0.5, 0.5]], np.float32))
+        said = Embedding(self.reference[:1])
+        found = log_answers(self.head(VOTE), said, near, self.members)
+        np.testing.assert_allclose(found, np.log(0.5), atol=1e-4)
+        assert found.argmax() == best_codes(vote(near, self.labels, 2), near, self.labels)[0]
+
+
+class TestDeepest:
+    """Three levels in one another, and one that says something else."""
+
+    @staticmethod
+    def level(name: str, classes: int, unknown: list[bool]) -> LevelLabels:
+        n = len(unknown)
+        some = np.zeros(n, np.float32)
+        labels = tuple(f"{name} {i}" for i in range(classes))
+        flags = np.zeros((n, classes), bool)
+        probabilities = np.full((n, classes), 1 / classes, np.float32)
+        return LevelLabels(name, labels, codes(*[1] * n), probabilities, some, some, some, np.array(unknown), flags)
+
+    def test_the_finest_level_that_is_known_counts(self) -> None:
+        found = LabelTransfer(
+            (
+                self.level("type", 4, [False, False, True, True, True]),
+                self.level("sex", 9, [False, False, False, False, False]),
+                self.level("lineage", 2, [False, False, False, True, True]),
+                self.level("subtype", 8, [False, True, True, True, False]),
+            ),
+            {"subtype": "type", "type": "lineage"},
+        )
+        assert found.deepest.tolist() == [3, 0, 2, -1, 3]
+        assert found.deepest_labels.tolist() == ["subtype 1", "type 1", "lineage 1", "unknown", "subtype 1"]
+
+    def test_levels_that_nest_in_nothing_leave_the_first(self) -> None:
+        found = LabelTransfer((self.level("type", 4, [False, True]), self.level("sex", 9, [False, False])))
+        assert found.deepest_labels.tolist() == ["type 1", "unknown"]

@@ -16,8 +16,10 @@ from explorer.novelty import (
     conformal,
     deviation,
     expected_shares,
+    reach,
     squared_residuals,
     strayed,
+    stretch,
 )
 
 CELLS, GENES, CLASSES = 40, 12, 3
@@ -194,3 +196,83 @@ class TestConformal:
             chance = 3 * np.sqrt(level * (1 - level) / 1000)  # of which 1,000 cells were held out
             assert np.mean(1 - novelty <= level) == pytest.approx(level, abs=chance)
         assert beyond.mean() == pytest.approx(0.01, abs=0.01)
+
+
+class TestStretch:
+    held = np.linspace(0.01, 1, 100).tolist()  # the 99 % quantile is 0.9901
+
+    def test_the_larger_multiple_of_what_is_usual(self) -> None:
+        held = of_one_label(self.held, (2 * np.array(self.held)).tolist())
+        at = np.array([0.9901, 1.9802, 0.1], np.float32), np.array([0.5, 1.9802, 5.9406], np.float32)
+        found = stretch(np.zeros(3, np.int32), *at, held)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, [1, 2, 3], rtol=1e-4)
+        np.testing.assert_allclose(stretch(np.zeros(3, np.int32), at[0], None, held), [1, 2, 0.101], rtol=1e-3)
+
+    def test_far_and_very_far_stay_apart(self) -> None:
+        held = of_one_label(self.held, self.held)
+        far = np.array([2.0, 9.0], np.float32)
+        codes = np.zeros(2, np.int32)
+        assert len(set(conformal(codes, far, far, held)[0])) == 1
+        assert (np.diff(stretch(codes, far, far, held)) > 0).all()
+
+    def test_a_label_without_held_out_cells_stretches_nothing(self) -> None:
+        held = strayed(np.zeros(100, np.int32), *np.array([self.held, self.held], np.float32), 2)
+        assert stretch(np.array([1], np.int32), np.ones(1, np.float32), None, held).tolist() == [0]
+
+    def test_held_out_cells_that_lie_at_their_label(self) -> None:
+        held = of_one_label([0.0] * 20, [0.0] * 20)
+        assert np.isfinite(stretch(np.zeros(1, np.int32), np.ones(1, np.float32), None, held)).all()
+
+
+def drawn(rng: np.random.Generator, batches: int, n: int) -> tuple[np.ndarray, ...]:
+    """Codes, both distances and batches of held-out cells of two labels; some batches lie farther off than others."""
+    batch = np.repeat(np.arange(batches), n).astype(np.int32)
+    codes = rng.integers(0, 2, len(batch)).astype(np.int32)
+    shift = rng.lognormal(0, 0.3, batches)[batch] * (1 + codes)
+    latent, expression = (rng.gamma(4, 0.05, len(batch)) * shift for _ in range(2))
+    return codes, latent.astype(np.float32), expression.astype(np.float32), batch
+
+
+class TestReach:
+    def test_as_trying_every_value(self) -> None:
+        """The lowest stretch of a left-out cell beyond which at most 5 % of the average batch lie."""
+        codes, latent, expression, batch = drawn(np.random.default_rng(0), 4, 60)
+        batch[:40] = 3  # batches of different size
+        latent[batch == 0] *= 1.5
+        stretched = np.zeros(len(codes), np.float32)
+        for one in range(4):
+            own = batch == one
+            held = strayed(codes[~own], latent[~own], expression[~own], 2)
+            stretched[own] = stretch(codes[own], latent[own], expression[own], held)
+
+        def beyond(limit: float) -> float:
+            return float(np.mean([np.mean(stretched[batch == one] > limit) for one in range(4)]))
+
+        assert beyond(1.0) > 0.05
+        found = reach(codes, latent, expression, batch, 2)
+        assert found == pytest.approx(min(limit for limit in stretched if beyond(limit) <= 0.05))
+
+    def test_a_new_batch_of_the_same_kind_is_called_unknown_as_rarely_as_promised(self) -> None:
+        rng = np.random.default_rng(1)
+        learned, quantile = [], []
+        for _ in range(60):
+            codes, latent, expression, batch = drawn(rng, 9, 100)
+            old, new = batch < 8, batch == 8
+            held = strayed(codes[old], latent[old], expression[old], 2)
+            limit = reach(codes[old], latent[old], expression[old], batch[old], 2)
+            at = codes[new], latent[new], expression[new]
+            learned.append(np.mean(stretch(*at, held) > limit))
+            quantile.append(np.mean(conformal(*at, held)[1]))
+        assert np.mean(learned) <= 0.06
+        assert np.mean(quantile) > 0, "the rule by quantiles promises nothing of a batch"
+
+    def test_what_lies_as_near_as_99_of_100_is_never_unknown(self) -> None:
+        rng = np.random.default_rng(0)
+        codes = np.zeros(400, np.int32)
+        near = rng.random(400).astype(np.float32)
+        assert reach(codes, near, near, np.resize([0, 1], 400).astype(np.int32), 1) == 1
+
+    def test_no_left_out_cell_at_all(self) -> None:
+        none = np.empty(0, np.float32)
+        assert reach(np.empty(0, np.int32), none, none, np.empty(0, np.int32), 2) == 1
