@@ -27,7 +27,8 @@ class Nested:
     within
         Name of the coarser level.
     inside
-        bool (coarser classes, classes), which label lies in which.
+        bool (coarser classes, classes), which label lies in which; one that no cell with a coarser label carries, such
+        as one that a reference was extended by, may lie in any.
     """
 
     within: str
@@ -52,7 +53,7 @@ def nesting(codes: Mapping[str, IntArray], n_classes: Mapping[str, int]) -> dict
             cells = together.sum(0)
             if n_classes[coarse] < n_classes[fine] and (together.max(0) >= LEAST_INSIDE * cells).all():
                 main = together.argmax(0)[None, :] == np.arange(n_classes[coarse])[:, None]
-                found[fine] = Nested(coarse, main & (cells > 0))
+                found[fine] = Nested(coarse, main | (cells == 0))
                 break
     return found
 
