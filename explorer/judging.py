@@ -158,7 +158,7 @@ def _profile(sample: _Sample, codes: NDArray[np.int32], head: LevelHead) -> floa
 
 def _of_others(out: pd.DataFrame, trained: TrainedMethod, head: LevelHead) -> float:
     """Share of genes that stand out which some label of the reference expresses at least half as much."""
-    places = pd.Index(trained.method.genes).get_indexer(out["gene"])
+    places = pd.Index(trained.method.genes).get_indexer(pd.Index(out["gene"]))
     most = head.expected.shares[:, places].max(0) * 1e4
     return float((most >= WIDELY * out["observed"].to_numpy()).mean())
 

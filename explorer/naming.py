@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.export import holds_result
 
-COLUMN = "new_type"
 
-
-def write_named(source: Path | str, path: Path | str, names: NDArray[np.object_], column: str = COLUMN) -> None:
+def write_named(source: Path | str, path: Path | str, names: NDArray[np.object_], column: str) -> None:
     """Copy a result and add one obs column; nothing else changes.
 
     Parameters
@@ -55,22 +53,21 @@ def write_named(source: Path | str, path: Path | str, names: NDArray[np.object_]
         part.unlink(missing_ok=True)
 
 
-def read_names(path: Path | str, clusters: Sequence[str]) -> dict[str, str]:
-    """A user's names of clusters, from a csv table with the columns cluster and name; empty names leave cells out.
+def given_names(told: Sequence[str] | None) -> dict[str, str] | None:
+    """A user's names of groups, from texts such as "new 1=activated monocyte"; `None` where none is given.
 
     Raises
     ------
-    FileProblem
-        If the table has no such columns.
     OptionsProblem
-        If it names a cluster that does not exist.
+        If a text does not say which group it names.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"cluster", "name"} <= set(table.columns):
-        raise FileProblem(f"{Path(path).name} needs the columns cluster and name; it has {', '.join(table.columns)}.")
-    if absent := sorted(set(table["cluster"]) - set(clusters)):
-        raise OptionsProblem(f"There is no cluster {absent[0]!r}; there are: {', '.join(clusters)}.")
-    return dict(zip(table["cluster"], table["name"].str.strip(), strict=True))
+    if not told:
+        return None
+    pairs = [text.partition("=") for text in told]
+    for group, equals, name in pairs:
+        if not (group.strip() and equals and name.strip()):
+            raise OptionsProblem(f"{group + equals + name!r} names no group. Write GROUP=NAME, as in 'new 1=my type'.")
+    return {group.strip(): name.strip() for group, _, name in pairs}
 
 
 def _put(obs: h5py.Group, column: str, names: NDArray[np.object_]) -> None:

@@ -66,7 +66,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     AtlasError
         Whatever the file, its genes or the machine do not allow.
     """
-    from explorer import export, mapping, refitting
+    from explorer import export, judging, mapping, refitting
     from explorer.query import open_query
 
     spec = job.mapping
@@ -99,6 +99,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
         notices=told,
         progress=placing.part("Placing cells in the picture", 0.0, 1.0),
     )
+    result = judging.judged(query, reference, result, batch=spec.batch, device=device)
     writing = progress.part("Writing the annotated file", 0.75, 0.85)
     writing(0.0)
     export.write_h5ad(result, query, folder / keys.RESULT_FILE)

@@ -56,8 +56,7 @@ class Comparison:
 
     def links(self) -> pd.DataFrame:
         """The flows of a Sankey picture, the widest first: own, predicted, cells, share (of the own label)."""
-        table = self.counts.stack().rename("cells").reset_index()
-        table.columns = pd.Index(["own", "predicted", "cells"])
+        table = self.counts.rename_axis("own").reset_index().melt("own", var_name="predicted", value_name="cells")
         table["share"] = table["cells"] / table["own"].map(self.counts.sum(axis=1))
         found = table[table["cells"] > 0]
         return found.sort_values(["cells", "own", "predicted"], ascending=[False, True, True], ignore_index=True)

@@ -35,6 +35,8 @@ class Unknowns:
 
     Attributes
     ----------
+    n_cells
+        Of the query, n.
     rows
         int64 (u,), the cells, ascending.
     codes
@@ -53,6 +55,7 @@ class Unknowns:
         Of the clustering.
     """
 
+    n_cells: int
     rows: NDArray[np.int64]
     codes: IntArray
     names: tuple[str, ...]
@@ -62,25 +65,25 @@ class Unknowns:
     seed: int
     resolution: float
 
-    def column(self, n_cells: int, given: Mapping[str, str] | None = None) -> NDArray[np.object_]:
+    def named(self, given: Mapping[str, str] | None = None) -> NDArray[np.object_]:
         """Name of each cell's cluster, text (n,), "" for cells that were not clustered.
 
         Parameters
         ----------
         given
-            Names of the user's own by those of the clusters; clusters without one keep theirs, and one that is named
-            "" is left out.
+            The user's names by those of the clusters; clusters without one are left out. By default every cluster
+            keeps its own.
 
         Raises
         ------
         OptionsProblem
             If a cluster is named that does not exist.
         """
-        given = dict(given or {})
+        given = {name: name for name in self.names} if given is None else given
         if absent := sorted(set(given) - set(self.names)):
-            raise OptionsProblem(f"There is no cluster {absent[0]!r}; there are: {', '.join(self.names) or 'none'}.")
-        told = np.array([given.get(name, name) for name in self.names], dtype=object)
-        out = np.full(n_cells, "", dtype=object)
+            raise OptionsProblem(f"There is no cluster {absent[0]!r}; there are: {', '.join(self.names)}.")
+        told = np.array([given.get(name, "") for name in self.names], dtype=object)
+        out = np.full(self.n_cells, "", dtype=object)
         out[self.rows] = told[self.codes]
         return out
 
@@ -146,7 +149,7 @@ def unknowns(
         counted = pd.crosstab(pd.Series(np.array(names, dtype=object)[codes], name="name"), pd.Series(samples))
         by_sample = counted.loc[list(names)]
     progress(1.0)
-    return Unknowns(chosen, codes, names, table, by_sample, markers, seed, resolution)
+    return Unknowns(result.n_cells, chosen, codes, names, table, by_sample, markers, seed, resolution)
 
 
 def _described(
