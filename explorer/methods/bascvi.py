@@ -25,6 +25,7 @@ from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.bascvi import Adversary, BascviNet, Decoded, Reader
 from explorer.networks.likelihoods import gaussian_kl
+from explorer.networks.losses import cross_entropies
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
@@ -387,7 +388,7 @@ class _Loss:
         hidden = config.adversary_weight * self._adversary.reward(*told)
         loss = missed.mean() + self._rise * (strayed.mean() - hidden) + self._adversary.lesson(*told)
         if config.label_weight > 0:
-            loss = loss + config.label_weight * self._reader.missed(z, cells.labels[which])
+            loss = loss + config.label_weight * cross_entropies(self._reader(z), cells.labels[which].T).sum()
         return loss
 
     @torch.no_grad()

@@ -77,8 +77,8 @@ FINE_TUNED = Mode(
 ADAPTED = Mode(
     "adapted",
     "Adapted to your cells",
-    "Learns the reference's labels anew while it must also agree with itself on your cells. Minutes; answers come "
-    "from its own classifier where that does best.",
+    "Learns the reference's labels anew, with labels that some of your cells have, while it must agree with itself on "
+    "the others. Minutes. Worth it with such labels; without any it can do worse than as trained.",
     learns_labels=True,
 )
 PER_BATCH = Mode(
@@ -343,7 +343,9 @@ class Concerto:
             return Adapted(method, True, (GO_BY_ALL,) if small else (), method.conditions)
         before = anchored(model.network.teacher, reference, config.seed)
         if mode == ADAPTED:
-            _teach(model, reference, to.reference, config, progress, Unlabelled(cells, query.codes, _labels_of(to)))
+            # all of one source: batches that were sorted by type would teach their statistics instead of their labels
+            unlabelled = Unlabelled(cells, np.zeros_like(query.codes), _labels_of(to))
+            _teach(model, reference, to.reference, config, progress, unlabelled)
         else:
             course = config.course(1, config.tuned_lr)
             contrast(model.network, cells, query.codes, config.views, course, config.seed, progress)

@@ -34,8 +34,9 @@ from explorer.methods.base import (
     Training,
 )
 from explorer.networks.attribution import integrated_gradients
-from explorer.networks.kida import KidaNet, balanced_minibatches, joint_cross_entropy, pathway_attribution
+from explorer.networks.kida import KidaNet, balanced_minibatches, pathway_attribution
 from explorer.networks.kida_student import anchors, teach
+from explorer.networks.losses import cross_entropies
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
@@ -223,7 +224,7 @@ class Kida:
 
         def loss_of(which: Tensor) -> Tensor:
             logits = network.logits(network(cells.rows(which).dense()))
-            return joint_cross_entropy(logits, [of_level[which] for of_level in classes])
+            return cross_entropies(logits, [of_level[which] for of_level in classes]).sum()
 
         train(
             network, lambda _epoch: balanced_minibatches(codes, batch_size, rng), loss_of,

@@ -180,14 +180,6 @@ class Reader(nn.Module):
         """Logits of the classes of each level, float (B, classes)."""
         return [level(z) for level in self.levels]
 
-    def missed(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of labels int64 (B, K), summed over levels, a scalar; cells coded -1 have none."""
-        missed = z.new_zeros(())
-        for logits, codes in zip(self(z), labels.T, strict=True):
-            of_level = F.cross_entropy(logits, codes, ignore_index=-1, reduction="sum")
-            missed = missed + of_level / (codes >= 0).sum().clamp_min(1)
-        return missed
-
 
 class Discriminator(nn.Module):
     """Guesses one level of the batch from a hidden layer: (B, H) to logits (B, values), which are normalised too."""

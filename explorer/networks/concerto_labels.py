@@ -22,7 +22,7 @@ from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Teacher, Views, dense_layer, estimate_statistics
 from explorer.networks.concerto_modalities import Minibatch, ModalCells
 from explorer.networks.concerto_tasks import Course, source_pure
-from explorer.networks.losses import cross_entropy
+from explorer.networks.losses import cross_entropies
 from explorer.networks.samplers import DomainSampler
 from explorer.networks.training import TrainingLog, train
 from explorer.progress import Progress
@@ -214,7 +214,7 @@ def teach(
     weights = list(_decaying(classifier)) if weight_decay else []
 
     def loss_of(which: Tensor) -> Tensor:
-        loss = cross_entropy(classifier(views.drawn(cells.rows(which), masks)), known[:, which])
+        loss = cross_entropies(classifier(views.drawn(cells.rows(which), masks)), known[:, which]).mean()
         if aside is not None:
             loss = loss + aside.loss(classifier)
         return loss + 0.5 * weight_decay * sum(weight.square().sum() for weight in weights)
@@ -226,7 +226,7 @@ def teach(
     def check() -> float:
         settle()
         logits = answers(classifier, cells, tested)
-        return float(cross_entropy(logits, known[:, torch.as_tensor(tested, device=cells.device)]))
+        return float(cross_entropies(logits, known[:, torch.as_tensor(tested, device=cells.device)]).mean())
 
     log = train(
         classifier,
@@ -277,7 +277,7 @@ class _Aside:
         if self.of.codes is None:
             return agreed
         own = torch.as_tensor(self.of.codes, device=which.device).long()[:, which]
-        return agreed + cross_entropy(others, own)
+        return agreed + cross_entropies(others, own).mean()
 
 
 def _endless(of: Unlabelled, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from explorer.networks.attention import Norm
 from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import ConcertoNet, Teacher, Views, embedded, views_loss
 from explorer.networks.concerto_modalities import Minibatch, ModalCells
-from explorer.networks.losses import cross_entropy
+from explorer.networks.losses import cross_entropies
 from explorer.networks.samplers import DomainSampler, pieces
 from explorer.networks.training import Schedule, TrainingLog, train
 from explorer.progress import Progress
@@ -70,7 +70,7 @@ class Labelled:
 
     def loss(self, z: Tensor, which: Tensor) -> Tensor:
         """Of a minibatch: what the teacher makes of it, float (B, d), and which cells it holds, int64 (B,)."""
-        return self.weight * cross_entropy([head(z) for head in self.heads], self.codes[:, which])
+        return self.weight * cross_entropies([head(z) for head in self.heads], self.codes[:, which]).mean()
 
 
 def contrast(

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explorer.networks.losses import cross_entropies
 from explorer.networks.sparse import SparseLinear, SparseRows
 from explorer.progress import Progress
 
@@ -155,12 +156,9 @@ class ConcordNet(nn.Module):
         z, codes
             float (B, d) and int64 (B, levels), -1 for unlabelled.
         """
-        total = z.new_zeros(())
-        for classifier, of_level in zip(self.classifiers, codes.T, strict=True):
-            labelled = of_level >= 0
-            if labelled.any():
-                total = total + F.cross_entropy(classifier(z[labelled]), of_level[labelled]) / len(self.classifiers)
-        return total
+        if not self.classifiers:
+            return z.new_zeros(())
+        return cross_entropies([classifier(z) for classifier in self.classifiers], codes.T).mean()
 
     def gene_penalty(self, norm: str) -> Tensor:
         """Size of the gene weights, as "l1" (their mean) or "l2" (their root mean square); 0 without weights."""

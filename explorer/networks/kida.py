@@ -246,23 +246,6 @@ def passed_back(row: Tensor, attention: Tensor) -> Tensor:
     return (row + torch.einsum("bn,bnm->bm", row, attention)) / 2
 
 
-def joint_cross_entropy(logits: Sequence[Tensor], classes: Sequence[Tensor]) -> Tensor:
-    """Sum over label levels of the mean cross-entropy of the cells that have a label there.
-
-    Parameters
-    ----------
-    logits
-        float (B, classes) by level.
-    classes
-        int64 (B,) by level, -1 for unlabelled.
-    """
-    losses = [
-        F.cross_entropy(scores, own, ignore_index=-1, reduction="sum") / (own >= 0).sum().clamp_min(1)
-        for scores, own in zip(logits, classes, strict=True)
-    ]
-    return torch.stack(losses).sum()
-
-
 def pathway_attribution(
     network: KidaNet, x: Tensor, starts: Tensor, direction: Tensor, progress: Progress
 ) -> tuple[Tensor, float]:

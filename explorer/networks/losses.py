@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -60,19 +60,18 @@ def contrastive_loss(
     return (torch.logaddexp(positive, log_negatives) - positive).mean()
 
 
-def cross_entropy(logits: Sequence[Tensor], codes: Tensor) -> Tensor:
-    """Mean over the levels of the mean over a level's labelled cells, a scalar.
+def cross_entropies(logits: Sequence[Tensor], codes: Iterable[Tensor]) -> Tensor:
+    """Mean cross-entropy of the labelled cells of each level, float (levels,); 0 where no cell has a label.
 
     Parameters
     ----------
     logits
         float (B, C) of each level.
     codes
-        int64 (levels, B), -1 for unlabelled.
+        int64 (B,) of each level, -1 for unlabelled.
     """
     losses = [
-        F.cross_entropy(of_level, own, ignore_index=-1)
+        F.cross_entropy(of_level, own, ignore_index=-1, reduction="sum") / (own >= 0).sum().clamp_min(1)
         for of_level, own in zip(logits, codes, strict=True)
-        if bool((own >= 0).any())
     ]
-    return torch.stack(losses).mean() if losses else logits[0].sum() * 0
+    return torch.stack(losses)

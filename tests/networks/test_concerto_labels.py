@@ -24,7 +24,6 @@ from explorer.networks.concerto_labels import (
 )
 from explorer.networks.concerto_modalities import ModalCells, modal_cells
 from explorer.networks.concerto_tasks import Course
-from explorer.networks.losses import cross_entropy
 from explorer.networks.training import TrainingLog, constant
 from explorer.progress import Progress
 
@@ -147,12 +146,6 @@ class TestLearning:
         teach(network, made(), codes, np.zeros(N, int), VIEWS, course, 0, Progress(), weight_decay=1.0)
         assert network.heads[0].linear.weight.abs().sum() < before
         assert all(bool((norm.weight == 2.0).all()) for norm in norms)
-
-    def test_unlabelled_cells_take_no_part_in_the_loss(self) -> None:
-        logits = torch.randn(4, 3)
-        labelled = cross_entropy([logits[:2]], torch.tensor([[0, 1]]))
-        torch.testing.assert_close(cross_entropy([logits], torch.tensor([[0, 1, -1, -1]])), labelled)
-        assert float(cross_entropy([logits], torch.full((1, 4), -1))) == 0
 
 
 class TestRejection:

@@ -13,7 +13,6 @@ from explorer.networks.kida import (
     KidaNet,
     PathwayTokens,
     balanced_minibatches,
-    joint_cross_entropy,
     passed_back,
     pathway_attribution,
 )
@@ -226,15 +225,6 @@ def test_a_minibatch_in_training_can_do_without_some_tokens() -> None:
     seen = {network.tokens(x).shape[1] for _ in range(20)}
     assert 3 < min(seen) < max(seen) < 2 + SETS
     assert network.eval().tokens(x).shape[1] == 2 + SETS
-
-
-def test_levels_are_learned_together_and_cells_without_a_label_left_out() -> None:
-    fine, coarse = torch.randn(4, 3), torch.randn(4, 2)
-    found = joint_cross_entropy([fine, coarse], [torch.tensor([0, 2, 1, -1]), torch.tensor([-1, -1, 1, 0])])
-    by_hand = -fine.log_softmax(1)[[0, 1, 2], [0, 2, 1]].mean() - coarse.log_softmax(1)[[2, 3], [1, 0]].mean()
-    torch.testing.assert_close(found, by_hand)
-    none = joint_cross_entropy([fine, coarse], [torch.tensor([0, 2, 1, -1]), torch.full((4,), -1)])
-    assert torch.isfinite(none)
 
 
 def test_classes_are_drawn_alike_and_the_unlabelled_never() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from explorer.networks.losses import contrastive_loss
+from explorer.networks.losses import contrastive_loss, cross_entropies
 
 FIRST = torch.tensor([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)], dtype=torch.float64)
 SECOND = torch.tensor([(3.0, 4.0), (0.0, 2.0), (-1.0, -1.0)], dtype=torch.float64)
@@ -151,3 +151,12 @@ def test_opposite_and_identical_cells_stay_finite_at_low_temperature() -> None:
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(cells.grad).all()
+
+
+def test_each_level_is_learned_from_the_cells_that_have_a_label_there() -> None:
+    fine, coarse = torch.randn(4, 3), torch.randn(4, 2)
+    found = cross_entropies([fine, coarse], torch.tensor([[0, 2, 1, -1], [-1, -1, 1, 0]]))
+    by_hand = -fine.log_softmax(1)[[0, 1, 2], [0, 2, 1]].mean(), -coarse.log_softmax(1)[[2, 3], [1, 0]].mean()
+    torch.testing.assert_close(found, torch.stack(by_hand))
+    none = cross_entropies([fine, coarse], torch.tensor([[0, 2, 1, -1], [-1, -1, -1, -1]]))
+    torch.testing.assert_close(none, torch.stack([by_hand[0], torch.tensor(0.0)]))
