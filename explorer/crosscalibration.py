@@ -35,12 +35,15 @@ class Judged:
         float32 (n,); `None` for a contender without distances.
     unknown
         bool (n,), too novel or too little confidence.
+    stretched
+        float32 (n,), how many times as far as 99 % of the held-out cells of their label; `None` like `novelty`.
     """
 
     codes: IntArray
     probabilities: FloatArray
     novelty: FloatArray | None
     unknown: BoolArray
+    stretched: FloatArray | None = None
 
     @property
     def given(self) -> IntArray:
@@ -112,9 +115,10 @@ class Calibration:
         given = answers.probabilities[self.head].argmax(1).astype(np.int32)
         distance, strange = answers.distance[self.head], answers.strange.get(self.head)
         novelty, beyond = conformal(given, distance, strange, self.held_out)
+        stretched = stretch(given, distance, strange, self.held_out)
         if self.reach is not None:
-            beyond = stretch(given, distance, strange, self.held_out) > self.reach
-        return Judged(answers.codes, probabilities, novelty, doubtful | beyond)
+            beyond = stretched > self.reach
+        return Judged(answers.codes, probabilities, novelty, doubtful | beyond, stretched)
 
 
 def crossed(answers: Sequence[Answers], fold: int) -> tuple[Judged, Sequence[Judged], Calibration]:
@@ -133,8 +137,8 @@ def crossed(answers: Sequence[Answers], fold: int) -> tuple[Judged, Sequence[Jud
 def consensus(asked: Sequence[Judged], others: Sequence[Sequence[Judged]]) -> tuple[Judged, list[Judged]]:
     """What several contenders say together, pooled as `explorer.agreement` pools methods.
 
-    Novelty is the median of those that measure one against held-out cells. A cell is unknown if more than half call
-    it so, or if the pooled confidence is below 0.5.
+    Novelty and stretch are the median of those that measure them against held-out cells. A cell is unknown if more
+    than half call it so, or if the pooled confidence is below 0.5.
 
     Parameters
     ----------
@@ -161,12 +165,14 @@ def _stacked(parts: Sequence[Judged]) -> FloatArray:
 def _pooled(parts: Sequence[Judged], pool: Pool) -> Judged:
     probabilities = pool(_stacked(parts))
     novelty = [each.novelty for each in parts if each.novelty is not None]
+    stretched = [each.stretched for each in parts if each.stretched is not None]
     mostly = np.mean([each.unknown for each in parts], axis=0) > 0.5
     return Judged(
         parts[0].codes,
         probabilities,
         np.asarray(np.median(novelty, axis=0), np.float32) if novelty else None,
         mostly | (probabilities.max(1) < UNKNOWN_CONFIDENCE),
+        np.asarray(np.median(stretched, axis=0), np.float32) if stretched else None,
     )
 
 

@@ -83,14 +83,16 @@ def stranger_record(judged: Judged, label: int) -> Record:
     Returns
     -------
     dict
-        unseen, seen: cells; auroc_novelty (`None` for a contender that measures none), auroc_doubt: area under the
-        ROC curve of novelty, and of 1 - confidence; flagged_unseen, flagged_seen: shares called unknown.
+        unseen, seen: cells; auroc_novelty, auroc_stretch (`None` for a contender that measures none), auroc_doubt: area
+        under the ROC curve of novelty, of stretch, which goes on where held-out cells end, and of 1 - confidence;
+        flagged_unseen, flagged_seen: shares called unknown.
     """
     unseen = judged.codes == label
     return {
         "unseen": int(unseen.sum()),
         "seen": int((~unseen).sum()),
         "auroc_novelty": None if judged.novelty is None else auroc(unseen, judged.novelty),
+        "auroc_stretch": None if judged.stretched is None else auroc(unseen, judged.stretched),
         "auroc_doubt": auroc(unseen, 1 - judged.confidence),
         "flagged_unseen": float(judged.unknown[unseen].mean()),
         "flagged_seen": float(judged.unknown[~unseen].mean()),
@@ -132,7 +134,7 @@ def _summary(of: Sequence[Record], strangers: Sequence[Record]) -> Record:
         for promise in of[0]["coverage"]
     }
     measured = [r for r in strangers if "auroc_doubt" in r]
-    for name in ("auroc_novelty", "auroc_doubt", "flagged_unseen", "flagged_seen"):
+    for name in ("auroc_novelty", "auroc_stretch", "auroc_doubt", "flagged_unseen", "flagged_seen"):
         found[name] = _mean(_by_type(measured, name))
     found["seeds"], found["batches"] = len(seeds), len({r["left_out"] for r in of})
     return found

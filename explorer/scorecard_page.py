@@ -17,25 +17,27 @@ body {{ font: 15px/1.5 "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; 
   max-width: 60rem; margin: 2rem auto; padding: 0 1.25rem; background: {LIGHT["surface"]}; }}
 h1 {{ font-size: 1.6rem; margin-bottom: 0; }} h2 {{ font-size: 1.2rem; margin-top: 2.2rem; }}
 p.about {{ color: {LIGHT["soft"]}; margin-top: .2rem; }}
-figure {{ margin: 1.2rem 0; }} figure img {{ width: 100%; height: auto; }}
+figure {{ margin: .4rem 0 1.2rem; }} figure img {{ width: 100%; height: auto; }}
 figcaption {{ color: {LIGHT["soft"]}; font-size: .88rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .3rem .6rem; text-align: right; border-bottom: 1px solid {LIGHT["line"]}; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }} th {{ color: {LIGHT["soft"]}; font-weight: 600; }}
+th, td {{ padding: .3rem .4rem; text-align: right; border-bottom: 1px solid {LIGHT["line"]}; vertical-align: bottom; }}
+td:first-child {{ text-align: left; white-space: nowrap; }} th {{ color: {LIGHT["soft"]}; font-weight: 600; }}
+h3 {{ font-size: 1rem; margin: 1.6rem 0 .2rem; }}
 td.best {{ font-weight: 700; }} li {{ margin: .25rem 0; }}
 """
 
 # key, heading, whether higher is better (None: neither), digits
 _COLUMNS: tuple[tuple[str, str, bool | None, int], ...] = (
-    ("macro_f1", "macro-F1", True, 3),
+    ("macro_f1", "macro\u2011F1", True, 3),
     ("accuracy", "accuracy", True, 3),
     ("pooled_calibration_error", "calibration error", False, 3),
-    ("calibration_error", "by batch", False, 3),
+    ("calibration_error", "the same by batch", False, 3),
     ("auroc_novelty", "novelty AUROC", True, 3),
+    ("auroc_stretch", "stretch AUROC", True, 3),
     ("auroc_doubt", "1 − confidence AUROC", True, 3),
-    ("flagged_unseen", "strangers flagged", True, 3),
-    ("flagged_seen", "others flagged", False, 3),
+    ("flagged_unseen", "strangers called unknown", True, 3),
+    ("flagged_seen", "others called unknown", False, 3),
     ("mixing", "mixing", True, 2),
 )
 _COSTS: tuple[tuple[str, str, bool | None, int], ...] = (
@@ -61,7 +63,7 @@ def page(scorecard: Mapping[str, Any]) -> str:
         body.append(_level(scorecard, level))
     if scorecard["types"]:
         body.append(_types(scorecard))
-    body += [_costs(scorecard), _method(scorecard), _provenance(told)]
+    body += [_costs(scorecard), _method(), _provenance(told)]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
@@ -79,21 +81,30 @@ def _level(scorecard: Mapping[str, Any], level: str) -> str:
             f"<h2>Labels of {escape(level)}</h2>",
             _table(rows, columns),
             _figure(
+                "Which labels are right",
                 plots.macro_f1(rows, records),
                 "Mean over left-out batches, then over seeds. Cells of labels that only their own batch has are not "
                 "counted: nobody can tell them.",
             ),
             _figure(
+                "Whether confidence can be believed",
                 plots.reliability(rows, records),
                 "On the line, a confidence of 0.8 is right in 8 of 10 cells. Larger dots stand for more cells; the "
-                "error is the mean distance from the line, by cells (10 bins).",
+                f"error is the mean distance from the line, by cells, in 10 bins; those of fewer than "
+                f"{plots.LEAST_IN_BIN} cells are not drawn.",
             ),
-            _figure(plots.risk_coverage(rows, records), "What a threshold of confidence buys, and what it costs."),
             _figure(
+                "What a threshold of confidence buys, and what it costs",
+                plots.risk_coverage(rows, records),
+                "From left to right fewer, surer cells are kept.",
+            ),
+            _figure(
+                "Whether prediction sets hold the label",
                 plots.coverage(rows, records, promise),
-                "Prediction sets, their coverage over all cells, and how many labels a set holds on average.",
+                "Coverage over all cells, and how many labels a set holds on average; small dots are single batches.",
             ),
             _figure(
+                "Which labels are mistaken for which",
                 plots.confusion(records, scorecard["classes"][level]),
                 "Labels given by the consensus, as shares of the cells of each own label; shares below 0.005 are "
                 "left blank.",
@@ -112,10 +123,16 @@ def _types(scorecard: Mapping[str, Any]) -> str:
     return (
         "<h2>Types that the reference lacks</h2>"
         + _figure(
-            plots.novelty(scorecard["types"], rows),
-            "How well novelty tells cells of a type that was left out of training from the other cells of their batch: "
-            "0.5 is chance, 1 is perfect. For PCA + 15-NN novelty is the distance to the neighbours; the linear "
-            "baselines measure none.",
+            "Whether novelty tells them",
+            plots.strangers(scorecard["types"], rows, "auroc_novelty"),
+            "Area under the ROC curve of novelty, between cells of a type that was left out of training (how many, in "
+            "brackets) and the other cells of their batch: 0.5 is chance, 1 is perfect. For PCA + 15-NN novelty is the "
+            "distance to the neighbours; the linear baselines measure none.",
+        )
+        + _figure(
+            "Whether doubt tells them",
+            plots.strangers(scorecard["types"], rows, "auroc_doubt"),
+            "The same for 1 − confidence.",
         )
         + note
     )
@@ -128,8 +145,7 @@ def _costs(scorecard: Mapping[str, Any]) -> str:
     )
 
 
-def _method(scorecard: Mapping[str, Any]) -> str:
-    del scorecard
+def _method() -> str:
     return "<h2>How it was measured</h2>" + _listed(
         [
             "Every batch was left out in turn, and mapped by models trained on the others. Genes were chosen there, "
@@ -139,6 +155,9 @@ def _method(scorecard: Mapping[str, Any]) -> str:
             "were calibrated alike; margins of the support vector machine went through a softmax.",
             "The consensus is that of all methods evaluated and the logistic regression.",
             "Each type was left out together with the batch that has most of its cells, which was then mapped.",
+            "Stretch: how many times as far a cell lies from its label as 99 % of that label's left-out cells do. Over "
+            "the stretch that 5 % of the cells of an average other batch have, or below a confidence of 0.5, a cell is "
+            "called unknown.",
             "Mixing: of a left-out cell's nearest cells with its own label, the share from other batches, divided by "
             "what is expected if batches did not differ.",
         ]
@@ -184,10 +203,10 @@ def _cell(value: float | None, best: float | None, digits: int) -> str:
     return f'<td class="best">{text}</td>' if is_best else f"<td>{text}</td>"
 
 
-def _figure(svg: str, caption: str) -> str:
+def _figure(title: str, svg: str, caption: str) -> str:
     data = base64.b64encode(svg.encode()).decode()
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f'<h3>{escape(title)}</h3><figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

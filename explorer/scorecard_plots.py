@@ -13,15 +13,17 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from components.theme import CATEGORICAL, LIGHT, MISSING_COLOR, SEQUENTIAL
+from components.theme import CATEGORICAL, LIGHT, MISSING_COLOR
 from explorer.contenders import BASELINES
 from explorer.scorecard import CONSENSUS, Record, pooled_reliability
 
 _DASHES = {name: (0, (1 + 2 * i, 1.5)) for i, name in enumerate(BASELINES)}  # told apart without colour, too
 _GREYS = dict(zip(BASELINES, (MISSING_COLOR, "#5b6472", "#b4866b"), strict=True))
+LEAST_IN_BIN = 10  # cells of a bin that says anything
 _WIDTH = 7.2  # inches; a page's column
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "scorecard", "axes.spines.top": False,
@@ -36,16 +38,13 @@ def macro_f1(rows: Sequence[Record], records: Sequence[Record]) -> str:
     ordered = sorted(rows, key=lambda row: row["macro_f1"])
 
     def draw(axes: Axes) -> None:
-        lowest = 1.0
         for at, row in enumerate(ordered):
             axes.barh(at, row["macro_f1"], color=color(row["contender"]), height=0.62)
-            points = list(_by_batch(records, row["contender"], lambda r: r["macro_f1"]).values())
-            _dots(axes, points, at)
-            lowest = min([lowest, *points])
+            _dots(axes, _by_batch(records, row["contender"], lambda r: r["macro_f1"]).values(), at)
             axes.text(1.012, at, f"{row['macro_f1']:.3f}", va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(ordered)), [row["title"] for row in ordered])
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.0)
+        axes.set_xlim(0, 1.005)
         axes.set_xlabel("macro-F1 on left-out batches (dots: single batches)")
         axes.grid(axis="x", color=LIGHT["line"], linewidth=0.6)
 
@@ -58,8 +57,8 @@ def reliability(rows: Sequence[Record], records: Sequence[Record]) -> str:
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=LIGHT["line"], linewidth=1.2)
         for row in rows:
-            curve = pooled_reliability([r for r in records if r["contender"] == row["contender"]])
-            sure, right, cells = np.array(curve).T
+            curve = np.array(pooled_reliability([r for r in records if r["contender"] == row["contender"]]))
+            sure, right, cells = curve[curve[:, 2] >= LEAST_IN_BIN].T
             told = f"{row['title']}: error {row['pooled_calibration_error']:.3f}"
             axes.plot(sure, right, label=told, **_line(row["contender"]))
             size = 60 * np.sqrt(cells / cells.sum())
@@ -105,21 +104,28 @@ def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) ->
     return _svg(draw, 0.9 + 0.3 * len(rows))
 
 
-def novelty(types: Sequence[Record], rows: Sequence[Record]) -> str:
-    """Area under the ROC curve of novelty, by type that was left out (rows) and contender; grey where none is told."""
-    shown = [row for row in rows if row["auroc_novelty"] is not None]
-    labels = list(dict.fromkeys(r["type"] for r in types))
-    values = np.full((len(labels), len(shown)), np.nan)
-    for i, label in enumerate(labels):
+def strangers(types: Sequence[Record], rows: Sequence[Record], score: str) -> str:
+    """Area under the ROC curve of a score, by type that was left out (rows) and contender; the hardest type on top.
+
+    Parameters
+    ----------
+    score
+        Its name in the records; contenders that do not have it are left out.
+    """
+    shown = [row for row in rows if row[score] is not None]
+    cells = {r["type"]: r["unseen"] for r in types}
+    values = np.full((len(cells), len(shown)), np.nan)
+    for i, label in enumerate(cells):
         for j, row in enumerate(shown):
-            found = [r["auroc_novelty"] for r in types if (r["type"], r["contender"]) == (label, row["contender"])]
+            found = [r[score] for r in types if (r["type"], r["contender"]) == (label, row["contender"])]
             values[i, j] = np.mean(found) if found else np.nan
-    order = [int(i) for i in np.argsort(np.nanmean(values, 1))]
+    order = [int(i) for i in np.argsort(np.nanmean(values, 1), kind="stable")]
+    names = [f"{label} ({n})" for label, n in cells.items()]
 
     def draw(axes: Axes) -> None:
-        _table(axes, values[order], [labels[i] for i in order], [row["title"] for row in shown], 0.5, 1.0)
+        _table(axes, values[order], [names[i] for i in order], [row["title"] for row in shown], 0.5, 1.0)
 
-    return _svg(draw, 1.3 + 0.28 * len(labels))
+    return _svg(draw, 1.3 + 0.28 * len(cells))
 
 
 def confusion(records: Sequence[Record], classes: Sequence[str]) -> str:
@@ -192,16 +198,16 @@ def _table(
     least: float = -np.inf,
 ) -> None:
     """A table of colour with its numbers; those below `least` are left out."""
-    colors = mpl.colormaps[SEQUENTIAL].with_extremes(bad=LIGHT["line"])
-    axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=low, vmax=high, aspect="auto")
+    colors = LinearSegmentedColormap.from_list("page", [LIGHT["surface"], LIGHT["accent"]])
+    axes.imshow(values, cmap=colors, vmin=low, vmax=high, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value) and value >= least:
-            is_dark = (value - low) / (high - low) < 0.6
+            is_dark = (value - low) / (high - low) > 0.55
             axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if is_dark else "black")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    axes.spines[:].set(visible=True, color=LIGHT["line"])
 
 
 def _svg(draw: Any, height: float) -> str:
