@@ -10,8 +10,6 @@ from explorer.labels import UNKNOWN_CONFIDENCE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 
-_NAMED = ("python", "torch", "scanpy", "anndata", "numpy")  # versions that a reader looks for
-
 
 def methods_paragraph(result: MappingResult, reference: Reference | None = None) -> str:
     """How the labels came about: cells, reference, method, seed, genes, calibration, thresholds, versions.
@@ -40,7 +38,7 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         *(consequence(level) for level in result.labels.levels),
         f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
         f"mapped {told.created[:10]}.",
-        "Versions: " + ", ".join(f"{name} {told.versions[name]}" for name in _NAMED if name in told.versions) + ".",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in told.versions.items()) + ".",
     ]
     return " ".join(sentences)
 

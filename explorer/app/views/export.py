@@ -1,4 +1,4 @@
-"""Export: the result's files, a figure of what is on the screen, and how it all came about."""
+"""Figures and export: the figure of what was pinned, the result's files, and how it all came about."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.figure import FigureView
+from explorer.app.views.handouts import HandoutsView
 from explorer.flow import Provenance
 
 
@@ -30,14 +31,21 @@ class ExportView(View):
         self._provenance = look.html()
         self._figure = FigureView(session)
         card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
-        self._files_card = pn.Column(look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, **card)
+        self._handouts = HandoutsView(session)
+        self._files_card = pn.Column(
+            look.html("<h2>Files</h2>", margin=(0, 0, 6, 0)), self._files, self._handouts.panel, **card
+        )
+        self._methods_card = pn.Column(
+            look.html("<h2>Methods paragraph</h2>", margin=(0, 0, 10, 0)), self._handouts.methods, **card
+        )
         self._provenance_card = pn.Column(
             look.html("<h2>How this result came about</h2>", margin=(0, 0, 10, 0)), self._provenance, **card
         )
         figure = pn.Column(look.html("<h2>Figure</h2>", margin=(0, 0, 12, 0)), self._figure.panel, **card)
-        title = look.html("<h1>Export</h1>", margin=(28, 0, 18, 0))
+        title = look.html("<h1>Figures and export</h1>", margin=(28, 0, 18, 0))
         self.panel = sheet(
-            title, self._missing, self._go, self._standing, self._files_card, figure, self._provenance_card
+            title, self._missing, self._go, self._standing, figure, self._files_card, self._methods_card,
+            self._provenance_card,
         )
         self.watch(self._draw, ["outcome", "status", "project", "level"])
         self._draw()
@@ -45,6 +53,7 @@ class ExportView(View):
     def destroy(self) -> None:
         """Let go of the session, and of what is offered."""
         self._figure.destroy()
+        self._handouts.destroy()
         super().destroy()
 
     def _draw(self) -> None:
@@ -53,7 +62,7 @@ class ExportView(View):
         missing = "No cells are mapped yet, so there are no files; the figure shows the reference."
         self._missing.text = "" if has else missing
         self._go.visible = not has
-        self._files_card.visible = self._provenance_card.visible = has
+        self._files_card.visible = self._methods_card.visible = self._provenance_card.visible = has
         self._standing.display(self.session.standing("result"))
         if outcome is not None:
             self._files.object = files_html(outcome, project.title if project is not None else "result")

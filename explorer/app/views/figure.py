@@ -9,6 +9,8 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from components.copied_text import CopiedText
+from components.get_link import GetLink
 from components.panel_list import PanelList
 from explorer.app import downloads, drawing, look, pinning, pins
 from explorer.app.pins import CHARTS, MAP, Pin
@@ -38,18 +40,20 @@ class FigureView(View):
         self._pin.on_click(lambda _: pinning.pin_view(session))
         self._add = pmui.Select(options=_ADD, value="", size="small", width=150, margin=0)
         self._add.param.watch(self._add_chart, "value")
+        self._offer = downloads.offer(self._make)
+        self._file = GetLink(primary=True, margin=(0, 8, 10, 0))
         self._build_page()
         self._standing = Standing()
         self._picture = look.html()
-        self._file = look.html(sizing_mode=None, margin=(0, 0, 0, 12))
-        self._offer = downloads.offer(self._make)
+        self._caption = CopiedText(sizing_mode="stretch_width", margin=(10, 0, 0, 0))
         left = pn.Column(
             pn.Row(self._pin, self._add, margin=0), self._hint, self._list, self._settings.panel,
             width=310, margin=(0, 20, 0, 0),
         )  # fmt: skip
         right = pn.Column(
-            self._page, self._standing, self._picture, sizing_mode="stretch_width", margin=0, styles={"min-width": "0"}
-        )
+            self._page, self._standing, self._picture, self._caption, sizing_mode="stretch_width", margin=0,
+            styles={"min-width": "0"},
+        )  # fmt: skip
         self.panel = pn.Row(left, right, sizing_mode="stretch_width", margin=0)
         self.watch(self._draw, ["step", "outcome", "pins", "query_coloring", "reference_coloring", "hidden", "show",
                                 "view", "selection"])  # fmt: skip
@@ -82,8 +86,7 @@ class FigureView(View):
         )  # fmt: skip
         for choice in (*choices, self._form):
             choice.param.watch(lambda _: self._draw(), "value")
-        self._download = pn.Row(self._form, margin=0)
-        self._page = pn.FlexBox(*choices, self._download, sizing_mode="stretch_width", margin=0, gap="0px")
+        self._page = pn.FlexBox(*choices, self._form, self._file, sizing_mode="stretch_width", margin=0, gap="0px")
 
     def destroy(self) -> None:
         """Let go of the session, and offer the figure no longer."""
@@ -177,12 +180,10 @@ class FigureView(View):
         image = base64.b64encode(png).decode()
         self._picture.object = (
             f'<img class="figure" alt="{look.text(caption)}" src="data:image/png;base64,{image}">'
-            f'<p class="small soft" style="margin-top:8px">{look.text(caption)}</p>'
         )
-        address = look.text(look.route("download") + downloads.offer_query(self._offer))
-        self._file.object = f'<a class="get" href="{address}" download>Download {self._form.value.upper()}</a>'
-        if self._file not in self._download.objects:
-            self._download.append(self._file)
+        self._caption.text = caption
+        address = look.route("download") + downloads.offer_query(self._offer)
+        self._file.param.update(href=address, label=f"Download {self._form.value.upper()}")
 
 
 def words_of(pin: Pin) -> str:

@@ -1,0 +1,51 @@
+"""The probabilities of all classes as a table, one row a cell, a block of rows at a time.
+
+Knows results and columns; memory stays flat whatever the number of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from explorer import keys
+from explorer.flow import MappingResult
+
+BLOCK_ROWS = 20_000
+_OF_A_LEVEL = keys.CSV_COLUMNS[:5]  # those of the short table that speak of one level alone
+
+
+def probability_table(result: MappingResult, level: str, rows: slice = slice(None)) -> pd.DataFrame:
+    """Cells with label, confidence, novelty, unknown, and the calibrated probability of every class of a level.
+
+    Parameters
+    ----------
+    rows
+        Which cells; all of them by default.
+
+    Returns
+    -------
+    DataFrame
+        cell_id, label, confidence, novelty and unknown, then one column a class: P(class).
+    """
+    found = result.labels.level(level)
+    doubts = (found.confidence[rows], found.novelty[rows], found.unknown[rows])
+    columns = (result.obs.index[rows], found.labels[rows], *doubts)
+    told = dict(zip(_OF_A_LEVEL, columns, strict=True))
+    probabilities = pd.DataFrame(found.probabilities[rows], columns=[f"P({name})" for name in found.classes])
+    return pd.concat([pd.DataFrame(told), probabilities], axis=1)
+
+
+def probability_lines(result: MappingResult, level: str) -> Iterator[bytes]:
+    """The same as csv, in UTF-8."""
+    for start in range(0, max(result.n_cells, 1), BLOCK_ROWS):
+        part = probability_table(result, level, slice(start, start + BLOCK_ROWS))
+        yield part.to_csv(index=False, header=start == 0, float_format="%.6g").encode("utf-8")
+
+
+def write_probabilities(result: MappingResult, level: str, path: Path | str) -> None:
+    """Write the table as a csv file."""
+    with Path(path).open("wb") as file:
+        file.writelines(probability_lines(result, level))
