@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     mapping = commands.add_parser("map", parents=[device], help="label the cells of a query")
     mapping.add_argument("query", type=Path, metavar="QUERY.h5ad")
     mapping.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
-    mapping.add_argument("--method", default="concord")
+    mapping.add_argument(
+        "--method", action="append", metavar="NAME", help="concord if not given; repeat, or all, for a consensus"
+    )
+    mapping.add_argument(
+        "--disagreements", type=Path, metavar="CELLS.csv", help="cells that several methods do not label alike"
+    )
     mapping.add_argument("--mode", metavar="NAME", help="how the method maps, as its card says; instant if not given")
     mapping.add_argument("--batch", metavar="COLUMN", help="the query's batches: told apart where a mode learns them")
     mapping.add_argument("--own-labels", metavar="COLUMN", help="labels the query has, for modes that learn from them")
@@ -257,6 +262,13 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.refitting import refit_shared
     from explorer.report import describe_result
 
+    methods = options.method or ["concord"]
+    if len(methods) > 1 or methods == ["all"]:
+        _map_all(options)
+        return
+    (method,) = methods
+    if options.disagreements is not None:
+        raise OptionsProblem("--disagreements needs several methods: name --method twice or more, or --method all.")
     for path in filter(None, (options.output, options.csv)):
         _require_safe(path, options)
         require_writable(path)
@@ -268,7 +280,7 @@ def _map(options: argparse.Namespace) -> None:
             reference, told = refit_shared(
                 query,
                 reference,
-                options.method,
+                method,
                 orthologs=options.orthologs,
                 device=options.device,
                 progress=placing.part("", 0.0, 0.9),
@@ -277,7 +289,7 @@ def _map(options: argparse.Namespace) -> None:
         result = map_query(
             query,
             reference,
-            options.method,
+            method,
             mode=options.mode,
             hierarchical=options.hierarchical,
             independent=options.independent,
@@ -300,6 +312,60 @@ def _map(options: argparse.Namespace) -> None:
             write_csv(result, options.csv)
         progress(1.0)
     print(describe_result(result, options.batch))
+
+
+def _map_all(options: argparse.Namespace) -> None:
+    from explorer.agreed_files import write_agreed, write_agreed_csv, write_disputed
+    from explorer.export import require_writable
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+    from explorer.refitting import refit_shared
+    from explorer.report import describe_agreement
+    from explorer.several import map_all, named_methods
+
+    for option in ("mode", "own_labels", "refine"):
+        if getattr(options, option):
+            raise OptionsProblem(
+                f"--{option.replace('_', '-')} goes with one method only: map by that method alone, or leave it out."
+            )
+    for path in filter(None, (options.output, options.csv, options.disagreements)):
+        _require_safe(path, options)
+        require_writable(path)
+    query = open_query(options.query, matrix=options.matrix)
+    reference = open_reference(options.reference)
+    methods = named_methods(reference, options.method)
+    with _Bar() as progress:
+        placing, told = progress.part("", 0.0, 0.95), tuple[str, ...]()
+        if options.refit_shared:
+            for at, method in enumerate(methods):
+                span = placing.part("", 0.9 * at / len(methods), 0.9 * (at + 1) / len(methods))
+                reference, more = refit_shared(
+                    query, reference, method, orthologs=options.orthologs, device=options.device, progress=span
+                )
+                told += more
+            placing = placing.part("", 0.9, 1.0)
+        agreed = map_all(
+            query,
+            reference,
+            methods,
+            hierarchical=options.hierarchical,
+            independent=options.independent,
+            unknown=options.unknown,
+            batch=options.batch,
+            proteins=options.proteins,
+            orthologs=options.orthologs,
+            device=options.device,
+            notices=told,
+            progress=placing,
+        )
+        progress.part("Writing", 0.95, 1.0)(0.0)
+        write_agreed(agreed, query, options.output)
+        if options.csv is not None:
+            write_agreed_csv(agreed, options.csv)
+        if options.disagreements is not None:
+            write_disputed(agreed, options.disagreements)
+        progress(1.0)
+    print(describe_agreement(agreed))
 
 
 def _explain(options: argparse.Namespace) -> None:

@@ -276,7 +276,7 @@ class _Pooled:
 def _pooled(voices: Sequence[Voice], level: str) -> _Pooled:
     told = [voice.labels.level(level) for voice in voices]
     classes = tuple(dict.fromkeys(label for each in told for label in each.classes))
-    codes = np.stack([_positions(classes, each.classes)[each.codes] for each in told])
+    codes = np.stack([positions(classes, each.classes)[each.codes] for each in told])
     known = _shared([(voice.examined.get(level), each.classes) for voice, each in zip(voices, told, strict=True)])
     pool, examined = Pool(np.full(len(told), 1 / len(told), np.float32)), None
     if known is not None:
@@ -339,7 +339,7 @@ def _shared(kept: Sequence[tuple[Examined | None, tuple[str, ...]]]) -> tuple[Ex
         [_over(classes, of, each.probabilities[where]) for (each, of), where in zip(answered, at, strict=True)]
     )
     first, of_first = answered[0]
-    codes = _positions(classes, of_first)[first.codes[at[0]]]
+    codes = positions(classes, of_first)[first.codes[at[0]]]
     return Examined(rows, codes, first.batches[at[0]], answers[0]), answers
 
 
@@ -353,7 +353,8 @@ def _crossed(known: Examined, answers: FloatArray) -> Examined:
     return replace(known, probabilities=out)
 
 
-def _positions(classes: tuple[str, ...], own: tuple[str, ...]) -> IntArray:
+def positions(classes: tuple[str, ...], own: tuple[str, ...]) -> IntArray:
+    """Where a voice's own labels stand among all, int32."""
     at = {label: position for position, label in enumerate(classes)}
     return np.array([at[label] for label in own], np.int32)
 
@@ -363,5 +364,5 @@ def _over(classes: tuple[str, ...], own: tuple[str, ...], probabilities: FloatAr
     if own == classes:
         return probabilities
     out = np.zeros((len(probabilities), len(classes)), np.float32)
-    out[:, _positions(classes, own)] = probabilities
+    out[:, positions(classes, own)] = probabilities
     return out

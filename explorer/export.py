@@ -69,7 +69,7 @@ def write_h5ad(result: MappingResult, query: Query, path: Path | str) -> None:
     ResourceProblem
         If the disk has not enough room.
     """
-    append_to_copy(query, Path(path), _additions(result))
+    append_to_copy(query, Path(path), additions_of(result))
 
 
 def read_result(path: Path | str) -> MappingResult:
@@ -97,12 +97,22 @@ def read_result(path: Path | str) -> MappingResult:
         obs = h5ad.read_table(file, "obs")
         arrays = {name: read_elem(file[f"obsm/{name}"]) for name in record["obsm_written"]}
         tables = {name: read_elem(file[f"obsm/{name}"]) for name in record.get("tables_written", ())}
+    return result_of(obs, arrays, tables, record)
+
+
+def result_of(
+    obs: pd.DataFrame,
+    arrays: Mapping[str, NDArray[Any]],
+    tables: Mapping[str, pd.DataFrame],
+    record: Mapping[str, Any],
+) -> MappingResult:
+    """A result from what `additions_of` gave, as AnnData read it back; `obs` may hold more columns."""
     return MappingResult(
         obs=obs.drop(columns=list(record["obs_written"])),
         method=record["method"],
         embedding=arrays[keys.embedding(record["method"])],
         neighbors=None,
-        labels=_read_labels(obs, arrays, record),
+        labels=labels_of(obs, arrays, record),
         layout=arrays[keys.LAYOUT],
         provenance=read_provenance(record),
         conditions=read_conditions(record.get("conditions", {})),
@@ -129,6 +139,14 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
         table.to_csv(part, index=False, float_format="%.6g")
 
 
+def label_table(index: pd.Index, labels: LabelTransfer) -> pd.DataFrame:
+    """The first label level and the deepest label of each cell; its columns are `keys.CSV_COLUMNS`."""
+    first = labels.first
+    deepest = (labels.deepest_labels, _deepest_levels(labels))
+    doubts = (first.confidence, first.novelty, first.unknown, sets_in_words(first))
+    return pd.DataFrame(dict(zip(keys.CSV_COLUMNS, (index, first.labels, *doubts, *deepest), strict=True)))
+
+
 def write_csv(result: MappingResult, path: Path | str) -> None:
     """The first label level as a table: cell_id, label, confidence, novelty, unknown, prediction_set.
 
@@ -136,11 +154,7 @@ def write_csv(result: MappingResult, path: Path | str) -> None:
     Of a model refitted on a panel, one column more says in each row on how many genes; of a mapping that is doubtful or
     bad as a whole, one says so.
     """
-    first = result.labels.first
-    deepest = (result.labels.deepest_labels, _deepest_levels(result.labels))
-    doubts = (first.confidence, first.novelty, first.unknown, sets_in_words(first))
-    columns = (result.obs.index, first.labels, *doubts, *deepest)
-    table = pd.DataFrame(dict(zip(keys.CSV_COLUMNS, columns, strict=True)))
+    table = label_table(result.obs.index, result.labels)
     if (panel := result.provenance.panel) is not None:
         table[keys.CSV_REFITTED] = len(panel.genes)
     if result.verdict is not None and result.verdict.signal is not Signal.GOOD:
@@ -267,32 +281,53 @@ def require_writable(path: Path) -> None:
         raise OptionsProblem(f"{path} cannot be written: you may not write into {place}. Name another folder.")
 
 
-def _additions(result: MappingResult) -> Additions:
-    record = provenance_record(result.provenance)
-    record |= storable(
-        {
-            "levels": [level.level for level in result.labels.levels],
-            "classes": {level.level: level.classes for level in result.labels.levels},
-            "within": dict(result.labels.within),
-        }
-    )
+def additions_of(result: MappingResult) -> Additions:
+    """What a result adds to its query's file."""
+    record = provenance_record(result.provenance) | label_record(result.labels)
     record["conditions"] = conditions_record(result.conditions)
     if result.verdict is not None:
         record["verdict"] = verdict_record(result.verdict)
-    return Additions(_new_columns(result), _new_arrays(result), _new_tables(result), keys.PROVENANCE, record)
+    places = {keys.embedding(result.method): result.embedding, keys.LAYOUT: result.layout}
+    arrays = {**places, **label_arrays(result.labels)}
+    return Additions(label_columns(result.labels), arrays, _new_tables(result), keys.PROVENANCE, record)
 
 
-def _new_columns(result: MappingResult) -> dict[str, Any]:
+def label_record(labels: LabelTransfer) -> dict[str, Any]:
+    """What `labels_of` needs to know besides columns and arrays."""
+    return dict(
+        storable(
+            {
+                "levels": [level.level for level in labels.levels],
+                "classes": {level.level: level.classes for level in labels.levels},
+                "within": dict(labels.within),
+            }
+        )
+    )
+
+
+def label_columns(labels: LabelTransfer) -> dict[str, Any]:
+    """What labels add to obs."""
     columns: dict[str, Any] = {}
-    for level in result.labels.levels:
+    for level in labels.levels:
         columns[keys.predicted(level.level)] = pd.Categorical.from_codes(level.codes, pd.Index(level.classes))
         columns[keys.confidence(level.level)] = level.confidence
         columns[keys.prediction_set(level.level)] = sets_in_words(level)
-    columns[keys.NOVELTY] = result.labels.first.novelty
-    columns[keys.IS_UNKNOWN] = result.labels.first.unknown
-    columns[keys.DEEPEST_LABEL] = pd.Categorical(result.labels.deepest_labels)
-    columns[keys.DEEPEST_LEVEL] = pd.Categorical(_deepest_levels(result.labels))
+    columns[keys.NOVELTY] = labels.first.novelty
+    columns[keys.IS_UNKNOWN] = labels.first.unknown
+    columns[keys.DEEPEST_LABEL] = pd.Categorical(labels.deepest_labels)
+    columns[keys.DEEPEST_LEVEL] = pd.Categorical(_deepest_levels(labels))
     return columns
+
+
+def label_arrays(labels: LabelTransfer) -> dict[str, NDArray[Any]]:
+    """What labels add to obsm."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for level in labels.levels:
+        doubts = (level.disagreement, level.novelty, level.unknown)
+        arrays[keys.probabilities(level.level)] = level.probabilities
+        arrays[keys.doubt(level.level)] = np.column_stack(doubts).astype(np.float32)
+        arrays[keys.prediction_set(level.level)] = level.sets
+    return arrays
 
 
 def sets_in_words(level: LevelLabels) -> pd.Categorical:
@@ -308,16 +343,6 @@ def _deepest_levels(labels: LabelTransfer) -> NDArray[np.object_]:
     """Name of each cell's deepest level, "" where it is unknown at every one."""
     names = np.array([*(level.level for level in labels.levels), ""], dtype=object)
     return np.asarray(names[labels.deepest])
-
-
-def _new_arrays(result: MappingResult) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {keys.embedding(result.method): result.embedding, keys.LAYOUT: result.layout}
-    for level in result.labels.levels:
-        doubts = (level.disagreement, level.novelty, level.unknown)
-        arrays[keys.probabilities(level.level)] = level.probabilities
-        arrays[keys.doubt(level.level)] = np.column_stack(doubts).astype(np.float32)
-        arrays[keys.prediction_set(level.level)] = level.sets
-    return arrays
 
 
 def _new_tables(result: MappingResult) -> dict[str, pd.DataFrame]:
@@ -344,9 +369,10 @@ def _read_proteins(tables: Mapping[str, pd.DataFrame]) -> ImputedProteins | None
     )
 
 
-def _read_labels(
+def labels_of(
     obs: pd.DataFrame, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
 ) -> LabelTransfer:
+    """Labels from what `label_columns`, `label_arrays` and `label_record` gave."""
     levels = tuple(_read_level(name, obs, arrays, record) for name in record["levels"])
     return LabelTransfer(levels, {str(fine): str(coarse) for fine, coarse in record["within"].items()})
 

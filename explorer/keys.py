@@ -21,6 +21,13 @@ PROTEINS_MEASURED = "proteins_measured"
 RESULT_PROTEINS = (PROTEINS_IMPUTED, PROTEINS_SPREAD, PROTEINS_MEASURED)
 OWN = "{name}_own"             # what the query had under a name that the result needs
 PROVENANCE = "atlas_explorer"
+CONSENSUS_RECORD = "atlas_explorer_consensus"  # in place of it, where several methods mapped
+RECORDS = (PROVENANCE, CONSENSUS_RECORD)
+
+# of a file that holds several methods' results and their consensus
+CONSENSUS = "consensus_{name}"   # what a file of one method calls name; the label itself is called after its level
+AGREEMENT = "agreement_{level}"
+OF_METHOD = "{name}_{method}"
 
 # columns of the predictions table
 CSV_COLUMNS = (
@@ -78,6 +85,16 @@ def confidence(level: str) -> str:
 def prediction_set(level: str) -> str:
     """Column of the labels that may be the true one at one label level, and obsm key of the same as flags."""
     return PREDICTION_SET.format(level=level)
+
+
+def of_method(name: str, method: str) -> str:
+    """What a file that holds several methods' results calls something of one of them."""
+    return OF_METHOD.format(name=name, method=method)
+
+
+def agreement(level: str) -> str:
+    """Column of the share of methods that give the consensus label at one label level."""
+    return AGREEMENT.format(level=level)
 
 
 def embedding(method: str) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from explorer import keys
+from explorer.agreement import disputed_labels
 from explorer.asking import Asked
 from explorer.conformal import COVERAGE
 from explorer.errors import GenesProblem
-from explorer.flow import MappingResult, Query, Reference, Signal
+from explorer.flow import AgreedResult, MappingResult, Query, Reference, Signal
 from explorer.genes import coverage, match_genes, require_coverage
 from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality
@@ -49,6 +50,10 @@ def describe_reference(reference: Reference) -> str:
         if by_rna := summary.get("scores_by_rna"):
             lines.append("    placed by RNA alone:")
             lines += [_score_line(level, scores) for level, scores in by_rna.items()]
+    if (regression := card.get("expression")) is not None:
+        title, genes = regression["title"].lower(), regression["genes"]
+        lines.append(f"  expression ({title}, {genes:,} genes), on left-out batches:")
+        lines += [_score_line(level, scores) for level, scores in regression["scores"].items()]
     return "\n".join([*lines, *_evaluation_lines(card.get("evaluation"))])
 
 
@@ -177,6 +182,30 @@ def _doubt_lines(result: MappingResult) -> list[str]:
         none = int((deepest < 0).sum())
         lines.append(f"deepest level with a label: {told or 'none'}" + (f"; {none:,} cells at none" if none else ""))
     return lines
+
+
+def describe_agreement(agreed: AgreedResult) -> str:
+    """Cells of each consensus label, how sure and how much agreed upon; who agrees with whom, and where not."""
+    found = agreed.consensus
+    first, level = found.first, found.first.labels.level
+    whole = int((first.codes == first.codes[0]).all(0).sum())
+    n, provenance = len(agreed.obs), agreed.results[0].provenance
+    lines = [
+        f"{provenance.query} on {provenance.reference} by {len(found.voices)} methods: {n:,} cells, {whole:,} of them "
+        f"({whole / n:.0%}) labelled alike by all at {level}; {int(first.labels.unknown.sum()):,} cells unknown"
+    ]
+    if first.scores:
+        lines += [
+            f"on left-out reference batches: accuracy {first.scores['accuracy']:.3f}, macro-F1 "
+            f"{first.scores['macro_f1']:.3f}, calibration error {first.scores['calibration_error']:.3f}"
+        ]
+    sure = pd.Series(first.labels.confidence).groupby(first.labels.labels).median().rename("confidence")
+    lines.append(disputed_labels(first).set_index("label").join(sure).round(3).to_string())
+    kappa = pd.DataFrame(first.kappa, list(found.voices), list(found.voices))
+    kappa.insert(0, "weight", first.weights)
+    lines += ["weight of each method in the consensus, and Cohen's kappa with the others:", kappa.round(2).to_string()]
+    told = dict.fromkeys([*(note for result in agreed.results for note in result.provenance.notices), *found.notices])
+    return "\n".join([*lines, *(f"note: {notice}" for notice in told)])
 
 
 def describe_signature(asked: Asked, n: int = 20) -> str:

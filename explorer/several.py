@@ -29,6 +29,7 @@ from explorer.flow import (
 from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
 from explorer.keys import RNA_FOLDER, SYMBOL
 from explorer.labels import UNKNOWN_CONFIDENCE
+from explorer.levels import LEFT_OUT_BATCHES
 from explorer.mapping import map_query
 from explorer.methods import METHODS
 from explorer.nesting import Nested, nesting
@@ -46,6 +47,7 @@ def map_all(
     *,
     hierarchical: bool = False,
     independent: bool = False,
+    unknown: str = LEFT_OUT_BATCHES,
     batch: str | None = None,
     proteins: str | None = None,
     orthologs: bool = False,
@@ -60,7 +62,7 @@ def map_all(
     methods
         Names, or "all" for every method of the reference. The regression on expression speaks along where the
         reference has one.
-    hierarchical, independent, batch, proteins, orthologs, device, notices
+    hierarchical, independent, unknown, batch, proteins, orthologs, device, notices
         As `map_query` takes them.
 
     Raises
@@ -90,6 +92,7 @@ def map_all(
             name,
             hierarchical=hierarchical,
             independent=independent,
+            unknown=unknown,
             batch=batch,
             proteins=proteins,
             orthologs=orthologs,
