@@ -10,6 +10,7 @@ of which it has `PROTEIN_LIFT` times as many counts as other types; batches stai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer import keys
-from explorer.flow import AlignedCells
+from explorer.flow import AlignedCells, Reference
 from explorer.genesets import read_collections
+from explorer.reference import write_cells
 
 TYPES = ("alpha", "beta", "gamma", "delta")
 STRANGER = "stranger"
@@ -112,6 +114,13 @@ def codes(cells: ad.AnnData, column: str = "cell_type") -> NDArray[np.int32]:
 def gene_table(symbols: Sequence[str] | NDArray[np.object_] = SYMBOLS) -> pd.DataFrame:
     """genes.csv of a reference over planted genes."""
     return pd.DataFrame({keys.SYMBOL: symbols, keys.ENSEMBL: "", keys.MEAN: 1.0})
+
+
+def bundle(cells: ad.AnnData, folder: Path) -> Reference:
+    """A reference of planted cells without any method: genes and cells, as a bundle holds them."""
+    obs = cells.obs.assign(**{keys.TOTALS: np.asarray(cells.X.sum(1)).ravel()})
+    write_cells(folder, aligned(cells), gene_table(), obs)
+    return Reference(folder, {"title": "Planted cells"}, gene_table(), obs, "")
 
 
 def _profiles(label: NDArray[np.str_]) -> NDArray[np.float64]:

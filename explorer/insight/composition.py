@@ -59,7 +59,7 @@ def wilson(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Interval of a share, lower and upper end; 0 to 1 for a sample without a cell (Wilson, JASA 1927)."""
     z = stats.norm.ppf(0.5 + coverage / 2)
-    n = np.maximum(np.asarray(totals, np.float64), 1e-300)
+    n = np.maximum(np.asarray(totals, np.float64), 1.0)
     share = np.asarray(counts, np.float64) / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

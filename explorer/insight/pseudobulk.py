@@ -165,7 +165,7 @@ def compare_samples(
     logged, shown = _log_cpm(summed.counts, min(n_in, n_out))
     genes = summed.genes[shown]
     shift, variances, unscaled = _fitted(logged, design, free)
-    prior, common = _moderation(variances, free)
+    prior, common = common_variance(variances, free)
     weights = (1.0, 0.0) if np.isinf(prior) else (prior / (prior + free), free / (prior + free))
     t = shift / np.sqrt(np.maximum(weights[0] * common + weights[1] * variances, 1e-12) * unscaled)
     p = 2 * stats.t.sf(np.abs(t), free + prior)
@@ -181,6 +181,35 @@ def compare_samples(
         }
     ).sort_values(["score", "gene"], ascending=[False, True], kind="stable", ignore_index=True)
     return SampleMarkers(table, group, against, n_in, n_out, paired, prior)
+
+
+def common_variance(variances: Doubles, free: int) -> tuple[float, float]:
+    """What the variances of many genes have in common: how many degrees of freedom it is worth, and its value.
+
+    Each is s^2 chi^2_d / d around an s^2 that itself varies among genes as s0^2 d0 / chi^2_d0; d0 and s0^2 are found by
+    the mean and variance of logarithms (Smyth 2004, section 6.2).
+
+    Parameters
+    ----------
+    variances
+        float64 (g,), each of `free` degrees of freedom.
+
+    Returns
+    -------
+    prior
+        d0; infinite where genes vary no more than chance would have it, 0 for less than two genes.
+    common
+        s0^2.
+    """
+    if len(variances) < 2:
+        return 0.0, 1.0
+    floor = 1e-5 * max(float(np.median(variances)), 1e-12)  # a gene that does not vary at all has no logarithm
+    logs = np.log(np.maximum(variances, floor)) - digamma(free / 2) + np.log(free / 2)
+    excess = float(logs.var(ddof=1) - polygamma(1, free / 2))
+    if excess <= 0:
+        return float("inf"), float(np.exp(logs.mean()))
+    half = _trigamma_inverse(excess)
+    return 2 * half, float(np.exp(logs.mean() + digamma(half) - np.log(half)))
 
 
 def _design(inside: BoolArray, blocks: pd.Series) -> tuple[Doubles, int]:
@@ -207,19 +236,6 @@ def _fitted(logged: Doubles, design: Doubles, free: int) -> tuple[Doubles, Doubl
     coefficients = inverse @ logged
     left = logged - design @ coefficients
     return coefficients[1], (left**2).sum(0) / free, float((inverse[1] ** 2).sum())
-
-
-def _moderation(variances: Doubles, free: int) -> tuple[float, float]:
-    """Degrees of freedom and value of the variance that genes have in common, by moments (Smyth 2004, section 6.2)."""
-    if len(variances) < 2:
-        return 0.0, 1.0
-    floor = 1e-5 * max(float(np.median(variances)), 1e-12)  # a gene that does not vary at all has no logarithm
-    logs = np.log(np.maximum(variances, floor)) - digamma(free / 2) + np.log(free / 2)
-    excess = float(logs.var(ddof=1) - polygamma(1, free / 2))
-    if excess <= 0:
-        return float("inf"), float(np.exp(logs.mean()))
-    half = _trigamma_inverse(excess)
-    return 2 * half, float(np.exp(logs.mean() + digamma(half) - np.log(half)))
 
 
 def _trigamma_inverse(value: float) -> float:
