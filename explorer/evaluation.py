@@ -56,6 +56,7 @@ class _Design:
     seeds: tuple[int, ...]
     fold_of: IntArray
     folds: tuple[str, ...]
+    judged: tuple[int, ...]              # folds whose cells the others can tell something of
     classes: Mapping[str, tuple[str, ...]]
     fold_without: Mapping[int, int]      # by code of a type: the fold that holds most of its cells
     too_few: Mapping[int, int]           # by code of a type: its cells in that fold
@@ -68,7 +69,7 @@ class _Design:
         batches = [
             Task(name, seed, fold)
             for seed in self.seeds
-            for fold in range(len(self.folds))
+            for fold in self.judged
             for name in self.contenders
             if seed in self.seeds_of(name)
         ]
@@ -204,6 +205,7 @@ def _design(
     plan: Plan, annotated: Annotated, methods: Sequence[str], seeds: Sequence[int], types: Sequence[str]
 ) -> _Design:
     fold_of, folds = folds_of(annotated)
+    judged = _judged(annotated, fold_of, len(folds))
     chosen = _methods(annotated, methods)
     _require_known_settings(plan, chosen)
     level = plan.levels[0]
@@ -215,15 +217,39 @@ def _design(
     fold_without, too_few = {}, {}
     for code in asked:
         sizes = np.bincount(fold_of[(codes == code) & (fold_of >= 0)], minlength=len(folds))
-        fold = int(sizes.argmax())
+        fold = max(judged, key=lambda each: sizes[each])
         others = int(((codes >= 0) & (codes != code) & (fold_of == fold)).sum())
-        if sizes[fold] >= LEAST_STRANGERS and others >= LEAST_STRANGERS and len(classes) > 2:
+        left = np.unique(codes[(codes >= 0) & (codes != code) & (fold_of != fold)])
+        if min(sizes[fold], others) >= LEAST_STRANGERS and len(left) > 1:
             fold_without[code] = fold
         else:
             too_few[code] = int(sizes[fold])
     by_level = {each: annotated.classes(each) for each in plan.levels}
     contenders = (*chosen, *BASELINES)
-    return _Design(plan, contenders, tuple(dict.fromkeys(seeds)), fold_of, folds, by_level, fold_without, too_few)
+    drawn = tuple(dict.fromkeys(seeds))
+    return _Design(plan, contenders, drawn, fold_of, folds, judged, by_level, fold_without, too_few)
+
+
+def _judged(annotated: Annotated, fold_of: IntArray, n_folds: int) -> tuple[int, ...]:
+    """Folds that hold cells, at every level, of labels that the cells left in have; of at least two labels.
+
+    Raises
+    ------
+    OptionsProblem
+        If they are fewer than two: nothing could be left out and calibrated by the others.
+    """
+    found = []
+    for fold in range(n_folds):
+        out = fold_of == fold
+        kept = [(np.unique(codes[~out & (codes >= 0)]), codes[out]) for codes in map(annotated.codes, annotated.levels)]
+        if all(len(known) > 1 and np.isin(codes, known).any() for known, codes in kept):
+            found.append(fold)
+    if len(found) < 2:
+        raise OptionsProblem(
+            f"{len(found)} of {n_folds} batches can be labelled by the others: batches share too few labels at "
+            f"{', '.join(annotated.levels)}. At least 2 are needed; name other --labels or another --batch."
+        )
+    return tuple(found)
 
 
 def _methods(annotated: Annotated, methods: Sequence[str]) -> tuple[str, ...]:
@@ -272,7 +298,7 @@ def _scorecard(output: Path, design: _Design, annotated: Annotated, progress: Pr
     return {
         "levels": levels,
         "classes": {level: list(design.classes[level]) for level in levels},
-        "left_out": list(design.folds),
+        "left_out": [design.folds[fold] for fold in design.judged],
         "summaries": summaries(records, strangers),
         "records": records,
         "types": strangers,
@@ -298,24 +324,22 @@ def _of_seed(
     """Records of all contenders and of their consensus, for one seed and level."""
     records: list[Record] = []
     strangers: list[Record] = []
-    codes, folds = annotated.codes(level), range(len(design.folds))
+    codes = annotated.codes(level)
     answers: dict[str, list[Answers]] = {}
     spent: dict[str, list[Record]] = {}
     for name in design.contenders:
         own = seed if seed in design.seeds_of(name) else design.seeds[0]
-        learned = [_kept(output, Task(name, own, fold), design) for fold in folds]
+        learned = [_kept(output, Task(name, own, fold), design) for fold in design.judged]
         answers[name] = [each.answers[level] for each in learned]
         spent[name] = [spent_record(each.spent, each.mixing) for each in learned]
     voices = [name for name in design.contenders if name in METHODS or name == LOGISTIC]
-    for fold in folds:
+    for at, fold in enumerate(design.judged):
         labelled = int(((codes >= 0) & (design.fold_of == fold)).sum())
-        if any(len(each.codes) == 0 for each in answers[LOGISTIC]):
-            continue
-        judged = {name: crossed(each, fold) for name, each in answers.items()}
+        judged = {name: crossed(each, at) for name, each in answers.items()}
         about = {"level": level, "seed": seed, "left_out": design.folds[fold]}
         for name, (asked, others, calibration) in judged.items():
             told = {"head": calibration.head, "uncounted": labelled - len(asked.codes)}
-            records.append({**_named(name), **about, **told, **judged_record(asked, others), **spent[name][fold]})
+            records.append({**_named(name), **about, **told, **judged_record(asked, others), **spent[name][at]})
         asked, others = consensus([judged[n][0] for n in voices], [judged[n][1] for n in voices])
         told = {"head": CONSENSUS, "uncounted": labelled - len(asked.codes)}
         records.append({**_named(CONSENSUS), **about, **told, **judged_record(asked, others)})
