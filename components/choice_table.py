@@ -143,7 +143,8 @@ class ChoiceTable(JSComponent):
         if (held) tbody.querySelector(`[data-id="${CSS.escape(held)}"]`)?.focus();
       };
 
-      for (const name of ["columns", "rows", "value", "many", "values", "radio", "dense", "action"]) model.on(name, draw);
+      const drawn = ["columns", "rows", "value", "many", "values", "radio", "dense", "action"];
+      for (const name of drawn) model.on(name, draw);
       draw();
       return table;
     }

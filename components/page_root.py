@@ -1,4 +1,4 @@
-"""What belongs to the page as a whole: its theme, and the browser's Back and Forward. Shows nothing."""
+"""What belongs to the page as a whole: its theme, Back and Forward, undo and redo by keyboard. Shows nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from panel.custom import JSComponent
 
 
 class PageRoot(JSComponent):
-    """Keeps `data-theme` of the root element at "dark" or "light", and says where Back and Forward lead.
+    """Keeps `data-theme` of the root element at "dark" or "light", says where Back and Forward lead, hears two keys.
 
     Parameters
     ----------
@@ -15,10 +15,15 @@ class PageRoot(JSComponent):
         Whether the page is dark.
     went_to
         The query part of the address after Back or Forward: `{"search": "?…", "at": ms}`.
+    undo, redo
+        When Ctrl-Z and Ctrl-Y (or Shift-Ctrl-Z, on a Mac Command) were pressed last: `{"at": ms}`. Not while typing,
+        where these keys are the field's own.
     """
 
     dark = param.Boolean(default=False)
     went_to = param.Dict(default={})
+    undo = param.Dict(default={})
+    redo = param.Dict(default={})
 
     _esm = """
     export function render({model}) {
@@ -26,7 +31,21 @@ class PageRoot(JSComponent):
       const went = () => { model.went_to = {search: window.location.search, at: Date.now()} };
       model.on("dark", tell);
       window.addEventListener("popstate", went);
-      model.on("remove", () => window.removeEventListener("popstate", went));
+      const press = (event) => {
+        const key = event.key.toLowerCase();
+        if (!(event.ctrlKey || event.metaKey) || event.altKey || !["z", "y"].includes(key)) return;
+        const at = event.composedPath()[0];
+        const types = /^(TEXTAREA|SELECT)$/.test(at.tagName)
+          || (at.tagName === "INPUT" && !["checkbox", "radio", "range", "button"].includes(at.type));
+        if (at.isContentEditable || types) return;
+        event.preventDefault();
+        model[key === "y" || event.shiftKey ? "redo" : "undo"] = {at: Date.now()};
+      };
+      document.addEventListener("keydown", press);
+      model.on("remove", () => {
+        window.removeEventListener("popstate", went);
+        document.removeEventListener("keydown", press);
+      });
       tell();
       return document.createElement("span");
     }

@@ -32,7 +32,8 @@ from explorer.app.tables import offered_table
 from explorer.app.training import Plan, one_more
 from explorer.app.views.composition import composition_html
 from explorer.app.views.data import refit_words
-from explorer.app.views.map import further_rows, method_rows, outcome_facts, way_rows
+from explorer.app.views.map import further_rows, method_rows, outcome_facts
+from explorer.app.views.ways import way_rows
 from explorer.building import minutes
 from explorer.errors import FileProblem
 from explorer.figures import Look
@@ -324,7 +325,7 @@ def test_ways_that_a_file_or_a_reference_does_not_allow_say_why(
         await session.settled()
         session.choose_mode("surgery")
         assert session.way == "instant"
-        assert "Needs counts" in way_rows(session)[2]["disabled"]
+        assert "Needs counts" in way_rows(session, "scpoli")[2]["disabled"]
         session.traits = replace(session.traits, has_expression=False)
         assert all("without expression" in way.refusal for way in session.ways[1:])
         assert all("without expression" in row["disabled"] for row in further_rows(session, session.reference))

@@ -23,6 +23,7 @@ CARD = {
     "padding": "18px 20px",
     "background": "var(--ax-surface)",
     "height": "auto",  # as tall as the card beside it
+    "max-height": "none",  # and taller than the window where it holds more
 }  # fmt: skip
 SIDE = {"overflow-y": "auto", "padding": "14px 14px 20px", "height": "100%", "box-sizing": "border-box",
         "border-right": "1px solid var(--ax-line)"}  # fmt: skip

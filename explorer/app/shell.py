@@ -54,6 +54,12 @@ class Shell:
         self._machine = look.html(sizing_mode=None, width=150, height=24, align="center")
         self._root = PageRoot(width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
+        self._root.param.watch(lambda _: self.session.undo(), "undo")
+        self._root.param.watch(lambda _: self.session.redo(), "redo")
+        self._undo = pmui.IconButton(icon="undo", description="Undo the last choice (Ctrl-Z)", **_TOOL)
+        self._undo.on_click(lambda _: self.session.undo())
+        self._redo = pmui.IconButton(icon="redo", description="Redo it (Ctrl-Y)", **_TOOL)
+        self._redo.on_click(lambda _: self.session.redo())
         self._problem = Notice("", kind="error")
         self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
         self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
@@ -69,7 +75,8 @@ class Shell:
         _stop_following_busy(self.page)
         self.page.param.watch(self._darken, "dark_theme")
         self._watch(self._show, "step")
-        self._watch(self._tell, "step", "status", "project", "preflight", "job", "outcome", "reference")
+        self._watch(self._tell, "step", "status", "project", "preflight", "jobs", "outcome", "reference")
+        self._watch(self._tell_steps_back, "can_undo", "can_redo")
         self._watch(self._write_address, "step", "project")
         if document is not None:
             # Panel keeps the handler by document: one that held this page, and with it the document, would keep
@@ -89,8 +96,8 @@ class Shell:
         brand = look.html(
             f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
-        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._machine, self._root, margin=0, height=48,
-                      sizing_mode="stretch_width")  # fmt: skip
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._undo, self._redo, self._machine,
+                      self._root, margin=0, height=48, sizing_mode="stretch_width")  # fmt: skip
 
     # beginning and end
 
@@ -176,6 +183,9 @@ class Shell:
         if shown != self._machine.object:
             self._machine.object = shown
 
+    def _tell_steps_back(self) -> None:
+        self._undo.disabled, self._redo.disabled = not self.session.can_undo, not self.session.can_redo
+
     # address
 
     def _write_address(self) -> None:
@@ -240,17 +250,19 @@ def _data_state(session: Session) -> tuple[str, str]:
 
 
 def _map_state(session: Session) -> tuple[str, str]:
-    job = session.job
-    if job is None:
-        return "todo", "not started"
-    words = {
-        JobState.QUEUED: ("running", "waiting"),
-        JobState.RUNNING: ("running", f"{round(100 * job.fraction)} %"),
-        JobState.DONE: ("ready", "done"),
-        JobState.FAILED: ("problem", "failed"),
-        JobState.CANCELLED: ("todo", "cancelled"),
-    }
-    return words[job.state]
+    jobs = tuple(session.jobs.values())
+    states = [job.state for job in jobs]
+    done = states.count(JobState.DONE)
+    of = f"{done} of {len(jobs)} " if len(jobs) > 1 else ""
+    if session.under_way:
+        fraction = sum(job.fraction for job in session.under_way) / len(session.under_way)
+        is_running = JobState.RUNNING in states
+        return "running", f"{of}done" if of else f"{round(100 * fraction)} %" if is_running else "waiting"
+    if JobState.FAILED in states:
+        return "problem", f"{of}done" if done else "failed"
+    if done:
+        return "ready", f"{of}done" if done < len(jobs) else f"{done} models" if of else "done"
+    return "todo", "cancelled" if jobs else "not started"
 
 
 def _explore_state(session: Session) -> tuple[str, str]:
@@ -259,6 +271,7 @@ def _explore_state(session: Session) -> tuple[str, str]:
     return ("ready", "reference") if session.reference is not None else ("todo", "")
 
 
+_TOOL: dict[str, Any] = {"size": "small", "margin": 0, "align": "center", "disabled": True}
 _PAGE_SX: dict[str, Any] = {
     ".MuiAppBar-root": {
         "backgroundColor": "background.paper", "color": "text.primary", "borderBottom": "1px solid",

@@ -43,7 +43,7 @@ def sheet(*parts: Any) -> pn.viewable.Viewable:
     """Parts one below the other on a page that scrolls, no wider than can be read."""
     column = pn.Column(
         *parts, pn.Spacer(height=32), max_width=1120, sizing_mode="stretch_width",
-        styles={"margin": "0 auto", "width": "100%"},
+        styles={"margin": "0 auto", "width": "100%", "max-height": "none"},
     )  # fmt: skip
     return pn.Column(column, sizing_mode="stretch_both", styles=look.SCROLL, margin=0)
 

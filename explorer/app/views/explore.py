@@ -17,6 +17,7 @@ from components.points import Points
 from explorer.app import library, look, pinning
 from explorer.app.choices import how_words
 from explorer.app.coloring import text_of
+from explorer.app.mapping_jobs import title_of
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.colors import ColorsView
@@ -48,6 +49,9 @@ class ExploreView(View):
                                 description="Keep this view as a panel of the figure")  # fmt: skip
         self._pin.on_click(lambda _: pinning.pin_view(session))
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
+        self._mapped_by = pmui.Select(label="Mapped by", options={}, size="small", width=150, margin=(9, 6, 0, 0),
+                                      visible=False, sx=_SLIM)  # fmt: skip
+        self._mapped_by.param.watch(self._choose_result, "value")
         self._standing = Standing()
         self._offer = Notice("")
         self._offer_button = pmui.Button(label="", variant="contained", margin=(6, 14, 6, 8), align="center")
@@ -66,12 +70,14 @@ class ExploreView(View):
         self.watch(
             self._paint, ["query_coloring", "reference_coloring", "hidden", "selection", "show", "dark", "show_names"]
         )
-        self.watch(self._tell, ["outcome", "job", "status", "project", "show", "query_coloring", "selection", "hidden"])
+        self.watch(self._tell, ["outcome", "outcomes", "job", "status", "project", "show", "query_coloring",
+                                "selection", "hidden"])  # fmt: skip
         self._place()
         self._tell()
 
     def _layout(self) -> pn.viewable.Viewable:
-        bar = pn.Row(self._title, self._pin, self._names, self._show, sizing_mode="stretch_width", margin=0, height=44)
+        bar = pn.Row(self._title, self._mapped_by, self._pin, self._names, self._show, sizing_mode="stretch_width",
+                     margin=0, height=44)  # fmt: skip
         centre = pn.Column(
             bar, self._offer_row, pn.Column(self._standing, margin=(0, 14), sizing_mode="stretch_width"), self._maps,
             self._dock.panel, sizing_mode="stretch_both", margin=0, styles={"min-width": "0"},
@@ -175,6 +181,10 @@ class ExploreView(View):
     def _choose_show(self, event: param.parameterized.Event) -> None:
         self.session.param.update(show=event.new, selection=None, explanation=None, hidden=[])
 
+    def _choose_result(self, event: param.parameterized.Event) -> None:
+        if event.new and event.new != self.session.method:
+            self.session.show_result(event.new)
+
     def _selected(self, event: param.parameterized.Event) -> None:
         rows = None if event.new is None else np.flatnonzero(event.new)
         if not _same(rows, self.session.selection):
@@ -204,6 +214,7 @@ class ExploreView(View):
         if self._show.value != session.show:
             self._show.value = session.show
         self._tell_title(has)
+        self._tell_results(has)
         self._standing.display(
             session.standing("result") if session.is_mapping or not has else session.standing("picture")
         )
@@ -220,6 +231,12 @@ class ExploreView(View):
         refitted = f", {how}," if how else ""
         query = f"<b>{look.text(session.project.title)}</b>{refitted} on " if has and session.project else ""
         self._title.object = f'<div class="clip">{query}{look.text(reference.title)}</div>'
+
+    def _tell_results(self, has: bool) -> None:
+        session = self.session
+        options = {title_of(name): name for name in session.jobs if name in session.outcomes}
+        self._mapped_by.param.update(options=options, value=session.method if has else None)
+        self._mapped_by.visible = has and len(options) > 1
 
     def _tell_offer(self, has: bool) -> None:
         session = self.session
@@ -319,4 +336,5 @@ def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return np.array_equal(a, b)
 
 
+_SLIM = {"& .MuiSelect-select": {"paddingTop": "4px", "paddingBottom": "4px"}}
 _DIVIDED = {"border-left": "1px solid var(--ax-line)"}
