@@ -91,8 +91,8 @@ def mixing(
     near = others(normalised(values), asked, k)
     strata = np.zeros(len(codes), np.int32) if labels is None else labels
     dealt = [_spread(_dealt(codes, strata, rng), asked, near, len(names)) for _ in range(DEALS)]
-    expected = np.mean(dealt, axis=0).tolist()
-    return Mixing(*_spread(codes, asked, near, len(names)), *expected, len(asked))
+    entropy, lisi, foreign = np.mean(dealt, axis=0).tolist()
+    return Mixing(*_spread(codes, asked, near, len(names)), entropy, lisi, foreign, len(asked))
 
 
 def connectivity(values: FloatArray, codes: IntArray, k: int = CONNECTED_NEIGHBORS, seed: int = 0) -> float:

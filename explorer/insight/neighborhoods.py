@@ -90,10 +90,16 @@ def kni(
     ------
     OptionsProblem
         If fewer than two batches hold labelled cells.
+
+    Notes
+    -----
+    A dimension that two batches divide has its quartiles as far apart as the batches, so that scaling brings them
+    within 1 of each other: batches that lie apart along one or two of many dimensions can pass for mixed. Mixing
+    measured by cosine (`explorer.insight.mixing`) sees them.
     """
-    values, codes, batches, labelled = _labelled(values, codes, batches, scaled)
-    asked = sampled(len(values), MOST_ASKED, seed)
-    near = others(values, asked, k)
+    places, codes, batches, labelled = _labelled(values, codes, batches, scaled)
+    asked = sampled(len(places), MOST_ASKED, seed)
+    near = others(places, asked, k)
     own = batches[near] == batches[asked][:, None]
     n_classes = int(codes.max()) + 1
     foreign, everyone = np.zeros((2, len(asked), n_classes), np.int32)
@@ -123,18 +129,24 @@ def rbni(
     ------
     OptionsProblem
         If fewer than two batches hold labelled cells.
+
+    Notes
+    -----
+    How many cells lie within a radius depends on their number, on how many dimensions there are and on how tightly
+    types are packed. Compare embeddings of the same cells only, and take a low score beside a high KNI for loose
+    packing, not for batches apart.
     """
-    values, codes, batches, labelled = _labelled(values, codes, batches, scaled)
-    asked = sampled(len(values), MOST_ASKED, seed)
+    places, codes, batches, labelled = _labelled(values, codes, batches, scaled)
+    asked = sampled(len(places), MOST_ASKED, seed)
     n_classes = int(codes.max()) + 1
     kind = batches.astype(np.int64) * n_classes + codes  # of each cell, its batch and its label in one
-    cells = np.arange(len(values))
-    of_kind = sparse.csr_matrix((np.ones(len(values), np.float32), (cells, kind)), (len(values), int(kind.max()) + 1))
+    cells = np.arange(len(places))
+    of_kind = sparse.csr_matrix((np.ones(len(places), np.float32), (cells, kind)), (len(places), int(kind.max()) + 1))
     foreign, everyone = np.zeros((2, len(asked), n_classes), np.int64)
-    step = max(1, BLOCK // len(values))
+    step = max(1, BLOCK // len(places))
     for start in range(0, len(asked), step):
         rows = asked[start : start + step]
-        near = euclidean_distances(values[rows], values) <= radius
+        near = euclidean_distances(places[rows], places) <= radius
         near[np.arange(len(rows)), rows] = False
         counts = np.zeros((len(rows), (int(batches.max()) + 1) * n_classes))
         counts[:, : of_kind.shape[1]] = near.astype(np.float32) @ of_kind

@@ -25,6 +25,7 @@ from explorer.insight.neighborhoods import sampled
 
 MOST_CELLS = 2_000
 NEIGHBORS = 15
+SHORTEST, COLLAPSED = 1e-9, 1e-6  # length of an edge between cells in one place, and of a path if all are there
 SEVERAL = tuple(range(10, 101, 10))  # numbers of neighbours that the benchmarks of CONCORD average over
 
 Floats = NDArray[np.floating]
@@ -128,9 +129,10 @@ def path_correlation(
     real = _paths(truth[taken], k, "euclidean")[upper]
     found = _paths(embedding[taken], k, metric)[upper]
     joined = np.isfinite(real)
-    found = np.where(np.isfinite(found), found, 2 * max(found[np.isfinite(found)].max(initial=0), 1e-12))
-    if np.ptp(real[joined]) == 0 or np.ptp(found[joined]) == 0:
+    farthest = found[np.isfinite(found)].max(initial=0)
+    if farthest < COLLAPSED or np.ptp(real[joined]) == 0:
         return float("nan")
+    found = np.where(np.isfinite(found), found, 2 * farthest)
     return float(spearmanr(real[joined], found[joined]).statistic)
 
 
@@ -180,7 +182,7 @@ def _kept(real: NDArray[np.int64], found: NDArray[np.int64], k: int) -> float:
 def _paths(values: Floats, k: int, metric: str) -> NDArray[np.float64]:
     """Path lengths along the k nearest neighbours, float64 (n, n); infinite where there is no path."""
     graph = kneighbors_graph(values, k, mode="distance", metric=metric)
-    graph.data = np.maximum(graph.data, 1e-9)  # an edge of length 0 would be none
+    graph.data = np.maximum(graph.data, SHORTEST)  # an edge of length 0 would be none
     return np.asarray(shortest_path(graph, directed=False, method="D"))
 
 
