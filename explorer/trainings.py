@@ -219,14 +219,15 @@ def run_all(
                 if slot not in running and waiting:
                     running[slot] = waiting.pop()
                     slot.begin(running[slot])
+            at = f"{done + 1} of {len(tasks)}" if len(running) == 1 else f"{done + 1} to {done + len(running)}"
+            names = "; ".join(told(task) for task in running.values())
+            progress.part(f"Training {at}: {names}", 0.0, 1.0)(done / len(tasks))
+            time.sleep(_LOOK_SECONDS)
             for slot, problem in [(slot, found) for slot in running if (found := slot.ended()) is not None]:
                 task = running.pop(slot)
                 done += 1
                 if problem:
                     yield task, problem
-            names = "; ".join(told(task) for task in running.values())
-            progress.part(f"Training {done + 1} of {len(tasks)}: {names}", 0.0, 1.0)(done / len(tasks))
-            time.sleep(_LOOK_SECONDS)
     finally:
         for slot in slots:
             slot.close()
