@@ -5,9 +5,9 @@ Their calibrated probabilities are averaged (a linear opinion pool; Stone, Annal
 weights under which the left-out cells' own labels are most likely, and the average is calibrated once more. Knows
 labels and probabilities, not how they came about.
 
-How to pool was measured on left-out batches of blood (two sets) and heart, with four voices: macro-F1 0.865 so, 0.838
+How to pool was measured on left-out batches of blood (two sets) and heart, with four voices: macro-F1 0.863 so, 0.838
 with equal weights, 0.833 by the mean of logarithms, 0.843 by counting votes, and 0.840 by the best single voice; the
-calibration error is about 0.01 by each but the votes.
+calibration error is 0.008 so and about 0.01 by the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from explorer.flow import (
 from explorer.labels import LEAST_PROBABILITY, UNKNOWN_CONFIDENCE, disagreement, fit_temperature, tempered
 from explorer.nesting import Nested, likeliest_path
 
-STEPS = 200  # of the search for weights, which has settled long before
+FARTHEST = 6.0   # logarithm of a weight from the middle: a voice that does not help has 1/400 of another's
+MOST_PARTS = 10  # in which left-out batches are judged by the others
 LEAST_VOICES = 2
 
 
@@ -130,23 +131,46 @@ def consensus(
 
 
 def pool_weights(answers: FloatArray, codes: IntArray) -> FloatArray:
-    """Weights under which a weighted mean of answers makes the true labels most likely, float32 (v,); they sum to 1.
+    """Weights under which a weighted mean of answers speaks best for the true labels, float32 (v,); they sum to 1.
 
-    Found by expectation maximisation, which starts from equal weights and has one maximum to find. A cell counts as
-    one over the square root of its label's cells: halfway between all cells alike and all labels alike.
+    The likelihood of the labels is climbed from equal weights, over weights and a temperature together: without the
+    temperature, voices that err independently would lose all weight to the best of them, whose sureness is the mean's
+    only way to be sure. A cell counts as one over the square root of its label's cells: halfway between all cells
+    alike and all labels alike.
 
     Parameters
     ----------
     answers, codes
         float32 (v, h, classes), calibrated, and int32 (h,), own labels.
     """
-    true = answers[:, np.arange(len(codes)), codes].astype(np.float64) + 1e-6
+    from scipy.optimize import minimize
+
+    rows = np.arange(len(codes))
     counts = 1 / np.sqrt(np.bincount(codes))[codes]
-    weights = np.full(len(answers), 1 / len(answers))
-    for _ in range(STEPS):
-        owed = weights[:, None] * true
-        weights = (owed / owed.sum(0)) @ counts / counts.sum()
-    return weights.astype(np.float32)
+    counts /= counts.sum()
+    said = np.maximum(answers.astype(np.float64), LEAST_PROBABILITY)
+
+    def surprise(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Of the true labels, and its slope along the logarithms of weights and temperature."""
+        weights, temperature = _weights(x[:-1]), np.exp(x[-1])
+        mean = np.tensordot(weights, said, 1)
+        scores = np.log(mean) / temperature
+        off = np.exp(scores - scores.max(1, keepdims=True))
+        off /= off.sum(1, keepdims=True)
+        value = -counts @ np.log(np.maximum(off[rows, codes], 1e-300))
+        off[rows, codes] -= 1
+        off *= counts[:, None]
+        along = np.einsum("vhc,hc->v", said, off / (mean * temperature))
+        return float(value), np.append(weights * (along - weights @ along), -(off * scores).sum())
+
+    bounds = [(-FARTHEST, FARTHEST)] * len(answers) + [(np.log(0.2), np.log(5.0))]
+    found = minimize(surprise, np.zeros(len(answers) + 1), jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(_weights(found.x[:-1]), np.float32)
+
+
+def _weights(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = np.exp(logarithms - logarithms.max())
+    return np.asarray(weights / weights.sum())
 
 
 def agreement_of(codes: IntArray, n_classes: int) -> tuple[FloatArray, FloatArray]:
@@ -344,10 +368,11 @@ def _shared(kept: Sequence[tuple[Examined | None, tuple[str, ...]]]) -> tuple[Ex
 
 
 def _crossed(known: Examined, answers: FloatArray) -> Examined:
-    """The consensus on left-out cells, each batch pooled as the others teach; by all of them where there is one."""
+    """The consensus on left-out cells, each batch pooled as others teach; where there is one, as it teaches itself."""
     out = np.empty(answers.shape[1:], np.float32)
-    for batch in np.unique(known.batches):
-        asked = known.batches == batch
+    part = np.unique(known.batches, return_inverse=True)[1] % MOST_PARTS
+    for each in np.unique(part):
+        asked = part == each
         others = ~asked if not asked.all() else asked
         out[asked] = Pool.of(answers[:, others], known.codes[others])(answers[:, asked])
     return replace(known, probabilities=out)

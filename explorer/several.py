@@ -102,7 +102,8 @@ def map_all(
         )
         for at, name in enumerate(names)
     )
-    said, told = None, (_NO_REGRESSION,)
+    said: LabelTransfer | None = None
+    told: tuple[str, ...] = (_NO_REGRESSION,)
     if model is not None:
         asking = progress.part(TITLE, 1 - share, 1.0)
         said, told = ask_expression(query, reference, model, orthologs=orthologs, progress=asking)
@@ -160,7 +161,7 @@ def agree(
     voices = [_voice(result, reference) for result in results]
     if expression is not None:
         model = read_expression_model(reference)
-        kept = {} if model is None else {of.level: of.examined for of in model.levels}
+        kept = {} if model is None else {of.level: of.examined for of in model.levels if of.examined is not None}
         voices.append(Voice(NAME, TITLE, expression, kept, tells_novelty=False))
     independent = any(result.provenance.options.get("independent", False) for result in results)
     return consensus(voices, {} if independent else _nested(voices[0].labels, reference), notices)
