@@ -6,7 +6,6 @@ factor of two or three, and lower bounds of nothing: whoever shows an estimate s
 
 from __future__ import annotations
 
-from components.job_status import duration
 from explorer.methods.base import INSTANT
 
 START_SECONDS = 1.0  # opening the file, the reference and the model
@@ -43,9 +42,9 @@ def memory(mode: str, n_cells: int, n_reference: int) -> float:
 
 def about(seconds: float) -> str:
     """An estimate as a person would say it, without figures that nobody can promise."""
-    if seconds < 60:
+    if seconds < 57:
         return f"about {max(5, 5 * round(seconds / 5))} s"
-    return f"about {duration(60 * round(seconds / 60))}" if seconds < 3600 else f"about {seconds / 3600:.1f} h"
+    return f"about {round(seconds / 60)} min" if seconds < 3600 else f"about {seconds / 3600:.1f} h"
 
 
 def about_bytes(bytes: float) -> str:

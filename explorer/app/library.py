@@ -126,7 +126,7 @@ def _open_reference(of: tuple[Path, int]) -> Reference:
 # the time of writing is part of the key: a reference may get a further method while it is on the shelf
 _points: Shelf[tuple[Path, int, str], Points] = Shelf(_read_points, size=8)
 _references: Shelf[tuple[Path, int], Reference] = Shelf(_open_reference, size=8)
-_outcomes: Shelf[str, Outcome] = Shelf(_read_outcome, size=6)
+_outcomes: Shelf[str, Outcome] = Shelf(_read_outcome, size=12)
 
 
 def reference(folder: Path) -> Reference:

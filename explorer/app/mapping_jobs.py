@@ -220,7 +220,7 @@ class Mappings(Trainings):
 
     def show_result(self, method: str) -> None:
         """Put the result of another method in view; pictures, colours and tables follow."""
-        if method in self.jobs and method != self.method:
+        if method in self.outcomes and method != self.method:
             self._put_in_view(method)
             self.save()
 
