@@ -24,7 +24,7 @@ from explorer.progress import Progress
 from explorer.reference import open_reference
 from explorer.report import describe_reference
 from explorer.scorecard import CONSENSUS, auroc, judged_record, stranger_record
-from explorer.trainings import FOLDER, MOST_FOLDS, drawn
+from explorer.trainings import FOLDER, MOST_FOLDS, Plan, Task, drawn, kept, run_all, write_plan
 
 VOID = {"meta", "img", "br"}
 HOW = ("--labels", "cell_type", "--batch", "batch", "--methods", "concord", "--set", "epochs=2", "--types", "alpha",
@@ -104,9 +104,9 @@ class TestCommand:
         assert all(text.startswith("data:image/svg+xml;base64,") for text in tags.fetched)
 
     def test_a_card_keeps_the_summary(self, output: Path) -> None:
-        kept = open_reference(output.with_name("kept.atlas"))
-        assert set(kept.card["evaluation"]["contenders"]) == {"concord", *BASELINES, CONSENSUS}
-        assert "3 left-out batches" in describe_reference(kept)
+        reference = open_reference(output.with_name("kept.atlas"))
+        assert set(reference.card["evaluation"]["contenders"]) == {"concord", *BASELINES, CONSENSUS}
+        assert "3 left-out batches" in describe_reference(reference)
 
     def test_goes_on_where_it_stopped_and_finds_the_same(self, output: Path, scorecard: dict[str, Any]) -> None:
         again = output.with_name("again")
@@ -138,6 +138,15 @@ class TestCommand:
                 progress=Progress.to(listen, lambda: asked),
             )  # fmt: skip
         assert not (tmp_path / "out" / SCORECARD).exists()
+
+    def test_a_training_that_fails_is_told_and_the_next_goes_on(self, source: Path, tmp_path: Path) -> None:
+        plan = Plan(str(source), "", ("cell_type",), "batch", None, "balanced", {"n_genes": "0"}, "cpu", {})
+        write_plan(tmp_path, plan)
+        tasks = [Task("concord", 0, 0), Task("svm", 0, 0)]
+        failed = list(run_all(tmp_path, tasks, 1, lambda task: task.name, Progress()))
+        assert [task for task, _ in failed] == tasks[:1]
+        assert failed[0][1]
+        assert [kept(tmp_path, task, plan) is None for task in tasks] == [True, False]
 
     @pytest.mark.parametrize(
         ("words", "told"),
