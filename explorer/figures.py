@@ -62,6 +62,8 @@ class Picture:
         Diameter of a point in mm; `None` chooses by how many there are. Never less than 3 pixels.
     names
         Write each category's name on the map.
+    note
+        A sentence that ends the caption, such as what a threshold does; empty for none.
     """
 
     cells: NDArray[Any] | Points
@@ -77,6 +79,7 @@ class Picture:
     axes: tuple[str, str] | None = ("UMAP 1", "UMAP 2")
     point: float | None = None
     names: bool = False
+    note: str = ""
 
 
 def describe(picture: Picture) -> str:
@@ -103,7 +106,7 @@ def describe(picture: Picture) -> str:
     if picture.view is not None:
         parts.append("Only a part of the map is shown")
     parts.append(f"Overlapping cells are drawn {_ORDERS[coloring.order if coloring is not None else 'random']}")
-    return ". ".join(parts) + "."
+    return " ".join(filter(None, [". ".join(parts) + ".", picture.note]))
 
 
 def legend_of(picture: Picture, *, counts: bool = True) -> Group | None:

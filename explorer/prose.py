@@ -25,10 +25,10 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
     paper = f" ({card.paper})" if card is not None and card.paper else ""
     size = f" ({reference.n_cells:,} cells)" if reference is not None else ""
     covered = told.coverage
+    known = {name: version for name, version in told.versions.items() if version[:1].isdigit()}
     sentences = [
         f"{result.n_cells:,} cells ({told.query}; {told.matrix}, {told.value_kind}) were mapped onto the reference "
-        f"{told.reference}{size} with {title}{paper}, as implemented in Atlas Explorer "
-        f"{told.versions.get('atlas-explorer', '')}".rstrip() + ".",
+        f"{told.reference}{size} with {title}{paper}, as implemented in Atlas Explorer.",
         f"Of the {covered.needed:,} genes of the model, {covered.found:,} were found ({covered.share:.0%}; "
         f"{covered.weighted_share:.0%} weighted by expression).",
         *_asked(result),
@@ -38,7 +38,7 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         *(consequence(level) for level in result.labels.levels),
         f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
         f"mapped {told.created[:10]}.",
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in told.versions.items()) + ".",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in known.items()) + ".",
     ]
     return " ".join(sentences)
 

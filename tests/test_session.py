@@ -22,7 +22,7 @@ import pytest
 
 from components.coloring import Categories, Values
 from explorer import keys, worker
-from explorer.app import drawing, library
+from explorer.app import library
 from explorer.app.coloring import ColorBy, label_categories, text_of
 from explorer.app.explaining import readable
 from explorer.app.session import Session
@@ -36,7 +36,6 @@ from explorer.app.views.map import further_rows, method_rows, outcome_facts
 from explorer.app.views.ways import way_rows
 from explorer.building import minutes
 from explorer.errors import FileProblem
-from explorer.figures import Look
 from explorer.flow import Reference
 from explorer.insight.composition import count_labels
 from explorer.jobs import JobState
@@ -564,21 +563,6 @@ def test_composition_counts_agree_with_pandas_and_escape_names(home: Path) -> No
         html = composition_html(counts, labels)
         assert "<b>ctrl" not in html
         assert "&lt;b&gt;ctrl" in html
-
-    run(steps)
-
-
-def test_figure_shows_what_the_screen_shows(home: Path) -> None:
-    async def steps() -> None:
-        session = await mapped()
-        hidden = session.coloring.names.index(keys.UNKNOWN)
-        session.hidden = [hidden]
-        offered = drawing.offered_figure(session, Look(dpi=100), "svg", as_zoomed=False)
-        svg = b"".join(offered.blocks).decode()
-        shown = 832 - int(session.coloring.counts[hidden])
-        assert f"n = {shown:,}" in svg
-        for name, n in zip(session.coloring.names, session.coloring.counts.tolist(), strict=True):
-            assert (f"{name} ({n:,})" in svg) == (n > 0 and name != keys.UNKNOWN)
 
     run(steps)
 

@@ -29,6 +29,7 @@ from explorer.export import read_gene_values
 from explorer.figures import Picture
 from explorer.flow import Reference
 from explorer.labels import UNKNOWN_CONFIDENCE
+from explorer.prose import consequence
 
 PREVIEW_PIXELS = 1100
 MOST_SPLITS = 12
@@ -115,11 +116,17 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
     picture = Picture(
         outcome.points, _styled(query, pin), below, _hidden(query, pin), pin.view, title=pin.title,
         cells_name=source.title, background_name=f"reference {title}", point=pin.point, names=pin.names,
+        note=_threshold(outcome, pin),
     )  # fmt: skip
     maps: list[Panel] = [*_split(_with_selection(picture, pin), outcome.result.obs, pin.split)]
     if pin.show == "both":
         maps.append(replace(of_reference, title="Reference"))
     return maps
+
+
+def _threshold(outcome: Outcome, pin: Pin) -> str:
+    """What the threshold does, for maps that it speaks of."""
+    return consequence(outcome.result.labels.level(pin.level)) if pin.color[0] in ("label", "confidence") else ""
 
 
 def _styled(coloring: Coloring | None, pin: Pin) -> Coloring | None:

@@ -86,7 +86,11 @@ class FigureView(View):
         )  # fmt: skip
         for choice in (*choices, self._form):
             choice.param.watch(lambda _: self._draw(), "value")
-        self._page = pn.FlexBox(*choices, self._form, self._file, sizing_mode="stretch_width", margin=0, gap="0px")
+        self._page = pn.Column(
+            pn.FlexBox(*choices, sizing_mode="stretch_width", margin=0, gap="0px"),
+            pn.Row(self._form, self._file, margin=0),
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
 
     def destroy(self) -> None:
         """Let go of the session, and offer the figure no longer."""

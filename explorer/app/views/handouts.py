@@ -86,7 +86,7 @@ class HandoutsView(View):
     def _row(self, title: str | _Told, holds: str, make: Callable[[], Offered]) -> pn.Row:
         told = title if isinstance(title, _Told) else _Told(title, holds)
         link = self._link("Download", make)
-        link.param.update(align="center", margin=(0, 0, 0, 16))
+        link.param.update(margin=(4, 0, 0, 16))
         return pn.Row(told.pane, link, sizing_mode="stretch_width", margin=0, styles=_LINE)
 
 

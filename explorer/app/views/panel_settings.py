@@ -17,7 +17,7 @@ from explorer.app.views.base import View
 
 _ORDERS = {"as on the screen": "", "random": "random", "high on top": "high on top", "low on top": "low on top"}
 _COLORMAPS = {"as on the screen": "", **{name: name for name in ("viridis", "cividis", "magma", "inferno", "Greys")}}
-_POINTS = {"as fits": None, **{f"{size:g} mm": size for size in (0.1, 0.2, 0.3, 0.5, 0.8, 1.2)}}
+_POINTS = {"as fits": 0.0, **{f"{size:g} mm": size for size in (0.1, 0.2, 0.3, 0.5, 0.8, 1.2)}}
 _MOST_GENES = 60
 
 
@@ -30,7 +30,7 @@ class PanelSettings(View):
         self._is_filling = False
         small: dict[str, Any] = {"size": "small", "margin": (0, 8, 10, 0), "width": 143}
         self._split = pmui.Select(label="One map for each", options={"not split": ""}, value="", **small)
-        self._point = pmui.Select(label="Cells", options=_POINTS, value=None, **small)
+        self._point = pmui.Select(label="Cells", options=_POINTS, value=0.0, **small)
         self._order = pmui.Select(label="On top", options=_ORDERS, value="", **small)
         self._colormap = pmui.Select(label="Palette of values", options=_COLORMAPS, value="", **small)
         self._low = pmui.TextInput(label="Scale from", value="", placeholder="1st percentile", **small)
@@ -68,7 +68,7 @@ class PanelSettings(View):
         self._of_values.visible = pin.color[0] in ("gene", "confidence", "novelty", "column")
         columns = self._columns(pin)
         self._split.param.update(options=columns, value=pin.split if pin.split in columns.values() else "")
-        self._point.value, self._order.value, self._colormap.value = pin.point, pin.order, pin.colormap
+        self._point.value, self._order.value, self._colormap.value = pin.point or 0.0, pin.order, pin.colormap
         low, high = pin.limits or ("", "")
         self._low.value, self._high.value = str(low), str(high)
         self._names.value, self._zoomed.value = pin.names, pin.view is None
@@ -94,7 +94,7 @@ class PanelSettings(View):
         if pin is None or self._is_filling or event.new == event.old:
             return
         changes: dict[str, Any] = {
-            "split": self._split.value, "point": self._point.value, "order": self._order.value,
+            "split": self._split.value, "point": self._point.value or None, "order": self._order.value,
             "colormap": self._colormap.value, "limits": _limits(self._low.value, self._high.value),
             "names": self._names.value, "genes": _listed(self._genes.value),
         }  # fmt: skip
