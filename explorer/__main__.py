@@ -144,8 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     fill.set_defaults(run=_fill)
 
     quality = commands.add_parser("quality", help="how well a reference's methods keep types apart and mix batches")
-    quality.add_argument("reference", type=Path, metavar="REF.atlas")
+    quality.add_argument("path", type=Path, metavar="REF.atlas|RESULT.h5ad")
     quality.add_argument("--method", action="append", metavar="NAME", help="repeat; all of the reference if not given")
+    quality.add_argument("--batch", metavar="COLUMN", help="of a result: batches or samples")
     quality.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     quality.add_argument("--scib", action="store_true", help="with the measures of scib-metrics, if it is installed")
     quality.add_argument("--seed", type=int, default=0, help="of the cells that are drawn where there are many")
@@ -477,23 +478,28 @@ def _fill(options: argparse.Namespace) -> None:
 def _quality(options: argparse.Namespace) -> None:
     import json
 
-    from explorer.export import require_writable
-    from explorer.insight.quality import of_reference
+    from explorer.export import read_result, require_writable
+    from explorer.insight.quality import of_reference, of_result
     from explorer.reference import open_reference
     from explorer.report import describe_quality
+    from explorer.simulation import read_truth
 
     if options.output is not None:
         require_writable(options.output)
-    reference = open_reference(options.reference)
-    methods = options.method or reference.methods
-    with _Bar() as progress:
-        found = []
-        for i, method in enumerate(methods):
-            progress.part(f"Measuring {method}", 0.0, 1.0)(i / len(methods))
-            found.append(of_reference(reference, method, options.level, options.seed, scib=options.scib))
-        progress(1.0)
+    if options.path.is_file():
+        result, truth = read_result(options.path), read_truth(options.path)
+        checksum = result.provenance.reference_checksum
+        found = [of_result(result, options.batch, truth, options.seed, options.scib)]
+    else:
+        reference = open_reference(options.path)
+        checksum, methods, found = reference.checksum, options.method or reference.methods, []
+        with _Bar() as progress:
+            for i, method in enumerate(methods):
+                progress.part(f"Measuring {method}", 0.0, 1.0)(i / len(methods))
+                found.append(of_reference(reference, method, options.level, options.seed, options.scib))
+            progress(1.0)
     if options.output is not None:
-        text = json.dumps({"reference": reference.checksum, "quality": [one.as_json() for one in found]}, indent=1)
+        text = json.dumps({"reference": checksum, "quality": [one.as_json() for one in found]}, indent=1)
         options.output.write_text(text + "\n", encoding="utf-8")
     print(describe_quality(found))
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from anndata.io import read_elem
 from numpy.typing import NDArray
 from scipy import sparse
 
+from explorer import h5ad
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, IntArray
 from explorer.genesets import read_collections
@@ -129,6 +132,21 @@ def simulate(asked: Simulation) -> AnnData:
     out.varm[PROGRAMS] = programs.astype(np.float32)
     out.uns[SETTINGS] = asdict(asked)
     return out
+
+
+def read_truth(path: Path) -> FloatArray | None:
+    """Where the cells of a simulated file, or of a result made from one, truly lie; `None` in any other.
+
+    Raises
+    ------
+    FileProblem
+        If the file cannot be read.
+    """
+    h5ad.check_file(path)
+    with h5ad.reading(path) as file:
+        if f"uns/{SETTINGS}" not in file or f"obsm/{TRUTH}" not in file:
+            return None
+        return np.asarray(read_elem(file[f"obsm/{TRUTH}"]), np.float32)
 
 
 def _require_possible(asked: Simulation) -> None:

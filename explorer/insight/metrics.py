@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 HIGHER, LOWER, EXPECTED = "higher", "lower", "expected"
-LABELS, BATCHES, PICTURE = "labels", "batches", "picture"
+LABELS, BATCHES, PICTURE, TRUTH = "labels", "batches", "picture", "truth"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Metric:
     source
         Paper, and equation where there is one.
     needs
-        Of "labels", "batches" and "picture", those without which it cannot be told.
+        Of "labels", "batches", "picture" and "truth" (of a simulation), those without which it cannot be told.
     lowest, highest
         Its range.
     """
@@ -174,6 +174,36 @@ METRICS = {
         HIGHER,
         "Venna & Kaski, ICANN 2001",
         _needs(PICTURE),
+    ),
+    "true_neighbors": Metric(
+        "Truth: trustworthiness",
+        "Whether cells that are near in the latent space are near in the simulated truth.",
+        HIGHER,
+        "Zhu et al., Nature Biotechnology 2026 (CONCORD)",
+        _needs(TRUTH),
+    ),
+    "true_continuity": Metric(
+        "Truth: continuity",
+        "Whether cells that are near in the simulated truth are near in the latent space.",
+        HIGHER,
+        "Venna & Kaski, ICANN 2001",
+        _needs(TRUTH),
+    ),
+    "true_distances": Metric(
+        "Truth: distances",
+        "Correlation of all cosine distances in the latent space and in truth.",
+        HIGHER,
+        "Zhu et al., Nature Biotechnology 2026 (CONCORD)",
+        _needs(TRUTH),
+        lowest=-1.0,
+    ),
+    "true_paths": Metric(
+        "Truth: paths",
+        "Rank correlation of path lengths along nearest neighbours; falls where a loop is cut or branches are joined.",
+        HIGHER,
+        "own",
+        _needs(TRUTH),
+        lowest=-1.0,
     ),
 }
 """By name, in the order of a table."""

@@ -26,7 +26,7 @@ from explorer.insight.neighborhoods import NEIGHBORS, RADIUS, kni, rbni
 from explorer.insight.probes import linear_probe, neighbor_probe
 from explorer.insight.scib import require_scib, scib_measures
 from explorer.insight.spread import alignment, nearest_alignment, silhouettes, uniformity
-from explorer.insight.structure import continuity, trustworthiness
+from explorer.insight.structure import continuity, recovered, trustworthiness
 from explorer.reference import read_embedding, read_layout
 
 FEWEST = 100  # cells; of fewer, a neighbourhood is the whole data
@@ -152,13 +152,23 @@ def of_reference(
     )
 
 
-def of_result(result: MappingResult, batch: str | None = None, seed: int = 0) -> Quality:
+def of_result(
+    result: MappingResult,
+    batch: str | None = None,
+    truth: FloatArray | None = None,
+    seed: int = 0,
+    scib: bool = False,
+) -> Quality:
     """How the cells of a query lie in the latent space, by their predicted labels; unknown cells count as unlabelled.
 
     Parameters
     ----------
     batch
         obs column that tells the query's batches or samples apart; without it nothing is said of mixing.
+    truth
+        float32 (n, p), where the cells of a simulation truly lie.
+    scib
+        As for `of_reference`.
 
     Raises
     ------
@@ -174,9 +184,11 @@ def of_result(result: MappingResult, batch: str | None = None, seed: int = 0) ->
         result.layout,
         labels=pd.Series(first.labels).mask(first.unknown),
         batches=None if batch is None else result.obs[batch],
+        truth=truth,
         of=result.method,
         level=first.level,
         seed=seed,
+        scib=scib,
     )
 
 
@@ -186,6 +198,7 @@ def measure(
     *,
     labels: pd.Series | None = None,
     batches: pd.Series | None = None,
+    truth: FloatArray | None = None,
     of: str = "",
     level: str = "",
     seed: int = 0,
@@ -195,8 +208,8 @@ def measure(
 
     Parameters
     ----------
-    values, picture
-        float32 (n, d) and (n, 2).
+    values, picture, truth
+        float32 (n, d), (n, 2) and (n, p); the last is where the cells of a simulation truly lie.
     labels, batches
         One a cell; missing labels count as unlabelled. Cells whose batch is missing are left out of everything.
     scib
@@ -209,7 +222,7 @@ def measure(
     """
     if scib:
         require_scib()
-    cells = _Cells.of(values, picture, labels, batches)
+    cells = _Cells.of(values, picture, labels, batches, truth)
     if len(cells.values) < FEWEST:
         raise OptionsProblem(
             f"How good a latent space is can be told from {FEWEST} cells on; there are {len(cells.values)}."
@@ -233,6 +246,8 @@ def measure(
     if cells.picture is not None:
         found |= {"trustworthiness": (trustworthiness(cells.values, cells.picture, seed=seed), HALF)}
         found |= {"continuity": (continuity(cells.values, cells.picture, seed=seed), HALF)}
+    if cells.truth is not None:
+        found |= _true(cells.truth, cells.values, seed)
     ordered = tuple(Measured(name, *found[name]) for name in METRICS if name in found)
     return Quality(of, level, len(cells.values), seed, ordered, by_label, by_batch, notes)
 
@@ -251,14 +266,21 @@ class _Cells:
     labels: tuple[str, ...]
     batch: IntArray
     batches: tuple[str, ...]
+    truth: FloatArray | None
 
     @classmethod
     def of(
-        cls, values: FloatArray, picture: FloatArray | None, labels: pd.Series | None, batches: pd.Series | None
+        cls,
+        values: FloatArray,
+        picture: FloatArray | None,
+        labels: pd.Series | None,
+        batches: pd.Series | None,
+        truth: FloatArray | None,
     ) -> _Cells:
         kept = np.ones(len(values), bool) if batches is None else batches.notna().to_numpy()
         placed = None if picture is None else np.asarray(picture)[kept]
-        return cls(np.asarray(values, np.float32)[kept], placed, *_codes(labels, kept), *_codes(batches, kept))
+        real = None if truth is None else np.asarray(truth)[kept]
+        return cls(np.asarray(values, np.float32)[kept], placed, *_codes(labels, kept), *_codes(batches, kept), real)
 
     @property
     def has(self) -> frozenset[str]:
@@ -300,6 +322,16 @@ def _spread(cells: _Cells, seed: int) -> Found:
     return {
         "nearest_alignment": (nearest_alignment(cells.values, seed=seed), nan),
         "uniformity": (uniformity(cells.values, seed), nan),
+    }
+
+
+def _true(truth: FloatArray, values: FloatArray, seed: int) -> Found:
+    kept = recovered(truth, values, seed=seed)
+    return {
+        "true_neighbors": (kept.trustworthiness, HALF),
+        "true_continuity": (kept.continuity, HALF),
+        "true_distances": (kept.distances, 0.0),
+        "true_paths": (kept.paths, 0.0),
     }
 
 

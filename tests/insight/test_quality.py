@@ -16,15 +16,16 @@ import pytest
 
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
-from explorer.insight.metrics import BATCHES, LABELS, METRICS, PICTURE, SCIB_TITLES
+from explorer.insight.metrics import BATCHES, LABELS, METRICS, PICTURE, SCIB_TITLES, TRUTH
 from explorer.insight.quality import measure, of_reference, of_result
 from explorer.mapping import map_query
 from explorer.query import open_query
 from explorer.report import describe_quality
 from explorer.settings import SAMPLE_DATA
+from explorer.simulation import Simulation, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = [name for name in METRICS if name not in SCIB_TITLES]
+OWN = [name for name in METRICS if name not in SCIB_TITLES and TRUTH not in METRICS[name].needs]
 
 
 def latent(apart: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.Series, pd.Series]:
@@ -94,6 +95,18 @@ class TestMeasure:
         first, again = (measure(values, picture, labels=labels, batches=batches, seed=5) for _ in range(2))
         pd.testing.assert_frame_equal(first.table(), again.table())
         assert json.dumps(first.as_json()) == json.dumps(again.as_json())
+
+    def test_the_truth_of_a_simulation(self) -> None:
+        cells = simulate(Simulation("loop", cells=300, genes=300, batches=2, depth=20_000, size=50))
+        labels, batches, truth = cells.obs["cell_type"], cells.obs["batch"], cells.obsm["truth"]
+        kept, lost = (
+            measure(values, labels=labels, batches=batches, truth=truth)
+            for values in (truth, np.random.default_rng(0).normal(size=truth.shape))
+        )
+        for name in ("true_neighbors", "true_continuity", "true_distances", "true_paths"):
+            expected = kept.table().set_index("name").loc[name, "expected"]
+            assert kept[name] > 0.9, name
+            assert lost[name] == pytest.approx(expected, abs=0.1), name
 
     def test_json_has_no_value_that_json_lacks(self) -> None:
         values, picture, labels, batches = latent()
