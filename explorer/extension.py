@@ -134,7 +134,9 @@ def extend_reference(
             "orthologs": orthologs,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        card = {name: value for name, value in reference.card.items() if name not in ("files", "schema")}
+        # the regression on expression does not know the new labels, and is fitted when a method is added next
+        shutil.rmtree(folder / keys.EXPRESSION_FOLDER, ignore_errors=True)
+        card = {name: value for name, value in reference.card.items() if name not in ("files", "schema", "expression")}
         told = [*card.get("extended", []), added]
         write_card(folder, {**card, "cells": reference.n_cells + len(named.labels), "extended": told})
     progress(1.0)

@@ -153,7 +153,7 @@ class TestInAReference:
         folder = shutil.copytree(scpoli_reference.folder, tmp_path / "copy.atlas")
         reference = open_reference(folder)
         (folder / "expression" / "config.json").write_text("{}")
-        with pytest.raises(ReferenceProblem, match="regression on expression in .* cannot be read"):
+        with pytest.raises(ReferenceProblem, match=r"regression on expression in .* cannot be read"):
             read_expression_model(reference)
 
     def test_none_where_there_is_none(self, scpoli_reference: Reference, tmp_path: Path) -> None:
