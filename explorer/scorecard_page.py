@@ -21,8 +21,9 @@ figure {{ margin: .4rem 0 1.2rem; }} figure img {{ width: 100%; height: auto; }}
 figcaption {{ color: {LIGHT["soft"]}; font-size: .88rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; width: 100%; }}
+td {{ white-space: nowrap; }}
 th, td {{ padding: .3rem .4rem; text-align: right; border-bottom: 1px solid {LIGHT["line"]}; vertical-align: bottom; }}
-td:first-child {{ text-align: left; white-space: nowrap; }} th {{ color: {LIGHT["soft"]}; font-weight: 600; }}
+td:first-child {{ text-align: left; }} th {{ color: {LIGHT["soft"]}; font-weight: 600; }}
 h3 {{ font-size: 1rem; margin: 1.6rem 0 .2rem; }}
 td.best {{ font-weight: 700; }} li {{ margin: .25rem 0; }}
 """
@@ -190,17 +191,20 @@ def _table(rows: Sequence[Record], columns: Sequence[tuple[str, str, bool | None
         best[key] = (max if higher else min)(known) if known else None
     lines = ["<tr><th></th>" + "".join(f"<th>{heading}</th>" for _, heading, *_ in columns) + "</tr>"]
     for row in rows:
-        cells = "".join(_cell(row[key], best[key], digits) for key, _, _, digits in columns)
+        spread = f" ± {row['macro_f1_spread']:.3f}" if row["seeds"] > 1 else ""  # over seeds
+        cells = "".join(
+            _cell(row[key], best[key], digits, spread if key == "macro_f1" else "") for key, _, _, digits in columns
+        )
         lines.append(f"<tr><td>{escape(row['title'])}</td>{cells}</tr>")
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
-def _cell(value: float | None, best: float | None, digits: int) -> str:
+def _cell(value: float | None, best: float | None, digits: int, spread: str) -> str:
     if value is None:
         return "<td>–</td>"
     text = f"{value:,.{digits}f}"
     is_best = best is not None and text == f"{best:,.{digits}f}"
-    return f'<td class="best">{text}</td>' if is_best else f"<td>{text}</td>"
+    return f'<td class="best">{text}{spread}</td>' if is_best else f"<td>{text}{spread}</td>"
 
 
 def _figure(title: str, svg: str, caption: str) -> str:

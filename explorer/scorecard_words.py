@@ -13,6 +13,7 @@ LARGEST_ERROR = 0.05      # of calibration that still goes as calibrated
 LARGEST_MISS = 0.02       # of coverage
 LEAST_NOVELTY = 0.85      # area under the ROC curve, on average over types
 _MOST_NAMED = 4
+_ALIKE = 0.0005           # macro-F1 that three digits do not tell apart
 
 
 def sentences(scorecard: Mapping[str, Any]) -> list[str]:
@@ -31,8 +32,8 @@ def sentences(scorecard: Mapping[str, Any]) -> list[str]:
 def _winner(rows: Sequence[Record]) -> str:
     ordered = sorted(rows, key=lambda row: -row["macro_f1"])
     best = ordered[0]["macro_f1"]
-    tied = [row["title"] for row in ordered if best - row["macro_f1"] < 0.0005]
-    text = f"Highest macro-F1 on left-out batches: {' and '.join(tied)} ({best:.3f})"
+    tied = [row["title"] for row in ordered if best - row["macro_f1"] < _ALIKE]
+    text = f"Highest macro-F1 on left-out batches: {', '.join(tied)} ({best:.3f})"
     single = [row for row in ordered if row["title"] not in tied]
     text += f"; next {single[0]['title']} ({single[0]['macro_f1']:.3f})." if single else "."
     together = next(row for row in rows if row["contender"] == CONSENSUS)
@@ -60,7 +61,8 @@ def _coverage(rows: Sequence[Record]) -> str:
             texts.append(f"{word} by {_named(off, lambda row: format(row['coverage'][key]['covered'], '.3f'))}")
     if not texts:
         return f"Prediction sets of {promise:.0%} hold the label as often as promised, within 2 points, by all."
-    return f"Prediction sets of {promise:.0%} hold the label {'; '.join(texts)}; by the others within 2 points."
+    rest = "; by the others within 2 points" if len(short) + len(wide) < len(rows) else ""
+    return f"Prediction sets of {promise:.0%} hold the label {'; '.join(texts)}{rest}."
 
 
 def _strangers(rows: Sequence[Record], types: Sequence[Record]) -> list[str]:
@@ -89,6 +91,8 @@ def _hardest(records: Sequence[Record]) -> str:
         for batch in dict.fromkeys(r["left_out"] for r in of)
     }
     hardest, easiest = min(by_batch, key=by_batch.__getitem__), max(by_batch, key=by_batch.__getitem__)
+    if by_batch[easiest] - by_batch[hardest] < _ALIKE:
+        return f"No batch is harder than another for the consensus (macro-F1 {by_batch[easiest]:.3f})."
     return (
         f"The hardest batch for the consensus is {hardest} (macro-F1 {by_batch[hardest]:.3f}), the easiest {easiest} "
         f"({by_batch[easiest]:.3f})."
