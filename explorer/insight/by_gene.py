@@ -6,15 +6,16 @@ runs of genes come in turn, so that no more than one run is in memory. Knows exp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -31,6 +32,12 @@ from explorer.values import CP10K
 _RUN_VALUES = 2**23      # stored values of one run: 64 MB
 _PASS_VALUES = 2**27     # stored values held while a file of cells is read through once: 1 GB
 _BLOCK_ROWS = 16384
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile to machine code once and keep it on disk; the interpreter's lock is let go while it runs."""
+    kernel: Callable[..., Any] = njit(cache=True, nogil=True)(function)
+    return kernel
 
 
 class ByGene(Protocol):
@@ -122,16 +129,22 @@ class QueryGenes:
         return np.concatenate(parts)
 
     def _pass(self, start: int, stop: int, progress: Progress) -> sparse.csc_matrix:
-        place, done, parts = self._names[1], 0, []
-        mine = np.flatnonzero((place >= start) & (place < stop))
-        ones = np.ones(len(mine), np.float32)
-        selector = sparse.csr_matrix((ones, (mine, place[mine] - start)), shape=(len(place), stop - start))
+        place = self._names[1]
+        order = np.argsort(place, kind="stable")
+        mine = order[np.searchsorted(place[order], start) : np.searchsorted(place[order], stop)]
+        into, ones = (np.arange(len(mine)), place[mine] - start), np.ones(len(mine), np.float32)
+        summing = sparse.csc_matrix((ones, into), shape=(len(mine), stop - start))
+        done, parts = 0, []
         for block, totals in read_blocks(self.query, _BLOCK_ROWS):
-            cells = AlignedCells(select_genes(block, selector), totals, is_counts=False)
-            parts.append(cells.log1p().tocsc())
+            own = block.tocsc()[:, mine]
+            if len(mine) > stop - start:
+                own = own @ summing
+            scale = np.asarray(CP10K / np.maximum(totals, 1e-12), np.float32)
+            values = np.log1p(own.data * scale[own.indices])
+            parts.append(sparse.csc_matrix((values, own.indices, own.indptr), shape=own.shape))
             done += block.shape[0]
             progress(done / self.n_cells)
-        return sparse.csc_matrix(sparse.vstack(parts, format="csc"))
+        return _below_each_other(parts)
 
 
 @dataclass(frozen=True)
@@ -218,7 +231,7 @@ class FileGenes:
         progress, directory = progress or Progress(), expression_directory(self.path)
         with h5py.File(self.path, "r") as file:
             for run in _cut(np.diff(directory.starts, axis=1).sum(0)):
-                yield run, sparse.csc_matrix(sparse.vstack(list(_blocks(file, directory, run)), format="csc"))
+                yield run, _below_each_other(list(_blocks(file, directory, run)))
                 progress(run.stop / len(directory.position))
 
     def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
@@ -228,9 +241,11 @@ class FileGenes:
         wanted = np.flatnonzero(np.any(weights != 0, axis=1))
         # Without a chunk cache only the bytes of these genes are read.
         with h5py.File(self.path, "r", rdcc_nbytes=0) as file:
+            stored, cells = file["values"], file["cells"]
             for done, gene in enumerate(wanted.tolist(), 1):
-                for first, block in zip(directory.firsts, _blocks(file, directory, slice(gene, gene + 1)), strict=True):
-                    out[first : first + block.shape[0]] += block @ weights[gene : gene + 1]
+                for first, (start, stop) in zip(directory.firsts, directory.starts[:, gene : gene + 2], strict=True):
+                    rows = first + cells[start:stop].astype(np.int64)
+                    out[rows] += stored[start:stop].astype(np.float32)[:, None] * weights[gene]
                 progress(done / len(wanted))
         return out
 
@@ -243,6 +258,39 @@ def _blocks(file: h5py.File, directory: ExpressionDirectory, run: slice) -> Iter
         values = file["values"][own[0] : own[-1]].astype(np.float32)
         cells = file["cells"][own[0] : own[-1]].astype(np.int32)
         yield sparse.csc_matrix((values, cells, own - own[0]), shape=(end - first, len(own) - 1))
+
+
+def _below_each_other(blocks: list[sparse.csc_matrix]) -> sparse.csc_matrix:
+    """Blocks of cells as one; scipy would sort all values anew."""
+    shape = (sum(block.shape[0] for block in blocks), blocks[0].shape[1])
+    counts = np.sum([np.diff(block.indptr) for block in blocks], axis=0, dtype=np.int64)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    values, rows = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
+    at, first = indptr[:-1].copy(), 0
+    for block in blocks:
+        _placed(block.data, block.indices, block.indptr.astype(np.int64), first, at, values, rows)
+        first += block.shape[0]
+    return sparse.csc_matrix((values, rows, indptr), shape=shape)
+
+
+@compiled
+def _placed(
+    data: FloatArray,
+    cells: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    first: int,
+    at: NDArray[np.int64],
+    values: FloatArray,
+    rows: NDArray[np.int32],
+) -> None:
+    """A block's values behind those of each gene that are there already."""
+    for gene in range(len(at)):
+        place = at[gene]
+        for i in range(indptr[gene], indptr[gene + 1]):
+            values[place] = data[i]
+            rows[place] = cells[i] + first
+            place += 1
+        at[gene] = place
 
 
 def _cut(stored: NDArray[np.integer]) -> Iterator[slice]:

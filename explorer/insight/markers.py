@@ -181,7 +181,7 @@ def _compared(
     for name, n in zip(names, cells, strict=True):
         if n < FEWEST:
             raise OptionsProblem(f"{name} has {n:,} cells; at least {FEWEST} on each side are needed to compare.")
-    found = tally(expression, groups, len(names), draw(groups), progress)
+    found = tally(expression, groups, len(names), draw(groups), ranks=test == "wilcoxon", progress=progress)
     against, every = names[1] if first else "rest", int(cells.sum())
     answers = {}
     for group, name in enumerate(names[:1] if first else names):

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer.flow import IntArray
-from explorer.insight.by_gene import ByGene
+from explorer.insight.by_gene import ByGene, compiled
 from explorer.progress import Progress
 
 _AHEAD = 2  # runs read while others are worked on
 
 Doubles = NDArray[np.float64]
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile to machine code once and keep it on disk; the interpreter's lock is let go while it runs."""
-    kernel: Callable[..., Any] = njit(cache=True, nogil=True)(function)
-    return kernel
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,13 @@ class Tally:
 
 
 def tally(
-    expression: ByGene, groups: IntArray, n_groups: int, drawn: NDArray[np.bool_], progress: Progress | None = None
+    expression: ByGene,
+    groups: IntArray,
+    n_groups: int,
+    drawn: NDArray[np.bool_],
+    *,
+    ranks: bool = True,
+    progress: Progress | None = None,
 ) -> Tally:
     """Read all genes once.
 
@@ -100,6 +97,8 @@ def tally(
         int32 (n,), group of each cell; -1 leaves it out.
     drawn
         bool (n,), cells that `Tally.drawn` counts.
+    ranks
+        Whether values are ranked, the larger part of the work; rank sums and ties are 0 otherwise.
 
     Raises
     ------
@@ -111,23 +110,23 @@ def tally(
     cells = np.bincount(groups[groups >= 0], minlength=n_groups)
     own = np.bincount(groups[(groups >= 0) & drawn], minlength=n_groups)
     sums, squares = np.zeros((2, *shape)), np.zeros((2, *shape))
-    shown, ranks, ties = np.zeros((2, *shape), np.int64), np.zeros(shape), np.zeros(shape[1])
+    shown, rank_sums, ties = np.zeros((2, *shape), np.int64), np.zeros(shape), np.zeros(shape[1])
 
     def place(run: slice, counted: Future[_Counted]) -> None:
         parts = counted.result()
         sums[:, :, run], squares[:, :, run], shown[:, :, run] = parts.sums, parts.squares, parts.shown
-        ranks[:, run], ties[run] = parts.ranks, parts.ties
+        rank_sums[:, run], ties[run] = parts.ranks, parts.ties
 
     waiting: deque[tuple[slice, Future[_Counted]]] = deque()
     with ThreadPoolExecutor(min(_AHEAD, os.cpu_count() or 1)) as pool:
         for run, values in expression.runs(progress):
-            waiting.append((run, pool.submit(_count, values, codes, cells)))
+            waiting.append((run, pool.submit(_count, values, codes, cells, ranks)))
             if len(waiting) > _AHEAD:
                 place(*waiting.popleft())
         while waiting:
             place(*waiting.popleft())
     everyone = Moments(cells, sums.sum(0), squares.sum(0), shown.sum(0))
-    return Tally(everyone, Moments(own, sums[1], squares[1], shown[1]), ranks, ties)
+    return Tally(everyone, Moments(own, sums[1], squares[1], shown[1]), rank_sums, ties)
 
 
 @dataclass(frozen=True)
@@ -141,15 +140,16 @@ class _Counted:
     ties: Doubles
 
 
-def _count(values: sparse.csc_matrix, codes: IntArray, cells: NDArray[np.int64]) -> _Counted:
+def _count(values: sparse.csc_matrix, codes: IntArray, cells: NDArray[np.int64], ranked: bool) -> _Counted:
     shape = (2, len(cells), values.shape[1])
     sums, squares, shown = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     indptr = values.indptr.astype(np.int64)
     packed, ends = _packed(values.data, values.indices, indptr, codes, sums, squares, shown)
-    for start, end in zip(indptr[:-1], ends, strict=True):
-        packed[start:end].sort()
     ranks, ties = np.zeros(shape[1:]), np.zeros(shape[2])
-    _ranked(packed, indptr, ends, cells, ranks, ties)
+    if ranked:
+        for start, end in zip(indptr[:-1], ends, strict=True):
+            packed[start:end].sort()
+        _ranked(packed, indptr, ends, cells, ranks, ties)
     return _Counted(sums, squares, shown, ranks, ties)
 
 
