@@ -25,6 +25,9 @@ Parts, each a Panel viewer that is driven and read by its parameters:
     cell_table      CellTable(names, counts, median, colors, title; picked), .display(Categories, values, mask)
     ranked_bars     RankedBars(names, scores, title, note, empty; picked)
     threshold_histogram  ThresholdHistogram(threshold, bounds, step, title, summary), .display(values, tell)
+    panel_list      PanelList(items, value, acted), panels of a figure in their order
+    get_link        GetLink(label, href, about, primary; state), a link to a file that is made when asked for
+    copied_text     CopiedText(text; copied), a paragraph with a button that copies it
     choice_table    ChoiceTable, a table in which one row is chosen
     steps           Steps, the steps across the top of a page
 

@@ -8,11 +8,14 @@ import panel as pn
 from components import theme
 from components.cell_table import CellTable
 from components.coloring import Categories, Values
+from components.copied_text import CopiedText
 from components.embedding_map import EmbeddingMap
 from components.file_drop import FileDrop
+from components.get_link import GetLink
 from components.job_status import JobStatus
 from components.legend import ColorBar, Legend
 from components.notice import Notice
+from components.panel_list import PanelList
 from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
 from components.threshold_histogram import ThresholdHistogram
@@ -73,11 +76,23 @@ def tables() -> pn.viewable.Viewable:
     return pn.Row(threshold, pn.Spacer(width=24), table, pn.Spacer(width=24), bars, margin=(16, 0))
 
 
+def handouts() -> pn.viewable.Viewable:
+    """What leads to files: panels of a figure, a link to what is made, text to copy."""
+    items = [{"id": str(i), "title": f"Panel {i}", "detail": "label", "image": ""} for i in (1, 2, 3)]
+    return pn.Row(
+        PanelList(items=items, value="2", width=310),
+        pn.Column(GetLink(label="Download PDF", href="?", primary=True), GetLink(label="Download, not yet"), width=200),
+        CopiedText(text="832 cells were mapped onto the reference. Random seed 0.", width=420),
+        margin=(16, 0),
+    )
+
+
 def gallery(dark: bool) -> pn.viewable.Viewable:
     """All parts on one page."""
     return pn.Column(
         maps(dark),
         tables(),
+        handouts(),
         pn.Row(
             FileDrop(url="/upload", hint="One .h5ad file of any size; it is streamed to this machine.",
                      width=460, height=200),

@@ -17,6 +17,8 @@ class GetLink(JSComponent):
         What it says.
     href
         Address of the file; "" shows the link as not to be pressed.
+    about
+        What the file is, for those who hear the page; "" where the label says it.
     primary
         Whether it is the one thing to press here.
     state
@@ -25,6 +27,7 @@ class GetLink(JSComponent):
 
     label = param.String(default="Download")
     href = param.String(default="")
+    about = param.String(default="")
     primary = param.Boolean(default=False)
     state: Any = param.Selector(default="", objects=["", "busy", "done", "failed"])
 
@@ -38,6 +41,7 @@ class GetLink(JSComponent):
 
       const draw = () => {
         link.textContent = model.label;
+        if (model.about) link.setAttribute("aria-label", `${model.label}: ${model.about}`);
         link.className = (model.primary ? "primary " : "") + (model.href ? "" : "off");
         if (model.href) link.href = model.href; else link.removeAttribute("href");
       };
@@ -82,7 +86,7 @@ class GetLink(JSComponent):
       };
 
       link.addEventListener("click", take);
-      for (const name of ["label", "href", "primary"]) model.on(name, draw);
+      for (const name of ["label", "href", "about", "primary"]) model.on(name, draw);
       draw();
       return root;
     }

@@ -35,10 +35,10 @@ def panels(page: Page) -> Locator:
     return page.get_by_role("list", name="Panels").get_by_role("listitem")
 
 
-def taken(page: Page, label: str, folder: Path, at: int = 0) -> Path:
+def taken(page: Page, label: str, folder: Path) -> Path:
     """Press a download and wait for its file."""
     with page.expect_download() as waiting:
-        page.get_by_role("link", name=label, exact=True).nth(at).click()
+        page.get_by_role("link", name=label, exact=True).click()
     path = folder / waiting.value.suggested_filename
     waiting.value.save_as(path)
     return path
@@ -95,11 +95,12 @@ def test_report_script_and_probabilities_are_made_when_asked_for(visit: Open, ma
     page = visit(mapped.replace("explore", "export"))
     expect(page.get_by_text("Nothing is pinned yet")).to_be_visible()
     expect(page.get_by_text("832 cells (PBMC, stimulated; X, counts) were mapped onto the reference")).to_be_visible()
-    table = pd.read_csv(taken(page, "Download", tmp_path, 2))
+    table = pd.read_csv(taken(page, "Download: Labels and all probabilities, csv", tmp_path))
     assert len(table) == 832
     assert sum(name.startswith("P(") for name in table) == 8
-    assert "data:image/png" in taken(page, "Download", tmp_path, 3).read_text(encoding="utf-8")
-    script = taken(page, "Download", tmp_path, 4)
+    report = taken(page, "Download: Report, HTML", tmp_path)
+    assert "data:image/png" in report.read_text(encoding="utf-8")
+    script = taken(page, "Download: Script that repeats it, Python", tmp_path)
     assert script.name.endswith(".reproduce.py")
     compile(script.read_text(encoding="utf-8"), script.name, "exec")
 

@@ -86,7 +86,7 @@ class HandoutsView(View):
     def _row(self, title: str | _Told, holds: str, make: Callable[[], Offered]) -> pn.Row:
         told = title if isinstance(title, _Told) else _Told(title, holds)
         link = self._link("Download", make)
-        link.param.update(margin=(4, 0, 0, 16))
+        link.param.update(about=told.title, margin=(4, 0, 0, 16))
         return pn.Row(told.pane, link, sizing_mode="stretch_width", margin=0, styles=_LINE)
 
 
@@ -94,13 +94,13 @@ class _Told:
     """Title of a file, and what is in it."""
 
     def __init__(self, title: str, holds: str = "") -> None:
-        self._title = title
+        self.title = title
         self.pane = look.html()
         self.tell(holds)
 
     def tell(self, holds: str) -> None:
         """Say what is in it."""
-        self.pane.object = f'<b>{look.text(self._title)}</b><div class="soft small">{look.text(holds)}</div>'
+        self.pane.object = f'<b>{look.text(self.title)}</b><div class="soft small">{look.text(holds)}</div>'
 
 
 def _told(title: str, holds: str) -> pn.Row:
