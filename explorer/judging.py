@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer import keys, panels
+from explorer.conformal import prediction_sets
 from explorer.flow import AlignedCells, BoolArray, FloatArray, LevelLabels, MappingResult, Query, Reference, ValueKind
 from explorer.genes import aligned_rows, match_genes
 from explorer.insight.residuals import standing_out
@@ -91,6 +92,7 @@ def measured(
     depth = float("nan")
     if query.kind is ValueKind.COUNTS and trained.counted is None:
         depth = float(np.median(sample.cells.totals) / np.median(reference.obs[keys.TOTALS]))
+    set_size, set_size_expected = _set_sizes(labels, head)
     batches, apart = _batches(result, labels, sample.rows, batch)
     return Measured(
         cells=result.n_cells,
@@ -111,6 +113,8 @@ def measured(
         largest_share=float(counts[largest] / result.n_cells),
         largest_expected=float((of_reference == largest).sum() / max(1, (of_reference >= 0).sum())),
         orthologs=bool(result.provenance.options.get("orthologs", False)),
+        set_size=set_size,
+        set_size_expected=set_size_expected,
         apart=apart,
         batches=batches,
     )
@@ -167,6 +171,14 @@ def _expected_confidence(head: LevelHead) -> float:
     """Mean confidence of the reference's left-out cells, from the reliability curve kept with the head."""
     curve = np.asarray(head.scores[head.head]["reliability"], np.float64)  # mean confidence, accuracy, cells
     return float(np.average(curve[:, 0], weights=curve[:, 2]))
+
+
+def _set_sizes(labels: LevelLabels, head: LevelHead) -> tuple[float, float]:
+    """Mean labels in a prediction set, of the query and of the left-out cells; NaN where none were kept."""
+    if head.examined is None or len(head.examined.codes) == 0:
+        return float("nan"), float("nan")
+    expected = prediction_sets(head.examined.probabilities, head.examined)
+    return float(labels.sets.sum(1).mean()), float(expected.sum(1).mean())
 
 
 def _batches(

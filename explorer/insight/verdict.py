@@ -37,6 +37,8 @@ NARROW = 12.0
 APART = (0.70, 0.90)
 # Unknown cells of a batch that stands out, at least three times those of the others: stimulated 0.43, sorted 0.29.
 LOST_BATCH = 0.35
+# Labels more in a prediction set than in one of a left-out cell of the reference.
+MORE_LABELS = (1.0, 2.0)
 RARE, COMMON = 0.02, 0.30  # a label that holds so few of the reference's cells and so many of the query's
 OF_OTHERS = 0.5       # share of genes standing out that some other label of the reference has
 TOLD_GENES = 6
@@ -192,7 +194,7 @@ def _lights(of: Measured) -> Iterator[Light]:
     if not np.isnan(of.set_size):
         yield Light(
             "labels that fit",
-            _at_most(of.set_size - of.set_size_expected, (0.5, 1.5)),
+            _at_most(of.set_size - of.set_size_expected, MORE_LABELS),
             of.set_size,
             f"{of.set_size:.1f} labels of a cell cannot be told apart at 95 %; {of.set_size_expected:.1f} of the "
             "reference's left-out cells.",
