@@ -134,7 +134,10 @@ class TestWhatItHolds:
         of_method = {
             "config.json", "weights.safetensors", "embedding.npy", "layout.npy", "heads.safetensors", "calibration.json"
         }  # fmt: skip
-        assert names == {"card.json", "genes.csv", "cells.h5ad", *(f"methods/concord/{name}" for name in of_method)}
+        regression = {"expression/config.json", "expression/weights.safetensors"}
+        assert names == {
+            "card.json", "genes.csv", "cells.h5ad", *(f"methods/concord/{name}" for name in of_method), *regression
+        }  # fmt: skip
 
     def test_the_card_says_how_good_it_is_and_how_it_came_about(self, planted_reference: Reference) -> None:
         card = json.loads((planted_reference.folder / "card.json").read_text())
