@@ -6,11 +6,12 @@ with a reference (Zhu et al., Nature Biotechnology 2026, refine annotations so).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from explorer.flow import FloatArray, IntArray, MappingResult, Neighbors
+from explorer.flow import BoolArray, FloatArray, IntArray, LabelTransfer, MappingResult, Neighbors
 from explorer.neighbors import Index
 
 NEAREST = 15
@@ -59,13 +60,16 @@ def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) 
     """A result whose labels agree with those of each cell's neighbours among the query's own cells, at every level.
 
     Confidence becomes the calibrated probability of the label a cell now has; novelty and what is called unknown stay.
+    Where the neighbours' labels would contradict each other at levels that lie in one another, a cell keeps its own.
     The notices tell how many cells changed.
     """
     neighbors = Index(result.embedding).search(result.embedding, min(k + 1, result.n_cells))
     rows = np.arange(result.n_cells)
+    of_neighbors = {level.level: refined(level.codes, neighbors, majority) for level in result.labels.levels}
+    contradict = _contradict(result.labels, of_neighbors)
     levels, told = [], []
     for level in result.labels.levels:
-        codes = refined(level.codes, neighbors, majority)
+        codes = np.where(contradict, level.codes, of_neighbors[level.level]).astype(np.int32)
         sets = level.sets.copy()
         sets[rows, codes] = True
         levels.append(replace(level, codes=codes, confidence=level.probabilities[rows, codes], sets=sets))
@@ -77,3 +81,13 @@ def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) 
         notices=(*result.provenance.notices, *told),
     )
     return replace(result, labels=replace(result.labels, levels=tuple(levels)), provenance=provenance)
+
+
+def _contradict(labels: LabelTransfer, codes: Mapping[str, IntArray]) -> BoolArray:
+    """Cells whose new codes pair labels of two nested levels as no cell's labels did before, bool (n,)."""
+    found = np.zeros(len(labels.first.codes), bool)
+    for fine, coarse in labels.within.items():
+        n_fine = len(labels.level(fine).classes)
+        before = labels.level(coarse).codes.astype(np.int64) * n_fine + labels.level(fine).codes
+        found |= ~np.isin(codes[coarse].astype(np.int64) * n_fine + codes[fine], before)
+    return found

@@ -103,3 +103,18 @@ def test_a_refined_result_carries_the_majority_and_says_so(
     assert f"of 300 labels at {level.level} follow their neighbours' majority" in found.provenance.notices[-2]
     assert found.provenance.options["refine"] is True
     assert "refine" not in plain.provenance.options
+
+
+def test_refined_levels_do_not_contradict_each_other(planted_reference: Reference, planted_query: ad.AnnData) -> None:
+    """Neighbours are told another lineage, but nothing else of the type: their majority cannot be followed."""
+    plain = map_query(open_query(planted_query), planted_reference)
+    fine, coarse = plain.labels.levels
+    moved = coarse.codes.copy()
+    alpha = np.flatnonzero(fine.labels == "alpha")
+    moved[alpha[1:]] = 1 - moved[alpha[1:]]
+    told = replace(coarse, codes=moved)
+    result = replace(plain, labels=replace(plain.labels, levels=(fine, told)))
+    pairs = set(zip(fine.codes, moved, strict=True))
+    found = refine(result).labels
+    assert set(zip(found.levels[0].codes, found.levels[1].codes, strict=True)) <= pairs
+    assert (found.levels[0].sets[np.arange(plain.n_cells), found.levels[0].codes]).all()
