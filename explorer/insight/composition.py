@@ -20,7 +20,9 @@ COVERAGE = 0.95
 FEWEST = 3            # samples a condition below which an interval says little
 MOST_SAMPLES = 40
 NO_VALUE = "no value"
-_BY_CHANCE = 0.01     # counts that differ less than all but this share of Poisson counts would, were drawn to be equal
+# Labels of at least so many cells a sample can show that equal numbers were drawn: by chance, counts lie within half a
+# Poisson standard deviation of their median in 38 of 100 samples. More than that has a probability, for one label or all.
+_ENOUGH, _NEAR, _OF_ONE, _OF_ALL = 20, 0.5, 0.005, 0.001
 
 
 def sample_columns(obs: pd.DataFrame) -> list[str]:
@@ -238,9 +240,13 @@ def _paired(
 
 
 def _drawn_alike(counts: pd.DataFrame) -> list[str]:
-    """Labels whose cells differ less between samples than counts of chance would: their dispersion beside Poisson's."""
+    """Labels whose cells differ less between samples than chance would have it, a sample that fell short aside."""
     cells = counts.to_numpy(np.float64)
-    mean = np.maximum(cells.mean(1, keepdims=True), 1e-300)
-    dispersion = ((cells - mean) ** 2 / mean).sum(1)
-    chance = stats.chi2.cdf(dispersion, cells.shape[1] - 1)
-    return [str(label) for label, p in zip(counts.index, chance, strict=True) if p < _BY_CHANCE]
+    middle = np.median(cells, axis=1)
+    names = counts.index.to_numpy(object)[middle >= _ENOUGH]
+    cells, middle = cells[middle >= _ENOUGH], middle[middle >= _ENOUGH, None]
+    near = np.abs(cells - middle) <= _NEAR * np.sqrt(middle)
+    chance = stats.norm.cdf(_NEAR) - stats.norm.cdf(-_NEAR)
+    alone = stats.binom.sf(near.sum(1) - 1, near.shape[1], chance) < _OF_ONE
+    together = stats.binom.sf(near.sum() - 1, near.size, chance) < _OF_ALL
+    return [str(name) for name in names[alone | (together & (near.mean(1) > 0.5))]]

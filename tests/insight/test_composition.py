@@ -112,6 +112,22 @@ def test_what_a_reader_should_know(counts: pd.DataFrame) -> None:
     assert "monocyte" not in design
 
 
+def test_samples_drawn_by_lineage_are_seen_through() -> None:
+    """Six people of whom about 200 cells of each lineage were drawn, two of whom had fewer of one."""
+    drawn = [[208, 200, 196, 207, 206, 200], [191, 183, 190, 193, 195, 197], [200, 200, 200, 107, 200, 199],
+             [192, 201, 204, 193, 78, 196], [9, 16, 10, 7, 5, 7]]  # fmt: skip
+    names = ["T cell", "Monocyte", "B cell", "NK cell", "Dendritic cell"]
+    (told,) = warnings(pd.DataFrame(drawn, index=names, columns=SAMPLES))
+    assert all(name in told for name in names[:3])
+    assert "Dendritic" not in told
+
+
+def test_chance_is_not_taken_for_design() -> None:
+    rng = np.random.default_rng(0)
+    told = [warnings(pd.DataFrame(rng.poisson([[200], [150], [80], [40], [3]], (5, 6)))) for _ in range(200)]
+    assert sum(map(bool, told)) <= 12
+
+
 def test_counting() -> None:
     samples = pd.Series(["a", "b", None, "a", "b"], dtype="category")
     table = count_labels(np.array([1, 1, 0, -1, 1]), samples)
