@@ -21,7 +21,7 @@ FEWEST = 3            # samples a condition below which an interval says little
 MOST_SAMPLES = 40
 NO_VALUE = "no value"
 # Labels of at least so many cells a sample can show that equal numbers were drawn: by chance, counts lie within half a
-# Poisson standard deviation of their median in 38 of 100 samples. More than that has a probability, for one label or all.
+# Poisson standard deviation of their median in 38 of 100 samples. More than that is held against chance.
 _ENOUGH, _NEAR, _OF_ONE, _OF_ALL = 20, 0.5, 0.005, 0.001
 
 
