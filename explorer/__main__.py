@@ -206,8 +206,10 @@ def _parser() -> argparse.ArgumentParser:
 
     enrich = commands.add_parser("enrich", help="gene sets that markers have in common")
     enrich.add_argument("markers", type=Path, metavar="MARKERS.csv", help="as the markers command writes it")
-    enrich.add_argument("--gene-sets", action="append", default=[], metavar="FILE.gmt", help="or reactome, go_bp; repeat")
-    enrich.add_argument("--top", type=int, default=100, metavar="N", help="first genes of each group, looked up")
+    enrich.add_argument(
+        "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="or reactome, go_bp; repeat"
+    )
+    enrich.add_argument("--top", type=int, default=100, metavar="N", help="first genes looked up of each group")
     enrich.add_argument("--ranking", action="store_true", help="where sets stand in the ranking of all genes, instead")
     enrich.add_argument("--output", type=Path, required=True, metavar="SETS.csv")
     enrich.set_defaults(run=_enrich)
