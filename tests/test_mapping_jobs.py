@@ -239,7 +239,8 @@ def test_more_cells_and_learning_take_longer_and_more_memory() -> None:
     few, many = (estimates.seconds("kida", "instant", n, 5000) for n in (1000, 100_000))
     assert few < many < estimates.seconds("kida", "student", 100_000, 5000)
     assert estimates.memory("instant", 1000, 5000) < estimates.memory("student", 1000, 5000)
-    assert [estimates.about(s) for s in (1, 58, 200, 9000)] == ["about 5 s", "about 1 min", "about 3 min", "about 2.5 h"]
+    told = {1: "about 5 s", 58: "about 1 min", 200: "about 3 min", 9000: "about 2.5 h"}
+    assert {seconds: estimates.about(seconds) for seconds in told} == told
 
 
 def test_choices_are_taken_back_and_made_again(home: Path) -> None:

@@ -14,6 +14,7 @@ from explorer.app.mapping_jobs import title_of
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import View
+from explorer.app.views.job_log import JobLog
 from explorer.jobs import Job, JobState, MapSpec
 
 
@@ -53,12 +54,12 @@ class JobRow:
         self._job.param.watch(lambda _: session.cancel(method), "cancel")
         self._job.param.watch(lambda _: session.retry(method), "retry")
         self._words = look.html(margin=(2, 0, 0, 0))
-        self._log = look.html(margin=(4, 0, 0, 0))
+        self._log = JobLog()
         self._show = pmui.Button(label=f"Show {title_of(method)}", variant="outlined", size="small",
                                  margin=(4, 0, 0, 12), align="center")  # fmt: skip
         self._show.on_click(self._explore)
         status = pn.Row(self._job, self._show, sizing_mode="stretch_width", margin=0)
-        self.panel = pn.Column(status, self._words, self._log, sizing_mode="stretch_width", margin=(0, 0, 14, 0))
+        self.panel = pn.Column(status, self._words, self._log.panel, sizing_mode="stretch_width", margin=(0, 0, 14, 0))
 
     def _explore(self, _: object) -> None:
         self._session.show_result(self._method)
@@ -76,7 +77,7 @@ class JobRow:
         )  # fmt: skip
         words = f"{_waits(job)} {_answered(outcome)}".strip() or self._trouble()
         self._words.object = f'<p class="soft small">{look.text(words)}</p>' if words else ""
-        self._log.object = log_html(job)
+        self._log.display(job.log)
         self._show.visible = outcome is not None and len(session.jobs) > 1
 
     def _trouble(self) -> str:
@@ -89,12 +90,6 @@ def how(spec: MapSpec) -> str:
     """How cells are mapped where that is not as usual, in brackets; empty for as usual."""
     words = how_words(spec.method, spec.mode, spec.hierarchical)
     return f" ({words})" if words else ""
-
-
-def log_html(job: Job) -> str:
-    """What happened so far, folded away."""
-    lines = "".join(f"{look.text(line)}\n" for line in job.log)
-    return f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
 
 
 def _waits(job: Job) -> str:

@@ -14,6 +14,7 @@ from explorer.app import library, look, references
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import View
+from explorer.app.views.job_log import JobLog
 from explorer.jobs import BuildSpec, Job, JobState
 from explorer.methods import METHODS
 
@@ -28,13 +29,13 @@ class TrainingView(View):
         self._job.param.watch(lambda _: session.retry_build(), "retry")
         self._job_box = pn.Column(self._job, sizing_mode="stretch_width", margin=0)
         self._words = look.html(margin=(6, 0, 0, 0))
-        self._log = look.html(margin=(8, 0, 0, 0))
+        self._log = JobLog()
         self._problem = Notice("", kind="error")
         self._use = pmui.Button(label="Open this reference", variant="contained", margin=(10, 0, 0, 0), visible=False)
         self._use.on_click(self._open)
         self.panel = pn.Column(
             look.html("<h2>Training</h2>", margin=(0, 0, 10, 0)), self._problem, self._job_box, self._words, self._use,
-            self._log, styles=look.CARD, sizing_mode="stretch_width", margin=(0, 0, 16, 0), visible=False,
+            self._log.panel, styles=look.CARD, sizing_mode="stretch_width", margin=(0, 0, 16, 0), visible=False,
         )  # fmt: skip
         self.watch(self._draw, ["build", "status", "reference", "offered"])
         self._draw()
@@ -62,10 +63,7 @@ class TrainingView(View):
         self._words.object = f'<p class="soft small">{look.text(words)}</p>' if words else ""
         in_use = session.reference is not None and session.reference.folder == Path(job.spec.out)
         self._use.visible = job.state is JobState.DONE and not in_use
-        lines = "".join(f"{look.text(line)}\n" for line in job.log)
-        self._log.object = (
-            f'<details><summary class="soft small">Log</summary><pre>{lines}</pre></details>' if lines else ""
-        )
+        self._log.display(job.log)
 
 
 def title_of(spec: BuildSpec) -> str:
