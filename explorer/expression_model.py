@@ -145,6 +145,16 @@ def fit_expression(annotated: Annotated, fold_of: IntArray, seed: int, progress:
     return ExpressionModel(genes, levels, fitted_on(annotated), seed)
 
 
+def fit_missing(
+    existing: Reference | None, annotated: Annotated, fold_of: IntArray, seed: int, progress: Progress
+) -> ExpressionModel | None:
+    """`fit_expression`; `None` where a bundle already holds the model of these cells, labels and batches."""
+    known = None if existing is None else read_expression_model(existing)
+    if known is not None and known.of == fitted_on(annotated):
+        return None
+    return fit_expression(annotated, fold_of, seed, progress)
+
+
 def fitted_on(annotated: Annotated) -> str:
     """Digest of all that the regression learns from."""
     labels = {level: (annotated.classes(level), annotated.codes(level)) for level in annotated.levels}

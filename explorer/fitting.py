@@ -23,15 +23,7 @@ from explorer import keys
 from explorer.calibration import HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
-from explorer.expression_model import (
-    TITLE,
-    ExpressionModel,
-    expression_summary,
-    fit_expression,
-    fitted_on,
-    read_expression_model,
-    write_expression_model,
-)
+from explorer.expression_model import TITLE, expression_summary, fit_missing, write_expression_model
 from explorer.flow import Embedding, FloatArray, IntArray, Reference
 from explorer.kinds import require_learnable
 from explorer.labels import LevelHead, own_answers
@@ -172,7 +164,8 @@ def build_reference(
     fitted = fit_examined(annotated, recipe, unfinished, progress.part("", 0.03, 0.9))
 
     # 3. a regression on expression, which belongs to the cells and to none of the methods
-    regression = _regression(annotated, existing, seed, progress.part(TITLE, 0.9, 0.94))
+    fold_of, fitting = left_out_in(annotated, seed), progress.part(TITLE, 0.9, 0.94)
+    regression = fit_missing(existing, annotated, fold_of, seed, fitting)
 
     # 4. the picture that queries will be placed in
     progress.part("Drawing the picture", 0.94, 0.99)(0.0)
@@ -218,16 +211,6 @@ def fit_examined(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, p
         _heads(annotated, each, embedding, positions, recipe.config.seed) for each in (held_out.by_all, held_out.by_rna)
     )
     return Fitted(method, positions, embedding, by_all, by_rna)
-
-
-def _regression(
-    annotated: Annotated, existing: Reference | None, seed: int, progress: Progress
-) -> ExpressionModel | None:
-    """The regression on expression; `None` where the bundle has it of the same cells, labels and batches."""
-    known = None if existing is None else read_expression_model(existing)
-    if known is not None and known.of == fitted_on(annotated):
-        return None
-    return fit_expression(annotated, left_out_in(annotated, seed), seed, progress)
 
 
 def write_fitted(folder: Path, fitted: Fitted) -> None:
