@@ -18,6 +18,7 @@ import pytest
 from explorer import export, keys
 from explorer.flow import Reference
 from explorer.jobs import BuildSpec, Job, JobState, MapSpec, Queue
+from explorer.judging import judged
 from explorer.mapping import map_query
 from explorer.progress import Progress
 from explorer.query import open_query
@@ -75,12 +76,15 @@ def test_a_mapping_job_writes_what_mapping_by_hand_gives(queue: Queue, superviso
     folder = queue.result_folder(job.id)
     assert {path.name for path in folder.iterdir()} == FILES
 
-    by_hand = map_query(open_query(QUERY), open_reference(SAMPLE_ATLAS), "concord")
+    query, reference = open_query(QUERY), open_reference(SAMPLE_ATLAS)
+    by_hand = judged(query, reference, map_query(query, reference, "concord"))
     written = export.read_result(folder / keys.RESULT_FILE)
     np.testing.assert_array_equal(written.labels.first.labels, by_hand.labels.first.labels)
     np.testing.assert_allclose(written.layout, by_hand.layout, atol=1e-4)
     table = pd.read_csv(folder / keys.PREDICTIONS_FILE)
-    assert tuple(table.columns) == keys.CSV_COLUMNS
+    assert tuple(table.columns) == (*keys.CSV_COLUMNS, keys.CSV_VERDICT)  # half of the cells are a state it lacks
+    assert written.verdict is not None
+    assert written.verdict == by_hand.verdict
     assert len(table) == N_CELLS
     assert export.read_gene_values(folder / keys.EXPRESSION_FILE, "CD3D").shape == (N_CELLS,)
     assert [line.partition(":")[0] for line in job.log][:2] == ["Reading the file", "Opening the reference"]
