@@ -125,7 +125,7 @@ def describe_chart(chart: Chart) -> str:
         case Dots():
             return (
                 f"Expression of {chart.mean.shape[1]:,} genes: colour, mean log1p CP10k; size, share of cells with "
-                "at least one count."
+                "at least one count, the largest dot being all of them."
             )
         case Confusion():
             n = int(chart.counts.to_numpy().sum())
@@ -182,7 +182,7 @@ def _draw_dots(axes: Axes, chart: Dots, font: float) -> None:
     axes.set_yticks(np.arange(chart.mean.shape[0]), list(chart.mean.index))
     axes.set_xlim(-0.7, chart.mean.shape[1] - 0.3)
     axes.set_ylim(chart.mean.shape[0] - 0.3, -0.7)
-    axes.set_xlabel("Dot size: share of cells, largest 100 %", fontsize=max(font - 1, 4))
+    axes.set_xlabel("Size: % of cells", fontsize=max(font - 1, 4))
 
 
 def _draw_confusion(axes: Axes, chart: Confusion) -> None:

@@ -5,10 +5,16 @@ Knows results and their provenance; every figure in it is read off them.
 
 from __future__ import annotations
 
-from explorer.flow import LevelLabels, MappingResult, Reference
+from explorer.flow import MappingResult, Reference
 from explorer.labels import UNKNOWN_CONFIDENCE
+from explorer.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
+
+_RULES = {
+    QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
+    LEFT_OUT_BATCHES: "they lie farther from their label than cells of left-out batches do (5 % of an average batch)",
+}
 
 
 def methods_paragraph(result: MappingResult, reference: Reference | None = None) -> str:
@@ -35,7 +41,7 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         "Labels and their probabilities were taken from the model's latent space and calibrated on batches of the "
         "reference that were left out of training; novelty is 1 minus a conformal p-value against left-out reference "
         "cells of the same label.",
-        *(consequence(level) for level in result.labels.levels),
+        *(consequence(result, level.level) for level in result.labels.levels),
         f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
         f"mapped {told.created[:10]}.",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in known.items()) + ".",
@@ -43,13 +49,14 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
     return " ".join(sentences)
 
 
-def consequence(level: LevelLabels) -> str:
-    """What the threshold does to the labels of one level."""
-    n, unknown = len(level.codes), int(level.unknown.sum())
+def consequence(result: MappingResult, level: str) -> str:
+    """What the thresholds do to the labels of one level."""
+    found = result.labels.level(level)
+    n, unknown = len(found.codes), int(found.unknown.sum())
+    far = _RULES.get(result.provenance.options.get("unknown", QUANTILE), "they lie too far from their label")
     return (
-        f"At the level {level.level}, {unknown:,} of {n:,} cells ({unknown / max(n, 1):.1%}) were called unknown "
-        f"because their confidence lies under {UNKNOWN_CONFIDENCE:.2f} or their novelty beyond that of the "
-        "reference's own left-out cells."
+        f"At the level {level}, {unknown:,} of {n:,} cells ({unknown / max(n, 1):.1%}) were called unknown because "
+        f"their confidence lies under {UNKNOWN_CONFIDENCE:.2f} or {far}."
     )
 
 
@@ -64,6 +71,8 @@ def _asked(result: MappingResult) -> list[str]:
         sentences.append(f"Batches of the query were named by its column {options['batch']}.")
     if options.get("hierarchical"):
         sentences.append("Coarse label levels were given first, and finer ones within them.")
+    if options.get("independent"):
+        sentences.append("Each label level was given by itself.")
     if options.get("orthologs"):
         sentences.append("Mouse genes were read as their human one-to-one orthologues.")
     if panel is not None:

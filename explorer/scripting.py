@@ -13,7 +13,7 @@ from typing import Any
 
 from explorer.flow import LevelLabels, MappingResult
 
-_OPTIONS = ("mode", "hierarchical", "batch", "own_labels", "proteins", "orthologs")
+_OPTIONS = ("mode", "hierarchical", "independent", "unknown", "batch", "own_labels", "proteins", "orthologs")
 
 
 def reproducing_script(result: MappingResult, query: Path | str, reference: Path | str, **spec: Any) -> str:

@@ -126,7 +126,7 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
 
 def _threshold(outcome: Outcome, pin: Pin) -> str:
     """What the threshold does, for maps that it speaks of."""
-    return consequence(outcome.result.labels.level(pin.level)) if pin.color[0] in ("label", "confidence") else ""
+    return consequence(outcome.result, pin.level) if pin.color[0] in ("label", "confidence") else ""
 
 
 def _styled(coloring: Coloring | None, pin: Pin) -> Coloring | None:

@@ -43,7 +43,7 @@ def offered_report(session: Session, pins: Sequence[Pin]) -> Offered:
         result,
         title=_title(session),
         methods=methods_paragraph(result, session.reference),
-        verdict=[*_verdict(result), *(consequence(level) for level in result.labels.levels)],
+        verdict=[*_verdict(result), *(consequence(result, level.level) for level in result.labels.levels)],
         pictures=[picture],
         samples=session.batch if session.batch in result.obs else "",
     )
@@ -76,7 +76,7 @@ def paragraph(session: Session) -> str:
 def _verdict(result: MappingResult) -> list[str]:
     """Whether the mapping can be trusted, what is likely wrong and what to try; nothing where it was not judged."""
     told = result.verdict
-    return [] if told is None else [told.summary, *told.causes, *told.advice]
+    return [] if told is None else [told.summary, *told.causes[1:], *told.advice]
 
 
 def _as_file(name: str, kind: str, text: str) -> Offered:

@@ -21,10 +21,10 @@ from explorer.app.coloring import ColorBy
 
 MAP = "map"
 CHARTS: Mapping[str, str] = {
-    "composition": "Composition by sample",
-    "confusion": "Own labels against predicted",
+    "composition": "Composition",
+    "confusion": "Own vs predicted",
     "confidence": "Confidence",
-    "dots": "Dot plot of genes",
+    "dots": "Genes by label",
 }
 """Panels besides maps: names in a project, and titles."""
 
