@@ -29,12 +29,15 @@ class Categories:
         "#rrggbb", one a category.
     title
         What the categories are, e.g. "Predicted cell type".
+    order
+        Who is seen where points overlap: "random" or "as in file".
     """
 
     codes: NDArray[np.integer]
     names: tuple[str, ...]
     colors: tuple[str, ...]
     title: str = ""
+    order: str = raster.RANDOM
 
     def __post_init__(self) -> None:
         if len(self.colors) != len(self.names):
@@ -67,11 +70,6 @@ class Categories:
         """Colours of the raster's codes, in code order; as many as there are categories, at most 236."""
         return self.colors[: raster.N_COLORS]
 
-    @property
-    def order(self) -> str:
-        """Who is seen where points overlap."""
-        return "random"
-
 
 @dataclass(frozen=True, eq=False)
 class Values:
@@ -90,7 +88,7 @@ class Values:
     zeros_grey
         Draw exact zeros in grey, so that "not measured" is not taken for "low".
     order
-        "random", "high on top" or "low on top".
+        One of `components.raster.ORDERS`.
     """
 
     values: NDArray[np.floating]
@@ -98,7 +96,7 @@ class Values:
     colormap: str = theme.SEQUENTIAL
     limits: tuple[float, float] | None = None
     zeros_grey: bool = False
-    order: str = "high on top"
+    order: str = raster.HIGH_ON_TOP
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -118,12 +116,21 @@ class Values:
 Coloring = Categories | Values
 
 
-def code_colors(coloring: Coloring | None, *, dark: bool = False) -> list[str]:
-    """The 256 colours of a raster's codes, "#rrggbb" or "#rrggbbaa" for what is see-through."""
+def code_colors(coloring: Coloring | None, *, dark: bool = False, highlight: int | None = None) -> list[str]:
+    """The 256 colours of a raster's codes, "#rrggbb" or "#rrggbbaa" for what is see-through.
+
+    Parameters
+    ----------
+    highlight
+        A category that keeps its colour while all others fade; `None` fades nothing.
+    """
     colors = ["#00000000"] * 256
     palette = coloring.palette if coloring is not None else (theme.ACCENT,)
-    colors[raster.FIRST_COLOR : raster.FIRST_COLOR + len(palette)] = palette
     tokens = theme.DARK if dark else theme.LIGHT
+    if highlight is not None and isinstance(coloring, Categories) and 0 <= highlight < len(coloring.names):
+        kept = highlight % raster.N_COLORS
+        palette = tuple(color if at == kept else tokens["muted"] for at, color in enumerate(palette))
+    colors[raster.FIRST_COLOR : raster.FIRST_COLOR + len(palette)] = palette
     colors[raster.MUTED] = tokens["muted"]
     colors[raster.MISSING] = theme.MISSING_COLOR
     colors[raster.ZERO] = tokens["zero"]

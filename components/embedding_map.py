@@ -57,9 +57,13 @@ class EmbeddingMap(pn.viewable.Viewer):
     show_foreground = param.Boolean(default=True)
     show_names = param.Boolean(default=False, doc="Write each visible category's name at its middle.")
     hidden = param.List(default=[], item_type=int, doc="Categories of the coloured layer that are not drawn.")
+    shown = param.Array(default=None, allow_None=True, doc="""
+        bool, one a point of `selectable`; the others are not drawn, hit or selected. `None` draws all.""")
+    highlight = param.Integer(default=None, allow_None=True, doc="Category that keeps its colour; others fade.")
     point_size = param.Integer(default=None, allow_None=True, bounds=(1, 40), doc="""
         Pixels across; by the number of points in view while `None`.""")
     dark = param.Boolean(default=False)
+    min_height = param.Integer(default=240, constant=True, doc="Pixels that the page leaves it at least.")
 
     describe = param.Callable(default=None, doc="""
         describe(index, layer) -> plain text for the point at `index` of "foreground" or "background"; lines
@@ -71,9 +75,13 @@ class EmbeddingMap(pn.viewable.Viewer):
     selected = param.Array(default=None, allow_None=True, doc="""
         bool, one a point of `selectable`; `None` while nothing is selected.""")
 
+    drawn = param.Dict(default={}, doc="""
+        The last shape that was drawn around points: {"x": [...], "y": [...]}, its corners; set before `selected`.""")
+
     view = param.Tuple(default=None, length=4, allow_None=True, doc="""
         x0, x1, y0, y1 shown. Set it to go somewhere, to `None` to see everything.""")
     in_view = param.Integer(default=0, constant=True, doc="Points of `selectable` within the view, about.")
+    pixels = param.Integer(default=1, constant=True, doc="How many pixels across its points are drawn now.")
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -149,7 +157,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         )  # fmt: skip
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.pane.Bokeh(self._figure.plot, sizing_mode="stretch_both", min_height=240, margin=0)
+        return pn.pane.Bokeh(self._figure.plot, sizing_mode="stretch_both", min_height=self.min_height, margin=0)
 
     def _listen(self) -> None:
         plot = self._figure.plot
@@ -161,11 +169,11 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._figure.on_pointer(self._on_pointer)
         self._figure.on_motion(self._on_motion)
         look = ["background_coloring", "foreground_coloring", "show_background", "show_foreground", "hidden",
-                "selected", "show_names"]  # fmt: skip
+                "selected", "show_names", "shown"]  # fmt: skip
         self._watchers = [
             self.param.watch(self._on_points, ["background", "foreground", *look]),
             self.param.watch(lambda *_: self._draw(), "point_size"),
-            self.param.watch(lambda *_: self._recolor(), "dark"),
+            self.param.watch(lambda *_: self._recolor(), ["dark", "highlight"]),
             self.param.watch(self._on_view, "view"),
         ]
 
@@ -192,8 +200,11 @@ class EmbeddingMap(pn.viewable.Viewer):
         self.hovered = self.tapped = None
         self._figure.point_at(None)
         with param.parameterized.discard_events(self):
+            self.highlight = None
             if "selected" not in changed:
                 self.selected = None
+            if "shown" not in changed:
+                self.shown = None
             if f"{layer}_coloring" not in changed:
                 setattr(self, f"{layer}_coloring", None)
 
@@ -211,27 +222,32 @@ class EmbeddingMap(pn.viewable.Viewer):
     def _styled(self, layer: str, *, plain: bool) -> raster.Layer:
         points = self._points[layer]
         coloring: Coloring | None = getattr(self, f"{layer}_coloring")
-        selected = self.selected if layer == self.selectable else None
-        if plain or (coloring is None and layer == BACKGROUND and selected is None):
+        selected, shown = (self.selected, self.shown) if layer == self.selectable else (None, None)
+        if plain or (coloring is None and layer == BACKGROUND and selected is None and shown is None):
             return raster.Layer(points)
         if coloring is None:
             codes, order = np.full(points.n, raster.FIRST_COLOR, dtype=np.uint8), "random"
         else:
             _require_length(coloring, points.n, layer)
             codes, order = coloring.raster_codes(self.hidden)[points.order], coloring.order
+        if shown is not None:
+            codes = np.where(np.asarray(shown)[points.order], codes, np.uint8(raster.EMPTY))
         rank = raster.draw_rank(points, codes, order)
         if selected is not None:
             codes, rank = raster.raise_selected(codes, rank, np.asarray(selected)[points.order])
         return raster.Layer(points, codes, rank)
 
     def _recolor(self) -> None:
-        self._figure.color(code_colors(self.coloring, dark=self.dark), dark=self.dark)
+        colors = code_colors(self.coloring, dark=self.dark, highlight=self.highlight)
+        self._figure.color(colors, dark=self.dark)
 
     def _name(self) -> None:
         coloring, points = self.coloring, self._points.get(self.selectable)
         texts, places = [], np.zeros((0, 2), dtype=np.float32)
         if self.show_names and isinstance(coloring, Categories) and points is not None:
             codes = np.asarray(coloring.codes)[points.order]
+            if self.shown is not None:
+                codes = np.where(np.asarray(self.shown)[points.order], codes, -1)
             shown = [c for c in np.unique(codes[codes >= 0]).tolist() if c not in self.hidden]
             texts = [coloring.names[c] for c in shown]
             places = np.array([np.nanmedian(points.xy[codes == c], axis=0) for c in shown]).reshape(-1, 2)
@@ -246,6 +262,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         points = self._points.get(self.selectable)
         with param.edit_constant(self):
             self.in_view = count_in(points, view) if points is not None else 0
+            self.pixels = self.point_size or raster.size_for(self.in_view, self._size[0] * self._size[1])
 
     def _redraw(self) -> None:
         """Paint unless the picture is of this view already."""
@@ -311,10 +328,13 @@ class EmbeddingMap(pn.viewable.Viewer):
             return
         shape: dict[str, Any] = dict(event.geometry)
         if shape["type"] == "poly":
-            mask = inside_polygon(layer.points, shape["x"], shape["y"])
+            corners = [float(x) for x in shape["x"]], [float(y) for y in shape["y"]]
+            mask = inside_polygon(layer.points, *corners)
         else:
             (x0, x1), (y0, y1) = sorted([shape["x0"], shape["x1"]]), sorted([shape["y0"], shape["y1"]])
+            corners = [x0, x1, x1, x0], [y0, y0, y1, y1]
             mask = inside_box(layer.points, (x0, x1, y0, y1))
+        self.drawn = {"x": corners[0], "y": corners[1]}
         if layer.codes is not None:
             mask[layer.points.order] &= layer.codes != raster.EMPTY      # what is hidden cannot be meant
         self.select(mask)

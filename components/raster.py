@@ -35,6 +35,9 @@ ZERO = 239
 FIRST_GREY = 240
 N_GREYS = 16
 
+RANDOM, HIGH_ON_TOP, LOW_ON_TOP, AS_IN_FILE = ORDERS = ("random", "high on top", "low on top", "as in file")
+"""Who is seen where points share a pixel."""
+
 LARGEST = 7
 _MARGIN = 64.0     # pixels outside the picture within which a point may still reach into it
 
@@ -220,20 +223,22 @@ def draw_rank(points: Points, codes: NDArray[np.uint8], order: str) -> NDArray[n
     codes
         uint8 (n,) in tile order.
     order
-        "random", "high on top" or "low on top". Zeros and missing values lie below all others in the two
-        latter.
+        One of `ORDERS`. By value, zeros and missing values lie below all others; as in file, later rows lie on top.
 
     Raises
     ------
     ValueError
-        If `order` is none of the three.
+        If `order` is none of them.
     """
-    if order == "random":
+    if order not in ORDERS:
+        raise ValueError(f"Draw order must be one of {', '.join(ORDERS)}; found {order!r}.")
+    if order == RANDOM:
         return points.chance
-    if order not in ("high on top", "low on top"):
-        raise ValueError(f"Draw order must be 'random', 'high on top' or 'low on top'; found {order!r}.")
+    if order == AS_IN_FILE:
+        # rows that share a rank lie in file order within their tile, hence within a pixel
+        return (points.order.astype(np.int64) * CHANCES // max(points.n, 1)).astype(np.uint16)
     level = codes.astype(np.int32)
-    if order == "low on top":
+    if order == LOW_ON_TOP:
         level = N_COLORS + 1 - level
     valued = (codes >= FIRST_COLOR) & (codes < FIRST_COLOR + N_COLORS)
     level = np.where(valued, level.clip(1, 254), 0)

@@ -7,6 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
+from bokeh.events import SelectionGeometry
 
 from components import raster
 from components.coloring import Categories, Values
@@ -98,6 +99,40 @@ def test_a_gesture_meets_the_selection_by_mode(mode, expected):
     shown.selected = np.array([False, True, True, False])
     shown.select(np.array([False, False, True, True]))
     assert shown.selected.astype(int).tolist() == expected
+
+
+def test_points_that_are_not_shown_are_neither_drawn_nor_selected():
+    shown = EmbeddingMap(foreground=PLACES, foreground_coloring=LABELS, shown=np.arange(200) < 100)
+    assert (half(shown.picture, "left"), half(shown.picture, "right")) == ({1}, set())
+    draw_around_everything(shown)
+    assert np.flatnonzero(shown.selected).tolist() == list(range(100))
+    assert len(shown.drawn["x"]) == len(shown.drawn["y"]) == 4
+    shown.foreground = PLACES[:50]
+    assert shown.shown is None
+
+
+def test_a_highlighted_category_keeps_its_colour_and_nothing_is_painted_anew(monkeypatch):
+    shown = EmbeddingMap(foreground=PLACES, foreground_coloring=LABELS)
+    monkeypatch.setattr(raster, "paint", lambda *_: pytest.fail("painted anew"))
+    before = list(shown._figure._mapper.palette)
+    shown.highlight = 1
+    faded = shown._figure._mapper.palette
+    assert faded[raster.FIRST_COLOR + 1] == before[raster.FIRST_COLOR + 1]
+    assert faded[raster.FIRST_COLOR] != before[raster.FIRST_COLOR]
+    shown.highlight = None
+    assert shown._figure._mapper.palette == before
+
+
+def test_a_map_says_how_large_its_points_are():
+    shown = EmbeddingMap(foreground=PLACES)
+    assert shown.pixels == raster.size_for(200, 800 * 600)
+    shown.point_size = 3
+    assert shown.pixels == 3
+
+
+def draw_around_everything(shown):
+    geometry = {"type": "rect", "x0": -1e6, "x1": 1e6, "y0": -1e6, "y1": 1e6}
+    shown._on_geometry(SelectionGeometry(None, geometry=geometry, final=True))
 
 
 def test_selecting_nothing_is_no_selection():

@@ -85,6 +85,21 @@ def test_random_order_favours_nobody():
     assert 0.46 < (picture == 1).mean() < 0.54
 
 
+def test_in_file_order_the_last_row_lies_on_top():
+    places = np.random.default_rng(0).integers(0, 3, (90_000, 2)).astype(np.float32)
+    points, codes = index_points(places), (np.arange(90_000) % 200 + 1).astype(np.uint8)
+    layer = raster.Layer(points, codes[points.order], raster.draw_rank(points, codes[points.order], "as in file"), 1)
+    seen = raster.paint([layer], (-0.5, 2.5, -0.5, 2.5), 3, 3)
+    last = [[np.flatnonzero((places == (x, y)).all(axis=1))[-1] for x in range(3)] for y in range(3)]
+    assert seen.tolist() == codes[np.array(last)].tolist()
+
+
+def test_an_unknown_order_is_refused():
+    points = index_points(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="as in file; found 'best first'"):
+        raster.draw_rank(points, np.ones(1, np.uint8), "best first")
+
+
 @pytest.mark.parametrize(("order", "seen"), [("high on top", 0.9), ("low on top", 0.1)])
 def test_values_lie_in_the_order_asked_for_and_zeros_below_all(order, seen):
     values = np.array([0.1, 0.5, 0.9, 0.0, np.nan])
