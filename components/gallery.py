@@ -7,6 +7,7 @@ import panel as pn
 
 from components import theme
 from components.cell_table import CellTable
+from components.choice_table import ChoiceTable
 from components.coloring import Categories, Values
 from components.copied_text import CopiedText
 from components.embedding_map import EmbeddingMap
@@ -60,7 +61,7 @@ def maps(dark: bool) -> pn.viewable.Viewable:
 
 
 def tables() -> pn.viewable.Viewable:
-    """Numbers: a threshold, a table of labels, ranked genes."""
+    """Numbers: a threshold, a table of labels, ranked genes, rows to choose from."""
     random = np.random.default_rng(3)
     confidence = random.beta(6, 1.5, 8_000)
     _, kind = toy_cells(8_000, seed=1)
@@ -73,7 +74,15 @@ def tables() -> pn.viewable.Viewable:
         names=genes, scores=[4.1, 3.3, 2.2, 1.4, 0.9, -1.2, -2.6], title="Genes that speak for CD14+ monocytes",
         note="Integrated gradients; 1.2 % of the score is not accounted for.", width=360,
     )  # fmt: skip
-    return pn.Row(threshold, pn.Spacer(width=24), table, pn.Spacer(width=24), bars, margin=(16, 0))
+    models = ChoiceTable(
+        many=True, values=["a"], columns=[{"key": "title", "label": "Model"}, {"key": "score", "label": "Score"}],
+        rows=[{"id": "a", "title": "First", "badge": "recommended", "note": "Quick.", "score": "0.96"},
+              {"id": "b", "title": "Second", "note": "Slow.", "score": "0.94"},
+              {"id": "c", "title": "Third", "disabled": "Not trained yet.", "score": ""}],
+        width=300,
+    )  # fmt: skip
+    parts = (threshold, table, bars, models)
+    return pn.Row(*(pn.Row(part, margin=(0, 24, 0, 0)) for part in parts), margin=(16, 0))
 
 
 def handouts() -> pn.viewable.Viewable:

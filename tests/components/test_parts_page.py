@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from components.cell_table import CellTable
+from components.choice_table import ChoiceTable
 from components.coloring import Categories
 from components.file_drop import FileDrop
 from components.legend import Legend
@@ -299,6 +300,29 @@ def test_a_table_sorts_and_is_picked_from(show):
     assert names.all_inner_texts()[0] == "T cell"
     page.get_by_role("button", name="B cell").click()
     until(lambda: table.picked == "B cell", page)
+
+
+def test_rows_are_chosen_together_by_mouse_and_keys(show):
+    table = ChoiceTable(many=True, values=["b"], columns=[{"key": "title", "label": "Model"}])
+    table.rows = [
+        {"id": "a", "title": "First", "badge": NASTY},
+        {"id": "b", "title": "Second"},
+        {"id": "c", "title": "Third", "disabled": "Not trained yet."},
+    ]
+    page = show(table)
+    rows = page.get_by_role("checkbox")
+    rows.nth(0).click()
+    until(lambda: table.values == ["a", "b"], page)
+    rows.nth(2).click()
+    page.keyboard.press("Tab")
+    rows.nth(1).focus()
+    page.keyboard.press("Space")
+    until(lambda: table.values == ["a"], page)
+    page.keyboard.press("Space")
+    until(lambda: table.values == ["a", "b"], page)
+    table.values = []
+    until(lambda: rows.nth(0).get_attribute("aria-checked") == "false", page)
+    assert page.get_by_text(NASTY).count() == 1
 
 
 def test_a_gene_is_picked_from_its_bar(show):
