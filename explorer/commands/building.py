@@ -1,0 +1,122 @@
+"""Commands that make a reference or add to one: build, extend, fill."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from explorer.commands.shared import Bar, Commands
+
+
+def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line."""
+    _add_build(commands, shared)
+    _add_extend(commands, shared)
+    _add_fill(commands)
+
+
+def _add_build(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
+    build = commands.add_parser("build", parents=shared, help="train a reference from annotated cells")
+    build.add_argument("source", type=Path, metavar="REF.h5ad")
+    build.add_argument("out", type=Path, metavar="OUT.atlas", help="a bundle over the same cells gets one method more")
+    build.add_argument("--method", default="concord")
+    build.add_argument("--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first")
+    build.add_argument("--batch", metavar="COLUMN", help="technical batch; left out in turn to measure quality")
+    build.add_argument("--sample", metavar="COLUMN", help="biological sample")
+    build.add_argument("--condition", action="append", default=[], metavar="COLUMN", help="repeat; e.g. the donor")
+    build.add_argument(
+        "--proteins", metavar="TABLE", help="obsm table of antibody counts; found by its name, none to leave it out"
+    )
+    build.add_argument(
+        "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
+    )
+    build.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
+    build.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; repeat"
+    )
+    build.add_argument("--seed", type=int, default=0)
+    for text in ("title", "organism", "description", "origin", "licence"):
+        build.add_argument(f"--{text}", metavar="TEXT", help="kept in the card")
+    build.set_defaults(run=_build)
+
+
+def _build(options: argparse.Namespace) -> None:
+    from explorer.fitting import build_reference
+    from explorer.tuning import assignments
+
+    texts = ("title", "organism", "description", "origin", "licence")
+    with Bar() as progress:
+        reference = build_reference(
+            options.source,
+            options.out,
+            labels=tuple(options.labels),
+            batch=options.batch,
+            sample=options.sample,
+            conditions=options.condition,
+            proteins=options.proteins,
+            method=options.method,
+            gene_sets=options.gene_sets,
+            preset=options.preset,
+            settings=assignments(options.set),
+            seed=options.seed,
+            device=options.device,
+            about={text: getattr(options, text) for text in texts if getattr(options, text) is not None},
+            progress=progress,
+        )
+    from explorer.report import describe_reference
+
+    print(describe_reference(reference))
+
+
+def _add_extend(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
+    extend = commands.add_parser("extend", parents=shared, help="add cells that you have named to a reference")
+    extend.add_argument("reference", type=Path, metavar="REF.atlas")
+    extend.add_argument("query", type=Path, metavar="RESULT.h5ad", help="holds counts, and names in an obs column")
+    extend.add_argument("--label-column", required=True, metavar="COLUMN", help="names of cells; others are left out")
+    extend.add_argument("--level", metavar="LEVEL", help="label level of the names; the main one if not given")
+    extend.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
+    extend.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    extend.add_argument("--output", type=Path, required=True, metavar="NEW.atlas")
+    extend.set_defaults(run=_extend)
+
+
+def _extend(options: argparse.Namespace) -> None:
+    from explorer.extension import extend_reference
+    from explorer.query import open_query
+    from explorer.reference import open_reference
+    from explorer.report import describe_reference
+
+    with Bar() as progress:
+        reference = extend_reference(
+            open_reference(options.reference),
+            open_query(options.query, matrix=options.matrix),
+            options.output,
+            column=options.label_column,
+            level=options.level,
+            orthologs=options.orthologs,
+            device=options.device,
+            progress=progress,
+        )
+    print(describe_reference(reference))
+
+
+def _add_fill(commands: Commands) -> None:
+    fill = commands.add_parser("fill", help="labels for the cells of a reference that have none at a level")
+    fill.add_argument("reference", type=Path, metavar="REF.atlas")
+    fill.add_argument("--method", default="concord")
+    fill.add_argument("--level", required=True, metavar="LEVEL", help="label level to fill in")
+    fill.add_argument("--coarse", metavar="LEVEL", help="a coarser level that the labels shall agree with")
+    fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
+    fill.set_defaults(run=_fill)
+
+
+def _fill(options: argparse.Namespace) -> None:
+    from explorer.export import require_writable
+    from explorer.propagation import missing_labels
+    from explorer.reference import open_reference
+
+    require_writable(options.output)
+    found = missing_labels(open_reference(options.reference), options.method, options.level, options.coarse)
+    found.to_csv(options.output, index_label="cell_id")
+    print(f"{len(found):,} cells without a label at {options.level!r}: written to {options.output}")

@@ -1,0 +1,61 @@
+"""What several commands share: the option for the device, a progress bar, and files that are never written over."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TypeAlias
+
+from explorer.errors import OptionsProblem
+from explorer.progress import Progress, Report
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what `add_subparsers` returns
+
+
+def device_option() -> argparse.ArgumentParser:
+    """`--device`, for commands that compute with a model."""
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if any")
+    return device
+
+
+def require_safe(path: Path, options: argparse.Namespace) -> None:
+    """Refuse to write over the query, into the reference, into a folder, or two tables into one file."""
+    if path.resolve() == options.query.resolve():
+        raise OptionsProblem(f"{path} is the query itself, which is never changed. Name another file to write to.")
+    if options.reference.resolve() in path.resolve().parents:
+        raise OptionsProblem(f"{path} lies inside the reference {options.reference}. Name a file elsewhere.")
+    if path.is_dir():
+        raise OptionsProblem(f"{path} is a folder. Name a file in it, such as {path / 'result.h5ad'}.")
+    if options.csv is not None and options.csv.resolve() == options.output.resolve():
+        raise OptionsProblem(f"--output and --csv both name {path}. Name two files.")
+
+
+def require_other(path: Path, source: Path) -> None:
+    """Refuse to write over `source`, or into it where it is a folder."""
+    if source.resolve() in (path.resolve(), *path.resolve().parents):
+        raise OptionsProblem(f"{path} is or lies in {source}, which is never changed. Name another file to write to.")
+
+
+class Bar:
+    """A progress bar on standard error: stage, percent, time left."""
+
+    def __enter__(self) -> Progress:
+        from tqdm import tqdm
+
+        self._stage = ""
+        self._bar = tqdm(total=1000, bar_format="{desc:<42} {percentage:3.0f}%|{bar:30}| {postfix}", file=sys.stderr)
+        return Progress.to(self._show)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _show(self, report: Report) -> None:
+        left = "" if report.left is None or report.fraction >= 1 else f"{report.left:.0f} s left"
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.set_description_str(report.stage, refresh=False)
+        self._bar.update(int(report.fraction * 1000) - self._bar.n)
+        if report.stage != self._stage:  # a stage that begins is shown at once, however soon after the last
+            self._stage = report.stage
+            self._bar.refresh()
