@@ -161,12 +161,14 @@ def draw(panels: Sequence[Panel], look: Look = Look()) -> Figure:
 
 def caption(panels: Sequence[Panel], look: Look = Look()) -> str:
     """What stands below the figure: the title, then each panel by its letter."""
-    told = []
+    told: list[str] = []
+    notes: list[str] = []
     for at, panel in enumerate(panels):
         letter = f"({ascii_lowercase[at % MOST_PANELS]}) " if look.letters and len(panels) > 1 else ""
         title = f"{panel.title}: " if panel.title else ""
         told.append(letter + title + (describe(panel) if isinstance(panel, Picture) else describe_chart(panel)))
-    return " ".join([f"{look.title}."] * bool(look.title) + told)
+        notes += [panel.note] if isinstance(panel, Picture) and panel.note else []
+    return " ".join([f"{look.title}."] * bool(look.title) + told + list(dict.fromkeys(notes)))
 
 
 def _grid(n: int, look: Look) -> tuple[int, int]:

@@ -63,7 +63,7 @@ class Picture:
     names
         Write each category's name on the map.
     note
-        A sentence that ends the caption, such as what a threshold does; empty for none.
+        A sentence that ends the caption of a page, once for all panels that have it; empty for none.
     """
 
     cells: NDArray[Any] | Points
@@ -106,7 +106,7 @@ def describe(picture: Picture) -> str:
     if picture.view is not None:
         parts.append("Only a part of the map is shown")
     parts.append(f"Overlapping cells are drawn {_ORDERS[coloring.order if coloring is not None else 'random']}")
-    return " ".join(filter(None, [". ".join(parts) + ".", picture.note]))
+    return ". ".join(parts) + "."
 
 
 def legend_of(picture: Picture, *, counts: bool = True) -> Group | None:

@@ -253,3 +253,10 @@ def test_a_page_is_as_high_as_its_panels_need(width):
     one, two = (size_of(n, Look(width=width, columns=2)) for n in (2, 4))
     assert one[0] == two[0] == width
     assert 1.7 < two[1] / one[1] < 2.1
+
+
+def test_what_several_panels_have_to_say_stands_once_at_the_end():
+    noted = replace(PICTURE, note="3 of 600 cells were called unknown.")
+    said = caption([noted, PICTURE, noted])
+    assert said.count("called unknown") == 1
+    assert said.endswith("3 of 600 cells were called unknown.")
