@@ -49,7 +49,7 @@ class ExploreView(View):
                                 description="Keep this view as a panel of the figure")  # fmt: skip
         self._pin.on_click(lambda _: pinning.pin_view(session))
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
-        self._mapped_by = pmui.Select(label="Mapped by", options={}, size="small", width=150, margin=(9, 6, 0, 0),
+        self._mapped_by = pmui.Select(label="Mapped by", options={}, size="small", width=122, margin=(9, 2, 0, 0),
                                       visible=False, sx=_SLIM)  # fmt: skip
         self._mapped_by.param.watch(self._choose_result, "value")
         self._standing = Standing()
@@ -235,8 +235,9 @@ class ExploreView(View):
     def _tell_results(self, has: bool) -> None:
         session = self.session
         options = {title_of(name): name for name in session.jobs if name in session.outcomes}
-        self._mapped_by.param.update(options=options, value=session.method if has else None)
         self._mapped_by.visible = has and len(options) > 1
+        if has and session.method in session.outcomes:  # a menu without a value would choose its first by itself
+            self._mapped_by.param.update(options=options, value=session.method)
 
     def _tell_offer(self, has: bool) -> None:
         session = self.session
