@@ -45,6 +45,12 @@ def offered_signature(session: Session) -> Offered:
     return Offered(f"{title}.{said.toward}.{said.measure.name}.csv", CSV, _written(table, np.arange(len(table))))
 
 
+def offered_frame(session: Session, what: str, table: pd.DataFrame) -> Offered:
+    """A table of a finding as csv, named after the project and what it is."""
+    title = session.project.title if session.project is not None and session.front == "query" else "reference"
+    return Offered(f"{title}.{what}.csv", CSV, _written(table, np.arange(len(table))))
+
+
 def _written(table: pd.DataFrame, rows: np.ndarray) -> Iterator[bytes]:
     for start in range(0, max(len(rows), 1), BLOCK_ROWS):
         part = table.iloc[rows[start : start + BLOCK_ROWS]]

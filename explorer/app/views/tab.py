@@ -1,0 +1,50 @@
+"""What every tab below the map is: a row of choices, then what they lead to, then what can be taken home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+
+from explorer.app import downloads, look
+from explorer.app.downloads import Offered
+from explorer.app.session import Session
+from explorer.app.views.base import View
+
+SLIM = {"& .MuiSelect-select": {"paddingTop": "5px", "paddingBottom": "5px"}}
+CHOICES = {"flex-wrap": "wrap", "row-gap": "2px", "align-items": "center"}
+CONTENT = {"flex-wrap": "wrap", "gap": "8px 20px", "align-items": "flex-start"}
+
+
+class TabView(View):
+    """A view whose tables can be taken home."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._tokens: list[str] = []
+
+    def link(self, words: str, make: Callable[[], Offered]) -> pn.pane.HTML:
+        """A link to a file that is made when asked for; show it only while there is something to make it of."""
+        token = downloads.offer(make)
+        self._tokens.append(token)
+        address = look.text(look.route("download") + downloads.offer_query(token))
+        return look.html(
+            f'<a class="get" href="{address}" download>{look.text(words)}</a>', margin=(4, 8, 4, 0), sizing_mode=None
+        )
+
+    def destroy(self) -> None:
+        """Let go of the session, and offer its tables no longer."""
+        for token in self._tokens:
+            downloads.withdraw(token)
+        self._tokens.clear()
+        super().destroy()
+
+
+def row(*parts: pn.viewable.Viewable) -> pn.Row:
+    """Choices side by side, in a second row where the first is full."""
+    return pn.Row(*parts, sizing_mode="stretch_width", margin=0, styles=CHOICES)
+
+
+def side_by_side(*parts: pn.viewable.Viewable) -> pn.Row:
+    """Results side by side, below each other where there is no room."""
+    return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 12, 0), styles=CONTENT)
