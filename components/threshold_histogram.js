@@ -23,6 +23,7 @@ export function render({model}) {
     svg.append(node)
     return node
   }
+  const least = () => model.least ?? model.bounds[0]
   const span = () => model.bounds[1] - model.bounds[0] || 1
   const place = (value) => WIDE * (value - model.bounds[0]) / span()
   let bars = [], line, grip, label
@@ -54,14 +55,14 @@ export function render({model}) {
     label = make("text", {class: "label", y: HIGH + 15})
     title.textContent = model.title
     svg.setAttribute("aria-label", model.title || "Threshold")
-    svg.setAttribute("aria-valuemin", model.bounds[0])
+    svg.setAttribute("aria-valuemin", least())
     svg.setAttribute("aria-valuemax", model.bounds[1])
     move()
   }
   const set = (value) => {
     const steps = Math.round((value - model.bounds[0]) / model.step)
     const rounded = Number((model.bounds[0] + steps * model.step).toPrecision(8))
-    shown = Math.min(Math.max(rounded, model.bounds[0]), model.bounds[1])
+    shown = Math.min(Math.max(rounded, least()), model.bounds[1])
     move()
   }
   const at = (event) => {
@@ -73,13 +74,13 @@ export function render({model}) {
   svg.addEventListener("pointerup", () => { model.threshold = shown })
   svg.addEventListener("keydown", (event) => {
     const steps = {ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10}[event.key]
-    const ends = {Home: model.bounds[0], End: model.bounds[1]}
+    const ends = {Home: least(), End: model.bounds[1]}
     if (steps === undefined && !(event.key in ends)) return
     event.preventDefault()
     set(steps === undefined ? ends[event.key] : shown + steps * model.step)
     model.threshold = shown
   })
-  model.on(["counts", "bounds", "title"], build)
+  model.on(["counts", "bounds", "least", "title"], build)
   model.on("threshold", () => { shown = model.threshold; move() })
   model.on("summary", () => { summary.textContent = model.summary })
   summary.textContent = model.summary

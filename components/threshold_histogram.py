@@ -23,6 +23,7 @@ class ThresholdHistogram(JSComponent):
 
     threshold = param.Number(default=0.5)
     bounds = param.Range(default=(0.0, 1.0), doc="Ends of the axis.")
+    least = param.Number(default=None, allow_None=True, doc="How low the line goes; to the axis' end if not given.")
     step = param.Number(default=0.01, bounds=(0, None), inclusive_bounds=(False, True))
     title = param.String(default="")
     counts = param.List(default=[], item_type=int, doc="Values in each bin; set by `display`.")

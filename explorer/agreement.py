@@ -25,6 +25,7 @@ from explorer.calibration import quality
 from explorer.conformal import likely_sets, prediction_sets
 from explorer.errors import OptionsProblem
 from explorer.flow import (
+    UNKNOWN_CONFIDENCE,
     Consensus,
     Examined,
     FloatArray,
@@ -33,7 +34,7 @@ from explorer.flow import (
     LevelConsensus,
     LevelLabels,
 )
-from explorer.labels import LEAST_PROBABILITY, UNKNOWN_CONFIDENCE, disagreement, fit_temperature, tempered
+from explorer.labels import LEAST_PROBABILITY, disagreement, fit_temperature, tempered
 from explorer.nesting import Nested, likeliest_path
 
 FARTHEST = 6.0   # logarithm of a weight from the middle: a voice that does not help has 1/400 of another's

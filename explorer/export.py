@@ -24,6 +24,7 @@ from explorer import h5ad, keys
 from explorer.appending import Additions, append_to_copy, finished_file, reserve
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.flow import (
+    UNKNOWN_CONFIDENCE,
     AlignedCells,
     FloatArray,
     ImputedProteins,
@@ -300,6 +301,7 @@ def label_record(labels: LabelTransfer) -> dict[str, Any]:
                 "levels": [level.level for level in labels.levels],
                 "classes": {level.level: level.classes for level in labels.levels},
                 "within": dict(labels.within),
+                "thresholds": {level.level: level.threshold for level in labels.levels},
             }
         )
     )
@@ -391,4 +393,5 @@ def _read_level(
         novelty=novelty,
         unknown=unknown > 0.5,
         sets=np.asarray(arrays[keys.prediction_set(name)], bool),
+        threshold=float(record.get("thresholds", {}).get(name, UNKNOWN_CONFIDENCE)),
     )

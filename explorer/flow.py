@@ -285,6 +285,9 @@ class Examined:
     probabilities: FloatArray
 
 
+UNKNOWN_CONFIDENCE = 0.5  # a label of less is more likely wrong than right
+
+
 @dataclass(frozen=True)
 class LevelLabels:
     """What the cells are, at one label level.
@@ -311,6 +314,8 @@ class LevelLabels:
     sets
         bool (n, classes): labels of which one is the true one with a coverage of 0.95, promised from left-out
         batches; the cell's own label is always among them.
+    threshold
+        Least confidence, in [0, 1], of a cell that carries its label: those of less are among the unknown.
     """
 
     level: str
@@ -322,6 +327,7 @@ class LevelLabels:
     novelty: FloatArray
     unknown: BoolArray
     sets: BoolArray
+    threshold: float = UNKNOWN_CONFIDENCE
 
     @property
     def labels(self) -> NDArray[np.object_]:

@@ -23,14 +23,23 @@ from numpy.typing import NDArray
 from explorer import prototypes
 from explorer.conformal import likely_sets, prediction_sets
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, BoolArray, Embedding, Examined, FloatArray, IntArray, LevelLabels, Neighbors
+from explorer.flow import (
+    UNKNOWN_CONFIDENCE,
+    AlignedCells,
+    BoolArray,
+    Embedding,
+    Examined,
+    FloatArray,
+    IntArray,
+    LevelLabels,
+    Neighbors,
+)
 from explorer.neighbors import LabelIndex, normalised
 from explorer.novelty import Expected, Strayed, conformal, deviation, stretch
 
 VOTE, PROTOTYPES, LINEAR, OWN = "vote", "prototypes", "linear", "own"
 HEADS = (VOTE, PROTOTYPES, LINEAR, OWN)  # the simpler first
 NEAREST = 5            # cells of the label that a distance is averaged over
-UNKNOWN_CONFIDENCE = 0.5
 MOST_TRAINING_CELLS = 50_000
 LEAST_PROBABILITY = 1e-6  # so that a logarithm can be taken
 SCALE = np.float32(np.sqrt(10.0))  # of unit embeddings before the penalised fit

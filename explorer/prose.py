@@ -6,7 +6,6 @@ Knows results and their provenance; every figure in it is read off them.
 from __future__ import annotations
 
 from explorer.flow import MappingResult, Reference
-from explorer.labels import UNKNOWN_CONFIDENCE
 from explorer.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
@@ -56,7 +55,7 @@ def consequence(result: MappingResult, level: str) -> str:
     far = _RULES.get(result.provenance.options.get("unknown", QUANTILE), "they lie too far from their label")
     return (
         f"At the level {level}, {unknown:,} of {n:,} cells ({unknown / max(n, 1):.1%}) were called unknown because "
-        f"their confidence lies under {UNKNOWN_CONFIDENCE:.2f} or {far}."
+        f"their confidence lies under {found.threshold:.2f} or {far}."
     )
 
 

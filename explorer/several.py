@@ -16,6 +16,7 @@ from explorer.conformal import likely_sets, prediction_sets
 from explorer.errors import GenesProblem, OptionsProblem
 from explorer.expression_model import NAME, TITLE, ExpressionLevel, ExpressionModel, read_expression_model
 from explorer.flow import (
+    UNKNOWN_CONFIDENCE,
     AgreedResult,
     Consensus,
     Examined,
@@ -28,7 +29,6 @@ from explorer.flow import (
 )
 from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
 from explorer.keys import RNA_FOLDER, SYMBOL
-from explorer.labels import UNKNOWN_CONFIDENCE
 from explorer.levels import LEFT_OUT_BATCHES
 from explorer.mapping import map_query
 from explorer.methods import METHODS

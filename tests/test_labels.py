@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, Embedding, Examined, IntArray, LabelTransfer, LevelLabels, Neighbors
+from explorer.flow import (
+    UNKNOWN_CONFIDENCE,
+    AlignedCells,
+    Embedding,
+    Examined,
+    IntArray,
+    LabelTransfer,
+    LevelLabels,
+    Neighbors,
+)
 from explorer.labels import (
     HEADS,
     LINEAR,
     OWN,
     PROTOTYPES,
-    UNKNOWN_CONFIDENCE,
     VOTE,
     LevelHead,
     Unadapted,

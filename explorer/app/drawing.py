@@ -28,7 +28,6 @@ from explorer.errors import OptionsProblem
 from explorer.export import read_gene_values
 from explorer.figures import Picture
 from explorer.flow import Reference
-from explorer.labels import UNKNOWN_CONFIDENCE
 from explorer.prose import consequence
 
 PREVIEW_PIXELS = 1100
@@ -113,8 +112,9 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
     )
     if outcome is None or pin.show == "reference":
         return [_with_selection(replace(of_reference, hidden=_hidden(beside, pin)), pin)]
+    cells, below = _places(outcome, below, pin)
     picture = Picture(
-        outcome.points, _styled(query, pin), below, _hidden(query, pin), pin.view, title=pin.title,
+        cells, _styled(query, pin), below, _hidden(query, pin), pin.view, title=pin.title,
         cells_name=source.title, background_name=f"reference {title}", point=pin.point, names=pin.names,
         note=_threshold(outcome, pin),
     )  # fmt: skip
@@ -122,6 +122,13 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
     if pin.show == "both":
         maps.append(replace(of_reference, title="Reference"))
     return maps
+
+
+def _places(outcome: Outcome, below: Points, pin: Pin) -> tuple[Points, Points | None]:
+    """Where the query's cells lie, and the reference below them unless they are shown alone."""
+    if pin.picture and pin.picture in outcome.pictures:
+        return library.own_points(outcome.folder, pin.picture), None
+    return outcome.points, None if pin.show == "alone" else below
 
 
 def _threshold(outcome: Outcome, pin: Pin) -> str:
@@ -189,8 +196,8 @@ def _chart(source: Source, pin: Pin) -> Panel:
             raise OptionsProblem("Which column holds your own labels? Name it on Data, or remove the panel.")
         return Confusion(_crossed(_names_in(outcome, source.own_label), predicted), pin.title)
     if pin.kind == "confidence":
-        found = outcome.result.labels.level(pin.level).confidence
-        return Histogram(found, f"Confidence, {pin.level}", UNKNOWN_CONFIDENCE, pin.title)
+        found = outcome.result.labels.level(pin.level)
+        return Histogram(found.confidence, f"Confidence, {pin.level}", found.threshold, pin.title)
     return _dots(outcome, pin, predicted)
 
 
