@@ -50,8 +50,8 @@ class Shell:
         self._pulse: PeriodicCallback | None = None
         self._steps = Steps(steps=self._told(), active=self.session.step)
         self._steps.param.watch(self._go, "active")
-        self._project = look.html(sizing_mode=None, width=200, height=20, align="center", margin=(0, 12, 0, 0))
-        self._machine = look.html(sizing_mode=None, width=150, height=24, align="center")
+        self._project = look.html(sizing_mode=None, width=130, height=20, align="center", margin=(0, 8, 0, 8))
+        self._machine = look.html(sizing_mode=None, width=112, height=24, align="center")
         self._root = PageRoot(width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
         self._root.param.watch(lambda _: self.session.undo(), "undo")
