@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem, ReferenceProblem
-from explorer.flow import AlignedCells, ConditionEmbedding, IntArray, Query, Reference
+from explorer.flow import AlignedCells, IntArray, Query, Reference
 from explorer.labels import LevelHead, refitted
 from explorer.learning import condition_of, read_again
 from explorer.methods.base import Adaptation, Adapted, Adaptive, Condition, Training, condition_codes

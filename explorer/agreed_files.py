@@ -20,6 +20,7 @@ from anndata.io import read_elem
 from explorer import h5ad, keys
 from explorer.agreement import agreement_of, disputed_cells, positions
 from explorer.appending import Additions, append_to_copy
+from explorer.consensus import AgreedResult, Consensus, LevelConsensus
 from explorer.errors import FileProblem
 from explorer.export import (
     additions_of,
@@ -31,7 +32,7 @@ from explorer.export import (
     result_of,
     write_table,
 )
-from explorer.flow import AgreedResult, Consensus, LabelTransfer, LevelConsensus, MappingResult, Query
+from explorer.flow import LabelTransfer, MappingResult, Query
 from explorer.records import storable
 
 Naming = Callable[[str], str]

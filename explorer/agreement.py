@@ -23,17 +23,10 @@ from numpy.typing import NDArray
 
 from explorer.calibration import quality
 from explorer.conformal import likely_sets, prediction_sets
+from explorer.consensus import Consensus, LevelConsensus
 from explorer.errors import OptionsProblem
-from explorer.flow import (
-    UNKNOWN_CONFIDENCE,
-    Consensus,
-    Examined,
-    FloatArray,
-    IntArray,
-    LabelTransfer,
-    LevelConsensus,
-    LevelLabels,
-)
+from explorer.examined import Examined
+from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, IntArray, LabelTransfer, LevelLabels
 from explorer.labels import LEAST_PROBABILITY, disagreement, fit_temperature, tempered
 from explorer.nesting import Nested, likeliest_path
 

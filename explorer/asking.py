@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from explorer import panels
 from explorer.errors import OptionsProblem, ReferenceProblem
+from explorer.explanation import Signature
 from explorer.export import holds_result, read_result
-from explorer.flow import LevelLabels, MappingResult, Query, Reference, Signature
+from explorer.flow import LevelLabels, MappingResult, Query, Reference
 from explorer.mapping import EXPLAINED_CELLS, explain_cells, load_method, map_query
 from explorer.methods.base import Measure
 from explorer.progress import Progress

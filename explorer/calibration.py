@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
 from explorer import prototypes
-from explorer.flow import AlignedCells, Examined, FloatArray, IntArray
+from explorer.examined import Examined
+from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.labels import (
     HEADS,
     LINEAR,

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from explorer.errors import OptionsProblem
-from explorer.flow import BoolArray, Examined, FloatArray
+from explorer.examined import Examined
+from explorer.flow import BoolArray, FloatArray
 
 COVERAGE = 0.95  # of the sets that are written into results
 

@@ -16,7 +16,8 @@ import numpy as np
 from explorer.agreement import Pool
 from explorer.calibration import quality
 from explorer.contenders import Answers
-from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, Examined, FloatArray, IntArray
+from explorer.examined import Examined
+from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, FloatArray, IntArray
 from explorer.labels import fit_temperature, tempered
 from explorer.novelty import Strayed, conformal, reach, strayed, stretch
 

@@ -22,19 +22,10 @@ from scipy import sparse
 
 from explorer import h5ad, keys
 from explorer.appending import Additions, append_to_copy, finished_file, reserve
+from explorer.beside import ImputedProteins, Signal
 from explorer.errors import FileProblem, OptionsProblem
-from explorer.flow import (
-    UNKNOWN_CONFIDENCE,
-    AlignedCells,
-    FloatArray,
-    ImputedProteins,
-    LabelTransfer,
-    LevelLabels,
-    MappingResult,
-    Query,
-    Signal,
-    Signature,
-)
+from explorer.explanation import Signature
+from explorer.flow import UNKNOWN_CONFIDENCE, AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query
 from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
 from explorer.query import read_blocks

@@ -25,7 +25,8 @@ from scipy import sparse
 from explorer import keys
 from explorer.calibration import HeldOut, kept, quality
 from explorer.errors import ReferenceProblem
-from explorer.flow import BoolArray, Examined, FloatArray, IntArray, Reference
+from explorer.examined import Examined
+from explorer.flow import BoolArray, FloatArray, IntArray, Reference
 from explorer.labels import LINEAR, MOST_TRAINING_CELLS, fit_temperature, tempered
 from explorer.learning import Annotated
 from explorer.networks.checkpoints import digest

@@ -26,8 +26,9 @@ from scipy import sparse
 from explorer import keys
 from explorer.clusters import clusters
 from explorer.errors import OptionsProblem, ReferenceProblem, ValuesProblem
+from explorer.examined import Examined
 from explorer.export import require_writable
-from explorer.flow import AlignedCells, Examined, FloatArray, IntArray, MappingResult, Query, Reference
+from explorer.flow import AlignedCells, FloatArray, IntArray, MappingResult, Query, Reference
 from explorer.genes import aligned_rows, coverage, match_genes, require_coverage
 from explorer.labels import NEAREST, OWN, LevelHead, refitted
 from explorer.layout import place

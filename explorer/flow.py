@@ -6,6 +6,10 @@
 
 All are frozen. n is the number of query cells, m of reference cells, g of genes, d of latent dimensions,
 k of neighbours. Arrays are numpy unless said; nothing here knows a file format, a network or a screen.
+
+Beside the corridor lie `provenance` (how a result came about), `beside` (what else a result carries: its verdict,
+proteins, batches), `examined` (a reference's answers to left-out cells), `explanation` (why) and `consensus` (what
+several methods say together).
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer import keys
+from explorer.beside import ConditionEmbedding, ImputedProteins, Verdict
+from explorer.provenance import Provenance, Refitted
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
@@ -98,29 +104,6 @@ class Query:
     def n_cells(self) -> int:
         """Number of cells, n."""
         return self.matrix.shape[0]
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How many of the genes a method needs were found in a query.
-
-    Attributes
-    ----------
-    found, needed
-        Counts of genes.
-    share
-        found / needed.
-    weighted_share
-        The same, each gene weighted by its mean expression in the reference.
-    missing
-        Symbols of the genes not found, highest mean expression first.
-    """
-
-    found: int
-    needed: int
-    share: float
-    weighted_share: float
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -240,51 +223,6 @@ class Neighbors:
     similarity: FloatArray
 
 
-@dataclass(frozen=True)
-class ImputedProteins:
-    """Surface proteins of cells, as their nearest reference cells lead one to expect.
-
-    Attributes
-    ----------
-    names
-        Of the reference's proteins (p,).
-    values
-        float32 (n, p), centred log ratios; NaN where no neighbour was measured.
-    spread
-        float32 (n, p), standard deviation among the neighbours.
-    measured
-        float32 (n, p), what the query itself counted, as centred log ratios over those counted; NaN where it did not.
-        `None` for a query without any of these proteins.
-    """
-
-    names: tuple[str, ...]
-    values: FloatArray
-    spread: FloatArray
-    measured: FloatArray | None = None
-
-
-@dataclass(frozen=True)
-class Examined:
-    """Calibrated answers to reference cells that were left out, at one label level: what promises are computed from.
-
-    Attributes
-    ----------
-    rows
-        int64 (h,), ascending, which reference cells; the same for every method of a reference.
-    codes
-        int32 (h,), their own labels.
-    batches
-        int32 (h,), the batch that each was left out with; one for all of a reference without batches.
-    probabilities
-        float32 (h, classes), what the chosen head said of them, calibrated; rows sum to 1.
-    """
-
-    rows: NDArray[np.int64]
-    codes: IntArray
-    batches: IntArray
-    probabilities: FloatArray
-
-
 UNKNOWN_CONFIDENCE = 0.5  # a label of less is more likely wrong than right
 
 
@@ -387,141 +325,6 @@ class LabelTransfer:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Genes on which a method was refitted, for queries that bring few of those it was first trained on.
-
-    Attributes
-    ----------
-    key
-        Names the set of genes.
-    method
-        Which method.
-    genes
-        Symbols (p,) that query and reference share, in the reference's order; totals are summed over these.
-    scores
-        Of the refitted model on left-out reference batches: by label level, accuracy, macro_f1 and so on.
-    """
-
-    key: str
-    method: str
-    genes: tuple[str, ...]
-    scores: Mapping[str, Mapping[str, Any]] = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Refitted:
-    """A method refitted on a panel, as it lies on disk."""
-
-    folder: Path
-    panel: Panel
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """How a result came about; written into every file that leaves the program.
-
-    Attributes
-    ----------
-    seconds
-        Wall-clock seconds a step, in order.
-    panel
-        What the method was refitted on; `None` for the reference's own model.
-    options
-        How it was asked for: the mode, whether hierarchical, columns that took part.
-    """
-
-    query: str
-    reference: str
-    reference_checksum: str
-    method: str
-    config: Mapping[str, Any]
-    versions: Mapping[str, str]
-    seed: int
-    device: str
-    created: str
-    matrix: str
-    value_kind: str
-    coverage: Coverage
-    seconds: Mapping[str, float]
-    notices: tuple[str, ...]
-    panel: Panel | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ConditionEmbedding:
-    """Batches or samples as a method has learned to describe them.
-
-    Attributes
-    ----------
-    column
-        obs column that names them.
-    names
-        Their names (c,).
-    values
-        float32 (c, e).
-    from_query
-        bool (c,), which of them came with the query.
-    """
-
-    column: str
-    names: NDArray[np.object_]
-    values: FloatArray
-    from_query: BoolArray
-
-
-class Signal(StrEnum):
-    """How something stands, as a traffic light says it."""
-
-    GOOD = "good"
-    DOUBTFUL = "doubtful"
-    BAD = "bad"
-
-
-@dataclass(frozen=True)
-class Light:
-    """One thing that was looked at to tell whether a mapping can be trusted.
-
-    Attributes
-    ----------
-    name
-        What, e.g. "genes".
-    value
-        The figure found.
-    reason
-        The figure in a sentence, beside what is expected.
-    """
-
-    name: str
-    signal: Signal
-    value: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the mapping of a query as a whole can be trusted, told without knowing any label.
-
-    Attributes
-    ----------
-    summary
-        One sentence for the person who mapped.
-    causes
-        What is likely wrong, the likeliest first; empty where nothing is.
-    advice
-        What to try, one for each cause.
-    lights
-        What it was told from.
-    """
-
-    signal: Signal
-    summary: str
-    causes: tuple[str, ...]
-    advice: tuple[str, ...]
-    lights: tuple[Light, ...]
-
-
-@dataclass(frozen=True)
 class MappingResult:
     """A query mapped onto a reference by one method.
 
@@ -558,162 +361,6 @@ class MappingResult:
     def n_cells(self) -> int:
         """Number of cells, n."""
         return len(self.obs)
-
-
-@dataclass(frozen=True)
-class LevelConsensus:
-    """What several methods say together of the same cells, at one label level.
-
-    Attributes
-    ----------
-    labels
-        Labels, pooled probabilities and doubt, as of a single method. `disagreement` is here that of the methods'
-        labels.
-    agreement
-        float32 (n,) in [0, 1]: share of the methods that give the consensus label.
-    codes
-        int32 (v, n), the label that each of v methods gives, as its position in `labels.classes`.
-    share
-        float32 (v, v), share of the cells that two methods label alike.
-    kappa
-        float32 (v, v), Cohen's kappa of two methods: the same beyond chance; 1 is perfect, 0 is chance.
-    weights
-        float32 (v,), what each method's probabilities count; they sum to 1.
-    temperature
-        Divides the log of the pooled probabilities.
-    scores
-        Of the consensus on left-out reference batches, each judged by the others: accuracy, macro_f1,
-        calibration_error and so on; empty where the reference kept no left-out answers.
-    examined
-        The consensus' answers to the left-out cells, each batch by weights and temperature of the others; `None`
-        where the reference kept none.
-    """
-
-    labels: LevelLabels
-    agreement: FloatArray
-    codes: IntArray
-    share: FloatArray
-    kappa: FloatArray
-    weights: FloatArray
-    temperature: float
-    scores: Mapping[str, Any]
-    examined: Examined | None = None
-
-
-@dataclass(frozen=True)
-class Consensus:
-    """What several methods say together of the same cells.
-
-    Attributes
-    ----------
-    voices, titles
-        Names of the methods, and what to call them on screens (v,).
-    levels
-        In the order in which the reference's builder named them.
-    within
-        Which level lies in which, by the name of the finer one.
-    notices
-        Who could not take part, and what could not be calibrated, one sentence each.
-    """
-
-    voices: tuple[str, ...]
-    titles: tuple[str, ...]
-    levels: tuple[LevelConsensus, ...]
-    within: Mapping[str, str] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-
-    @property
-    def first(self) -> LevelConsensus:
-        """The main label level."""
-        return self.levels[0]
-
-    @property
-    def labels(self) -> LabelTransfer:
-        """Its labels, as those of a single method."""
-        return LabelTransfer(tuple(level.labels for level in self.levels), self.within)
-
-    def level(self, name: str) -> LevelConsensus:
-        """The consensus at the level called `name`."""
-        return next(level for level in self.levels if level.labels.level == name)
-
-
-@dataclass(frozen=True)
-class AgreedResult:
-    """A query mapped by several methods, and what they say together.
-
-    Attributes
-    ----------
-    results
-        One a method, over the same cells.
-    expression
-        Labels by the regression on expression, which places no cells; `None` where the reference has none or the
-        query lacks its genes.
-    """
-
-    results: tuple[MappingResult, ...]
-    expression: LabelTransfer | None
-    consensus: Consensus
-
-    @property
-    def obs(self) -> pd.DataFrame:
-        """The query's own obs, as found; its index names the cells."""
-        return self.results[0].obs
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What an answer rests on: scores of genes or of pathways.
-
-    Attributes
-    ----------
-    names
-        Gene symbols or pathways (g,), in the method's order.
-    scores
-        float32 (g,), signed: what scores above 0 speaks for `toward`.
-    toward
-        What they speak for, e.g. a label.
-    measure
-        How they were computed, in a few words.
-    error
-        Completeness error of the explanation: what the scores fail to account for, relative to what they
-        should sum to; NaN where a measure has no such identity.
-    of
-        What `names` are: "gene", "pathway" or "protein".
-    """
-
-    names: NDArray[np.object_]
-    scores: FloatArray
-    toward: str
-    measure: str
-    error: float
-    of: str = "gene"
-
-    def top(self, n: int = 20) -> pd.DataFrame:
-        """The n that speak most for `toward`: columns named after what they are (gene, pathway), and score."""
-        order = np.argsort(-self.scores, kind="stable")[:n]
-        return pd.DataFrame({self.of: self.names[order], "score": self.scores[order]})
-
-
-@dataclass(frozen=True)
-class PathwayGenes:
-    """The genes of a pathway as a model weighs them.
-
-    Attributes
-    ----------
-    pathway
-        Its name.
-    genes
-        Symbols (k,).
-    weights
-        float32 (k, h), what each gene adds to the pathway's token per unit of expression.
-    spread
-        float32 (k,), standard deviation of each gene's expression in the reference.
-    """
-
-    pathway: str
-    genes: NDArray[np.object_]
-    weights: FloatArray
-    spread: FloatArray
 
 
 @dataclass(frozen=True)

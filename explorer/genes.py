@@ -17,9 +17,10 @@ from scipy import sparse
 
 from explorer import keys, matching
 from explorer.errors import GenesProblem
-from explorer.flow import AlignedCells, Coverage, FloatArray, GeneIds, GeneMatch, Query, ValueKind
+from explorer.flow import AlignedCells, FloatArray, GeneIds, GeneMatch, Query, ValueKind
 from explorer.kinds import require_same_features
 from explorer.matching import KnownGenes, NameMatch, Names
+from explorer.provenance import Coverage
 from explorer.query import read_blocks, read_rows
 from explorer.settings import settings
 

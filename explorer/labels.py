@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from explorer import prototypes
 from explorer.conformal import likely_sets, prediction_sets
 from explorer.errors import ReferenceProblem
+from explorer.examined import Examined
 from explorer.flow import (
     UNKNOWN_CONFIDENCE,
     AlignedCells,
     BoolArray,
     Embedding,
-    Examined,
     FloatArray,
     IntArray,
     LevelLabels,

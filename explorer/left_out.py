@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from explorer import keys, panels
-from explorer.flow import Examined, MappingResult, Reference
+from explorer.examined import Examined
+from explorer.flow import MappingResult, Reference
 from explorer.proteins import LEFT_OUT
 from explorer.reference import model_folder, read_heads
 

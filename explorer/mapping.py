@@ -16,22 +16,10 @@ from numpy.typing import NDArray
 
 from explorer import panels
 from explorer.adapting import learn
+from explorer.beside import ConditionEmbedding, ImputedProteins
 from explorer.errors import OptionsProblem, ReferenceProblem
-from explorer.flow import (
-    AlignedCells,
-    BoolArray,
-    ConditionEmbedding,
-    Coverage,
-    FloatArray,
-    ImputedProteins,
-    LabelTransfer,
-    MappingResult,
-    Neighbors,
-    Provenance,
-    Query,
-    Reference,
-    Signature,
-)
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, BoolArray, FloatArray, LabelTransfer, MappingResult, Neighbors, Query, Reference
 from explorer.genes import aligned_blocks, aligned_rows, coverage, match_genes, require_coverage
 from explorer.labels import joined_levels
 from explorer.layout import place
@@ -42,6 +30,7 @@ from explorer.models import TrainedMethod, load_method
 from explorer.neighbors import Index, normalised
 from explorer.progress import Progress
 from explorer.proteins import LEFT_OUT, NEAREST, OwnProteins, beside, centred_log_ratio, impute, own_proteins
+from explorer.provenance import Coverage, Provenance
 
 BLOCK = 8192  # cells
 NEIGHBORS = 15

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from explorer import keys
 from explorer.errors import ReferenceProblem
-from explorer.flow import FloatArray, Reference, Refitted
+from explorer.flow import FloatArray, Reference
 from explorer.labels import LevelHead
 from explorer.methods import METHODS
 from explorer.methods.base import Method, device_named
 from explorer.neighbors import Index, LabelIndex
+from explorer.provenance import Refitted
 from explorer.reference import (
     label_codes,
     method_folder,

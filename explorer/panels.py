@@ -25,7 +25,8 @@ from typing import Any
 
 from explorer import keys
 from explorer.errors import ReferenceProblem, ResourceProblem
-from explorer.flow import GeneMatch, Panel, Reference, Refitted
+from explorer.flow import GeneMatch, Reference
+from explorer.provenance import Panel, Refitted
 from explorer.reference import has_expression
 from explorer.settings import settings
 

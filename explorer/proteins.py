@@ -16,8 +16,9 @@ from anndata.io import read_elem
 from numpy.typing import NDArray
 
 from explorer import h5ad, keys
+from explorer.beside import ImputedProteins
 from explorer.errors import OptionsProblem, ValuesProblem
-from explorer.flow import AlignedCells, FloatArray, ImputedProteins, Neighbors, Query
+from explorer.flow import AlignedCells, FloatArray, Neighbors, Query
 from explorer.rows import MemoryRows
 
 NEAREST = 5  # reference cells whose proteins are averaged (Concerto, Yang et al. 2022, figure 4)

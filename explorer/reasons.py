@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from explorer import keys, panels
 from explorer.errors import OptionsProblem, ReferenceProblem
-from explorer.flow import LevelLabels, MappingResult, Query, Reference, Signature
+from explorer.explanation import Signature
+from explorer.flow import LevelLabels, MappingResult, Query, Reference
 from explorer.genes import aligned_rows, match_genes
 from explorer.insight.signatures import OF_EACH, Expressed, SignatureOf, beside_expression, dots, expressed, joined
 from explorer.mapping import explain_cells

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.flow import ConditionEmbedding, Coverage, Light, Panel, Provenance, Signal, Verdict
+from explorer.beside import ConditionEmbedding, Light, Signal, Verdict
+from explorer.provenance import Coverage, Panel, Provenance
 
 
 def provenance_record(provenance: Provenance) -> dict[str, Any]:

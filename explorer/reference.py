@@ -32,7 +32,8 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.errors import ReferenceProblem
-from explorer.flow import AlignedCells, Examined, FloatArray, IntArray, Reference
+from explorer.examined import Examined
+from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
 from explorer.labels import LevelHead, LinearHead
 from explorer.novelty import Expected, Strayed
 

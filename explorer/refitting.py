@@ -17,13 +17,14 @@ from explorer import keys, panels
 from explorer.errors import GenesProblem, ReferenceProblem
 from explorer.export import require_writable
 from explorer.fitting import Recipe, fit_examined, scores_of, write_fitted
-from explorer.flow import Coverage, Panel, Query, Reference, Refitted
+from explorer.flow import Query, Reference
 from explorer.genes import coverage, match_genes
 from explorer.learning import Annotated, read_again
 from explorer.methods import METHODS
 from explorer.methods.base import device_named
 from explorer.models import TrainedMethod, load_method
 from explorer.progress import Progress
+from explorer.provenance import Coverage, Panel, Refitted
 from explorer.reference import has_expression
 from explorer.settings import settings
 from explorer.unfinished import Unfinished

@@ -11,9 +11,11 @@ import pandas as pd
 from explorer import keys
 from explorer.agreement import disputed_labels
 from explorer.asking import Asked
+from explorer.beside import Signal
 from explorer.conformal import COVERAGE
+from explorer.consensus import AgreedResult
 from explorer.errors import GenesProblem
-from explorer.flow import AgreedResult, MappingResult, Query, Reference, Signal
+from explorer.flow import MappingResult, Query, Reference
 from explorer.genes import coverage, match_genes, require_coverage
 from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from components.theme import LIGHT
-from explorer.flow import LevelLabels, MappingResult, Provenance
+from explorer.flow import LevelLabels, MappingResult
+from explorer.provenance import Provenance
 
 _STYLE = f"""
 body {{ font: 15px/1.5 "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: {LIGHT["ink"]};

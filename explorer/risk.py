@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import OptionsProblem
-from explorer.flow import BoolArray, Examined, FloatArray
+from explorer.examined import Examined
+from explorer.flow import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)

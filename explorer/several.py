@@ -13,20 +13,11 @@ import numpy as np
 from explorer import panels
 from explorer.agreement import LEAST_VOICES, Voice, consensus
 from explorer.conformal import likely_sets, prediction_sets
+from explorer.consensus import AgreedResult, Consensus
 from explorer.errors import GenesProblem, OptionsProblem
+from explorer.examined import Examined
 from explorer.expression_model import NAME, TITLE, ExpressionLevel, ExpressionModel, read_expression_model
-from explorer.flow import (
-    UNKNOWN_CONFIDENCE,
-    AgreedResult,
-    Consensus,
-    Examined,
-    FloatArray,
-    LabelTransfer,
-    LevelLabels,
-    MappingResult,
-    Query,
-    Reference,
-)
+from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query, Reference
 from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
 from explorer.keys import RNA_FOLDER, SYMBOL
 from explorer.levels import LEFT_OUT_BATCHES

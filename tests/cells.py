@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from explorer.flow import Coverage, LabelTransfer, LevelLabels, MappingResult, Provenance, Query, ValueKind
+from explorer.flow import LabelTransfer, LevelLabels, MappingResult, Query, ValueKind
+from explorer.provenance import Coverage, Provenance
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from explorer import keys
-from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArray, Signature
+from explorer.beside import ConditionEmbedding
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding, FloatArray
 from explorer.methods.base import INSTANT, Adaptation, Adapted, Config, MethodCard, Mode, Toward, Training
 from explorer.progress import Progress
 

@@ -20,7 +20,8 @@ from explorer.agreement import (
     pool_weights,
 )
 from explorer.errors import OptionsProblem
-from explorer.flow import BoolArray, Examined, FloatArray, IntArray, LabelTransfer, LevelLabels
+from explorer.examined import Examined
+from explorer.flow import BoolArray, FloatArray, IntArray, LabelTransfer, LevelLabels
 from explorer.labels import tempered
 from explorer.nesting import Nested
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from explorer.conformal import least_probability, likely_sets, prediction_sets
 from explorer.errors import OptionsProblem
-from explorer.flow import Examined, FloatArray
+from explorer.examined import Examined
+from explorer.flow import FloatArray
 
 
 def examined(probabilities: FloatArray, codes: np.ndarray, batches: np.ndarray | None = None) -> Examined:

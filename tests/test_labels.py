@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from explorer.errors import ReferenceProblem
-from explorer.flow import (
-    UNKNOWN_CONFIDENCE,
-    AlignedCells,
-    Embedding,
-    Examined,
-    IntArray,
-    LabelTransfer,
-    LevelLabels,
-    Neighbors,
-)
+from explorer.examined import Examined
+from explorer.flow import UNKNOWN_CONFIDENCE, AlignedCells, Embedding, IntArray, LabelTransfer, LevelLabels, Neighbors
 from explorer.labels import (
     HEADS,
     LINEAR,

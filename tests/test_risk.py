@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import OptionsProblem
-from explorer.flow import Examined
+from explorer.examined import Examined
 from explorer.risk import at_threshold, risk_coverage, threshold_for
 
 

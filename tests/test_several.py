@@ -17,9 +17,10 @@ import explorer
 from explorer.__main__ import PROBLEM, main
 from explorer.agreed_files import write_agreed_csv, write_disputed
 from explorer.agreement import disputed_cells
+from explorer.consensus import AgreedResult
 from explorer.errors import Cancelled, FileProblem, OptionsProblem, ReferenceProblem
 from explorer.expression_model import NAME, read_expression_model
-from explorer.flow import AgreedResult, Query, Reference
+from explorer.flow import Query, Reference
 from explorer.progress import Progress, Report
 from explorer.reference import open_reference
 from explorer.report import describe_agreement

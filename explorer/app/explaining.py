@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from explorer import keys, panels
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
+from explorer.explanation import Signature
 from explorer.export import read_gene_values
-from explorer.flow import Reference, Signature
+from explorer.flow import Reference
 from explorer.jobs import MapSpec
 from explorer.mapping import explain_cells
 from explorer.methods import METHODS

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from explorer import panels
 from explorer.errors import GenesProblem
-from explorer.flow import Coverage, GeneMatch, Reference, ValueKind
+from explorer.flow import GeneMatch, Reference, ValueKind
 from explorer.genes import coverage, match_genes, require_coverage
 from explorer.kinds import DataKind, kind_of
 from explorer.models import load_method
+from explorer.provenance import Coverage
 from explorer.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
 from explorer.settings import settings
 

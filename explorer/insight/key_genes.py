@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from explorer.errors import OptionsProblem
-from explorer.flow import FloatArray, PathwayGenes
+from explorer.explanation import PathwayGenes
+from explorer.flow import FloatArray
 
 PER_PATHWAY = 2
 SIMILAR = 0.5

@@ -14,7 +14,8 @@ import pandas as pd
 from scipy import sparse
 
 from explorer.errors import OptionsProblem
-from explorer.flow import FloatArray, Signature
+from explorer.explanation import Signature
+from explorer.flow import FloatArray
 
 PRESENCE, ABSENCE = "presence", "absence"
 SHOWN = 20    # genes of a signature

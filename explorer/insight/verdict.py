@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.flow import Light, Signal, Verdict
+from explorer.beside import Light, Signal, Verdict
 
 # Share of the model's genes found, weighted by expression: half of all genes (0.57) made 35 of 100 sound cells unknown,
 # 0.91 none.

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
-from explorer.flow import AlignedCells, Embedding, Signature
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding
 from explorer.kinds import COUNTED_GENES
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, FloatArray, Signature
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding, FloatArray
 from explorer.kinds import BY_GENES, DataKind
 from explorer.networks.checkpoints import Checkpoint, digest
 from explorer.progress import Progress

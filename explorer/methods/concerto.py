@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explorer import keys
+from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, Signature
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding
 from explorer.methods.base import (
     INSTANT,
     Adaptation,

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray, Signature
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray
 from explorer.methods.base import GRADIENTS, Config, Measure, MethodCard, Toward, Training
 from explorer.neighbors import Index
 from explorer.networks.attribution import averaged_gradient, detected, integrated_gradients

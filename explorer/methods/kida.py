@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from explorer import keys
 from explorer.errors import GenesProblem, OptionsProblem
-from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray, PathwayGenes, Signature
+from explorer.explanation import PathwayGenes, Signature
+from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray
 from explorer.genesets import Members, chosen, collection_file, read_collections
 from explorer.methods.base import (
     GRADIENTS,

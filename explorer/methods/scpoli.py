@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explorer import keys
+from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem, ValuesProblem
-from explorer.flow import AlignedCells, ConditionEmbedding, Embedding, Signature
+from explorer.explanation import Signature
+from explorer.flow import AlignedCells, Embedding
 from explorer.kinds import BY_GENES, COUNTED_GENES, DataKind, are_peaks
 from explorer.methods.base import (
     INSTANT,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import OptionsProblem
-from explorer.flow import PathwayGenes
+from explorer.explanation import PathwayGenes
 from explorer.insight.key_genes import centralities, gene_importance, key_genes, q_statistic, ranks, similar_genes
 
 EXAMPLE = nx.Graph([(0, 1), (0, 2), (0, 3), (1, 2), (3, 4), (4, 5)])

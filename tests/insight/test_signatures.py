@@ -12,7 +12,8 @@ from planted import TYPES, markers
 from scipy import sparse
 
 from explorer.errors import Cancelled, OptionsProblem, ReferenceProblem
-from explorer.flow import MappingResult, Query, Reference, Signature
+from explorer.explanation import Signature
+from explorer.flow import MappingResult, Query, Reference
 from explorer.insight.signatures import Expressed, beside_expression, dots, expressed
 from explorer.mapping import map_query
 from explorer.progress import Progress

@@ -12,8 +12,9 @@ from cells import real_file
 from planted import STRANGER, planted
 from scipy import sparse
 
+from explorer.beside import Light, Signal, Verdict
 from explorer.export import read_result, write_csv, write_h5ad
-from explorer.flow import Light, Reference, Signal, Verdict
+from explorer.flow import Reference
 from explorer.insight.verdict import Batch, Measured, judge
 from explorer.judging import beyond_chance, judged, measured
 from explorer.mapping import map_query

@@ -18,8 +18,8 @@ from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
-from explorer.flow import Coverage
 from explorer.methods import METHODS
+from explorer.provenance import Coverage
 from explorer.query import ColumnFound, MatrixFound
 from explorer.settings import settings
 from explorer.values import kind_in_words

@@ -15,7 +15,7 @@ from explorer.app.session import Session
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.figure import FigureView
 from explorer.app.views.handouts import HandoutsView
-from explorer.flow import Provenance
+from explorer.provenance import Provenance
 
 
 class ExportView(View):

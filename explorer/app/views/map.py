@@ -24,9 +24,10 @@ from explorer.app.views.data import refit_words
 from explorer.app.views.mapping_queue import QueueView, how, took_words
 from explorer.app.views.training import TrainingView
 from explorer.app.views.ways import WaysView
-from explorer.flow import Coverage, Reference
+from explorer.flow import Reference
 from explorer.jobs import JobState
 from explorer.methods import METHODS
+from explorer.provenance import Coverage
 
 
 class MapView(View):
