@@ -12,16 +12,19 @@ import numpy as np
 import pandas as pd
 
 from components.coloring import Categories, Coloring, Values
+from components.raster import AS_IN_FILE
 from components.theme import MISSING_COLOR, category_colors
 from explorer import keys
+from explorer.app.agreeing import consensus_of
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import read_gene_values
-from explorer.flow import Reference
+from explorer.flow import LevelLabels, Reference
 from explorer.reference import read_gene
 
-KINDS = ("label", "confidence", "novelty", "column", "gene")
+CONSENSUS, AGREEMENT = "consensus", "agreement"
+KINDS = ("label", "confidence", "novelty", "column", "gene", CONSENSUS, AGREEMENT)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,44 @@ class ColorBy:
     kind
         One of `KINDS`.
     name
-        The obs column or the gene; empty for the other kinds.
+        The obs column or the gene; for what several methods say together, their jobs as
+        `explorer.app.agreeing.names_of` names them; empty for the other kinds.
     """
 
     kind: str
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a person chose to have colours drawn.
+
+    Attributes
+    ----------
+    order
+        Who lies on top, one of `components.raster.ORDERS`; empty for what suits the colours. Names have no high and
+        low: they stay in random order then.
+    zeros_grey
+        Whether cells without any expression are grey.
+    clip
+        Percentiles at the ends of a colour scale that has no ends of its own.
+    """
+
+    order: str = ""
+    zeros_grey: bool = True
+    clip: tuple[float, float] = (1.0, 99.0)
+
+
+def styled(coloring: Coloring, style: Style) -> Coloring:
+    """A colouring in a style."""
+    if isinstance(coloring, Categories):
+        return replace(coloring, order=style.order) if style.order == AS_IN_FILE else coloring
+    return replace(
+        coloring,
+        order=style.order or coloring.order,
+        zeros_grey=coloring.zeros_grey and style.zeros_grey,
+        clip=style.clip,
+    )
 
 
 def label_colors(reference: Reference, level: str) -> dict[str, str]:
@@ -47,8 +83,11 @@ def label_colors(reference: Reference, level: str) -> dict[str, str]:
     return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
 
 
+STYLE = Style()
+
+
 def color_both(
-    outcome: Outcome | None, reference: Reference, by: ColorBy, level: str
+    outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, style: Style = STYLE
 ) -> tuple[Coloring | None, Coloring | None]:
     """Colour the query, where there is one, and the reference beside it.
 
@@ -65,11 +104,13 @@ def color_both(
     """
     known = label_colors(reference, level)
     if outcome is None:
-        meant_for_query = by.kind in ("confidence", "novelty") or (by.kind == "column" and by.name not in reference.obs)
-        return None, color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
-    query = color_query(outcome, by, level, known)
+        of_query = ("confidence", "novelty", CONSENSUS, AGREEMENT)
+        meant_for_query = by.kind in of_query or (by.kind == "column" and by.name not in reference.obs)
+        shown = color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
+        return None, styled(shown, style)
+    query = styled(color_query(outcome, by, level, known), style)
     try:
-        beside = color_reference(reference, by, level, known)
+        beside = styled(color_reference(reference, by, level, known), style)
     except (OptionsProblem, ReferenceProblem):
         return query, None
     if isinstance(query, Values) and isinstance(beside, Values):
@@ -103,6 +144,8 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
         return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":
         return _column(outcome.result.obs, by.name, known)
+    if by.kind in (CONSENSUS, AGREEMENT):
+        return _together(by, level, known)
     return _labels(outcome, level, known)
 
 
@@ -114,12 +157,23 @@ def label_categories(reference: Reference, outcome: Outcome | None, level: str, 
     return _names(reference.obs[level], level, known)
 
 
+def _together(by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    """What several methods say together."""
+    found = consensus_of(by.name).level(level)
+    if by.kind == AGREEMENT:
+        return Values(found.agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
+    return _named(found.labels, f"Consensus {level}", known)
+
+
 def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:
     """What a query's cells were called, with those called unknown apart."""
-    labels = outcome.result.labels.level(level)
+    return _named(outcome.result.labels.level(level), f"Predicted {level}", known)
+
+
+def _named(labels: LevelLabels, title: str, known: Mapping[str, str]) -> Categories:
     names = (*labels.classes, keys.UNKNOWN)
     codes = np.where(labels.unknown, len(labels.classes), labels.codes).astype(np.int32)
-    return Categories(codes, names, category_colors(names, known), f"Predicted {level}")
+    return Categories(codes, names, category_colors(names, known), title)
 
 
 def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -132,7 +186,7 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
     """
     if by.kind == "gene":
         return _gene(by.name, read_gene(reference, by.name))
-    if by.kind in ("confidence", "novelty"):
+    if by.kind in ("confidence", "novelty", AGREEMENT):
         raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
     return _column(reference.obs, by.name if by.kind == "column" else level, known)
 

@@ -48,3 +48,10 @@ def row(*parts: pn.viewable.Viewable) -> pn.Row:
 def side_by_side(*parts: pn.viewable.Viewable) -> pn.Row:
     """Results side by side, below each other where there is no room."""
     return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 12, 0), styles=CONTENT)
+
+
+def part(title: str, *shown: pn.viewable.Viewable, width: int) -> pn.Column:
+    """A titled part of what a tab shows, at most so many pixels wide; it gets narrower with the tab."""
+    # as a style, since a layout that has a width of its own would keep the tab from getting narrower
+    return pn.Column(look.html(f"<h3>{look.text(title)}</h3>", margin=(0, 0, 4, 0)), *shown, margin=0,
+                     styles={"width": f"min({width}px, 100%)"})  # fmt: skip
