@@ -84,7 +84,9 @@ class Values:
     colormap
         Name of a matplotlib colormap.
     limits
-        Ends of the colour scale; `None` takes the 1st and 99th percentile of the values other than zero.
+        Ends of the colour scale; `None` takes percentiles of the values other than zero.
+    clip
+        Which percentiles those are.
     zeros_grey
         Draw exact zeros in grey, so that "not measured" is not taken for "low".
     order
@@ -97,11 +99,12 @@ class Values:
     limits: tuple[float, float] | None = None
     zeros_grey: bool = False
     order: str = raster.HIGH_ON_TOP
+    clip: tuple[float, float] = (1.0, 99.0)
 
     @cached_property
     def scale(self) -> tuple[float, float]:
         """Ends of the colour scale in use."""
-        return self.limits or raster.clip_limits(self.values)
+        return self.limits or raster.clip_limits(self.values, *self.clip)
 
     def raster_codes(self, hidden: Sequence[int] = ()) -> NDArray[np.uint8]:  # noqa: ARG002  same call as Categories
         """Codes of `components.raster`, uint8 (n,)."""

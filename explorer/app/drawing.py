@@ -16,7 +16,7 @@ from components.coloring import Categories, Coloring, Values
 from components.points import Points
 from explorer import composing, keys
 from explorer.app import library
-from explorer.app.coloring import color_both, label_categories
+from explorer.app.coloring import Style, color_both, label_categories, styled
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.downloads import Offered
 from explorer.app.library import Outcome
@@ -112,9 +112,9 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
     )
     if outcome is None or pin.show == "reference":
         return [_with_selection(replace(of_reference, hidden=_hidden(beside, pin)), pin)]
-    cells, below = _places(outcome, below, pin)
+    cells, ground = _places(outcome, below, pin)
     picture = Picture(
-        cells, _styled(query, pin), below, _hidden(query, pin), pin.view, title=pin.title,
+        cells, _styled(query, pin), ground, _hidden(query, pin), pin.view, title=pin.title,
         cells_name=source.title, background_name=f"reference {title}", point=pin.point, names=pin.names,
         note=_threshold(outcome, pin),
     )  # fmt: skip
@@ -137,14 +137,10 @@ def _threshold(outcome: Outcome, pin: Pin) -> str:
 
 
 def _styled(coloring: Coloring | None, pin: Pin) -> Coloring | None:
-    if not isinstance(coloring, Values):
-        return coloring
-    return replace(
-        coloring,
-        colormap=pin.colormap or coloring.colormap,
-        limits=pin.limits or coloring.limits,
-        order=pin.order or coloring.order,
-    )
+    drawn = None if coloring is None else styled(coloring, Style(pin.order, pin.zeros_grey))
+    if not isinstance(drawn, Values):
+        return drawn
+    return replace(drawn, colormap=pin.colormap or drawn.colormap, limits=pin.limits or drawn.limits)
 
 
 def _hidden(coloring: Coloring | None, pin: Pin) -> tuple[int, ...]:

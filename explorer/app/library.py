@@ -19,6 +19,7 @@ from components.points import Points, index_points
 from explorer import keys
 from explorer.app import references
 from explorer.app.columns import usable_columns
+from explorer.app.pictures import own_pictures, read_picture
 from explorer.app.projects import Projects
 from explorer.export import gene_names, read_result
 from explorer.flow import MappingResult, Reference
@@ -95,6 +96,8 @@ class Outcome:
         obs columns that can colour its cells.
     genes
         Names of the genes whose expression can be shown, in the file's order; empty if it keeps none.
+    pictures
+        obsm keys of the pictures that the query brought.
     """
 
     job: str
@@ -103,6 +106,7 @@ class Outcome:
     points: Points
     columns: tuple[str, ...]
     genes: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
 
 
 def _read_outcome(job: str) -> Outcome:
@@ -110,7 +114,13 @@ def _read_outcome(job: str) -> Outcome:
     result = read_result(folder / keys.RESULT_FILE)
     expression = folder / keys.EXPRESSION_FILE
     genes = tuple(gene_names(expression)) if expression.exists() else ()
-    return Outcome(job, folder, result, index_points(result.layout), usable_columns(result.obs), genes)
+    pictures = own_pictures(folder / keys.RESULT_FILE)
+    return Outcome(job, folder, result, index_points(result.layout), usable_columns(result.obs), genes, pictures)
+
+
+def _read_own_points(of: tuple[Path, str]) -> Points:
+    folder, picture = of
+    return index_points(read_picture(folder / keys.RESULT_FILE, picture))
 
 
 def _read_points(of: tuple[Path, int, str]) -> Points:
@@ -127,6 +137,7 @@ def _open_reference(of: tuple[Path, int]) -> Reference:
 _points: Shelf[tuple[Path, int, str], Points] = Shelf(_read_points, size=8)
 _references: Shelf[tuple[Path, int], Reference] = Shelf(_open_reference, size=8)
 _outcomes: Shelf[str, Outcome] = Shelf(_read_outcome, size=12)
+_own_points: Shelf[tuple[Path, str], Points] = Shelf(_read_own_points, size=4)
 
 
 def reference(folder: Path) -> Reference:
@@ -154,6 +165,11 @@ def outcome(job: str) -> Outcome:
         If its files are gone or damaged.
     """
     return _outcomes.get(job)
+
+
+def own_points(folder: Path, picture: str) -> Points:
+    """The places of a result's cells in a picture that the query brought, indexed for drawing."""
+    return _own_points.get((folder, picture))
 
 
 @cache

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.coloring import Categories
+from components.coloring import Categories, Values
+from explorer.app.coloring import AGREEMENT, CONSENSUS, STYLE
 from explorer.app.pins import CHARTS, Pin, new_id, packed
 from explorer.app.session import Session
+from explorer.app.workspace import own_picture, split_columns
 
-_TITLES = {"label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty"}
+_TITLES = {
+    "label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty",
+    CONSENSUS: "Consensus {level}", AGREEMENT: "Agreement of methods, {level}",
+}  # fmt: skip
 
 
 def keep(session: Session, pins: Sequence[Pin]) -> None:
@@ -28,12 +33,32 @@ def view_now(session: Session) -> Pin:
         title=title_of(session),
         color=(session.color.kind, session.color.name),
         level=session.level,
-        show=session.show if session.outcome is not None else "reference",
+        show=_cells(session),
+        picture=own_picture(session),
+        split=session.split if session.panes == "split" and session.split in split_columns(session) else "",
+        order=session.order,
+        limits=_clipped(session),
+        zeros_grey=session.zeros_grey,
         hidden=hidden,
         view=tuple(session.view) if session.view is not None else None,
         selected=packed(session.selection, n_in_front(session)),
         names=session.show_names,
     )
+
+
+def _cells(session: Session) -> str:
+    if session.outcome is None:
+        return "reference"
+    is_pair = session.panes == "two" and session.show == "query" and session.beside == "reference"
+    return "both" if is_pair else str(session.show)
+
+
+def _clipped(session: Session) -> tuple[float, float] | None:
+    """Ends of the colour scale where they are not those that a drawing takes by itself."""
+    coloring = session.coloring
+    if not isinstance(coloring, Values) or coloring.limits is not None or coloring.clip == STYLE.clip:
+        return None
+    return coloring.scale
 
 
 def pin_view(session: Session) -> None:

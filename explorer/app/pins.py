@@ -46,7 +46,9 @@ class Pin:
     level
         Label level.
     show
-        Which cells, as the session says it.
+        Which cells: "query" on the reference, "alone", "reference", or "both" for the query and the reference beside.
+    picture
+        obsm key of the query's own picture; empty for the reference's.
     hidden
         Names of the categories that are left out.
     view
@@ -63,6 +65,8 @@ class Pin:
         Of values; empty for what the screen has.
     limits
         Ends of the colour scale; `None` for the percentiles that the screen takes.
+    zeros_grey
+        Whether cells without any expression are grey.
     point
         Diameter of a cell in mm; `None` for what fits.
     genes
@@ -85,6 +89,8 @@ class Pin:
     limits: tuple[float, float] | None = None
     point: float | None = None
     genes: tuple[str, ...] = ()
+    picture: str = ""
+    zeros_grey: bool = True
 
     @property
     def by(self) -> ColorBy:

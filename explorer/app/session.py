@@ -18,35 +18,35 @@ from components.coloring import Categories, Coloring, Values
 from explorer.app import choices, library, references
 from explorer.app.choices import Traits
 from explorer.app.coloring import KINDS, ColorBy, color_both
+from explorer.app.doubts import COVERAGES, Doubts
 from explorer.app.explaining import Explanation, explain
+from explorer.app.findings import Findings
 from explorer.app.history import History
-from explorer.app.mapping_jobs import Mappings
 from explorer.app.pins import Pin, as_records, read_records
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
 from explorer.app.status import Phase
+from explorer.app.workspace import ARRANGED, DRAWN, Workspace, arranged, arrangement
+from explorer.conformal import COVERAGE
 from explorer.errors import AtlasError
-from explorer.flow import Reference
+from explorer.flow import UNKNOWN_CONFIDENCE, Reference
 from explorer.methods.base import Measure
 from explorer.settings import settings
-
-SHOWS = ("query", "both", "reference")
-"""The query on the grey reference, the two side by side, or the reference alone."""
 
 TABS = ("folded", "low", "high")
 """How much room the tabs below the map take."""
 
-STEPS = ("home", "data", "map", "explore", "export")
+STEPS = ("home", "data", "map", "quality", "explore", "export")
 
-REMEMBERED = ("color", "level", "show", "hidden", "selection", "pins")
+REMEMBERED = ("color", "level", *ARRANGED, *DRAWN, "hidden", "selection", "pins", "threshold", "coverage")
 """The choices that can be taken back."""
 
 
-class Session(Mappings):
+class Session(Doubts, Workspace, Findings):
     """One tab.
 
     Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result" (the one in view), "result of
-    <method>", "color", "explain", "build", and what a view adds for itself.
+    <method>", "examined", "color", "explain", "build", and what a view adds for itself.
     """
 
     step: Any = param.Selector(default="home", objects=list(STEPS))
@@ -55,12 +55,10 @@ class Session(Mappings):
 
     color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
     level = param.String(default="", doc="Label level in view.")
-    show: Any = param.Selector(default="query", objects=list(SHOWS), doc="Which cells are in view.")
     tab = param.String(default="Composition", doc="Which tab below the map is open.")
     tabs: Any = param.Selector(default="low", objects=list(TABS), doc="How much room the tabs take.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
     view = param.Parameter(default=None, doc="x0, x1, y0, y1 on the map; `None` while all of it is in view.")
-    hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
     selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
     query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
@@ -119,14 +117,32 @@ class Session(Mappings):
     def recolor(self, hidden: Sequence[int] = ()) -> None:
         """Work the colourings out anew, for the choices and the cells as they are now, some categories left hidden."""
         reference, outcome, by, level = self.reference, self.outcome, self.color, self.level
+        style, held = self.style, self.held
         if reference is None:
             return
 
-        def use(found: tuple[Coloring | None, Coloring | None]) -> None:
-            with self._unremembered():
-                self.param.update(hidden=list(hidden), query_coloring=found[0], reference_coloring=found[1])
+        def work() -> list[tuple[Coloring | None, Coloring | None]]:
+            first = color_both(outcome, reference, by, level, style)
+            return [first, color_both(outcome, reference, held.by, held.level, style) if held is not None else first]
 
-        self.attempt("color", "Colouring", lambda: color_both(outcome, reference, by, level), use)
+        def use(found: list[tuple[Coloring | None, Coloring | None]]) -> None:
+            (query, beside), of_held = found
+            with self._unremembered():
+                self.param.update(
+                    hidden=list(hidden), query_coloring=query, reference_coloring=beside, held_colorings=of_held
+                )
+
+        self.attempt("color", "Colouring", work, use)
+
+    def arrange(self, **wanted: Any) -> None:
+        """Choose panes and how they are drawn; categories are hidden no longer where other cells come in front."""
+        before, is_restyled = self.front, bool({*DRAWN, "held"} & wanted.keys() - {"point_size"})
+        self.param.update(**wanted)
+        if self.front != before:
+            self.param.update(selection=None, explanation=None, hidden=[])
+        if is_restyled:
+            self.recolor(self.hidden)
+        self.save()
 
     def explain(self, toward: str) -> None:
         """Find what speaks for a label in cells: the selected ones, or else those that carry it."""
@@ -180,6 +196,7 @@ class Session(Mappings):
             )  # fmt: skip
         if not keeps:
             self._begin_history()
+        self._examine()
         self.recolor()
 
     # taking choices back
@@ -224,9 +241,13 @@ class Session(Mappings):
             return
         self.forget("explain")
         hidden, is_recolored = chosen["hidden"], (chosen["color"], chosen["level"]) != (self.color, self.level)
+        is_restyled = any(chosen[name] != getattr(self, name) for name in (*DRAWN, "held"))
+        obeys = chosen["threshold"] == self.threshold
         with self._unremembered():
             self.param.update(**{**chosen, "hidden": self.hidden if is_recolored else hidden}, explanation=None)
-        if is_recolored:
+        if not obeys:
+            self._obey()
+        if is_recolored or is_restyled:
             self.recolor(hidden)
         self._tell_history()
         self.save()
@@ -284,7 +305,8 @@ class Session(Mappings):
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
                 "method": self.method, "measure": self.measure, "tab": self.tab, "tabs": self.tabs,
-                "pins": as_records(self.pins)}  # fmt: skip
+                "pins": as_records(self.pins), **arrangement(self),
+                "threshold": self.threshold, "coverage": self.coverage}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
     def _adopt(self, project: Project) -> None:
@@ -309,6 +331,9 @@ class Session(Mappings):
             tab=view.get("tab", "Composition"),
             tabs=tabs if (tabs := view.get("tabs")) in TABS else "low",
             pins=read_records(view.get("pins", [])),
+            **arranged(view, reference.levels if reference is not None else ()),
+            threshold=view.get("threshold", UNKNOWN_CONFIDENCE),
+            coverage=coverage if (coverage := view.get("coverage")) in COVERAGES else COVERAGE,
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
             level=level if reference and level in reference.levels else self.level,
         )
@@ -317,12 +342,13 @@ class Session(Mappings):
     def _clear(self) -> None:
         """Forget what belongs to one query."""
         results = [topic for topic in self.status if topic.startswith("result")]
-        self.forget("project", "reference", "file", "job", "color", "explain", *results)
+        self.forget("project", "reference", "file", "job", "examined", "color", "explain", *results)
         self.param.update(
             project=None, preflight=None, jobs={}, outcomes={}, job=None, outcome=None, selection=None,
             explanation=None, query_coloring=None, matrix="", batch="", own_label="", orthologs=False,
             refit_shared=False, modes={}, taught="", proteins="", hierarchical=False, measure="",
-            color=ColorBy("label"), show="query", hidden=[], pins=[],
+            color=ColorBy("label"), **arranged({}, ()), hidden=[], pins=[], threshold=UNKNOWN_CONFIDENCE,
+            coverage=COVERAGE, examined={},
         )  # fmt: skip
         self._begin_history()
 

@@ -1,0 +1,191 @@
+"""How cells lie before the person: in which panes, in whose picture, and how they are drawn. Knows no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import param
+from numpy.typing import NDArray
+
+from components.raster import ORDERS
+from explorer.app.coloring import KINDS, ColorBy, Style
+from explorer.app.columns import MOST_CATEGORIES, is_measured
+
+if TYPE_CHECKING:
+    from explorer.app.session import Session
+
+CONTENTS: Mapping[str, str] = {"query": "Query on reference", "alone": "Query alone", "reference": "Reference alone"}
+"""Which cells a pane shows, and what to call it."""
+
+LAYOUTS: Mapping[str, str] = {"one": "1", "two": "2", "split": "Split"}
+"""One pane, two side by side, or one for each value of a column."""
+
+MOST_PANES = 4
+LARGEST_POINT = 12  # pixels
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the second pane goes on to be coloured by, whatever colours the first."""
+
+    by: ColorBy
+    level: str
+
+
+class Workspace(param.Parameterized):
+    """The choices about panes and drawing, part of a session."""
+
+    show: Any = param.Selector(default="query", objects=list(CONTENTS), doc="Which cells the first pane shows.")
+    panes: Any = param.Selector(default="one", objects=list(LAYOUTS), doc="How many panes there are, or what for.")
+    beside: Any = param.Selector(default="reference", objects=list(CONTENTS), doc="Which cells the second pane shows.")
+    held = param.ClassSelector(class_=Held, default=None, allow_None=True, doc="""
+        What the second pane is coloured by; `None` for what the first is.""")
+    split = param.String(default="", doc="obs column of the cells in front by whose values panes are split.")
+    split_shown: Any = param.List(default=[], item_type=str, doc="Values with a pane; empty for the most frequent.")
+    picture = param.String(default="", doc="obsm key of the query's own picture; empty for the reference's.")
+    order: Any = param.Selector(default="", objects=["", *ORDERS], doc="Who lies on top; empty for what suits the colours.")
+    zeros_grey = param.Boolean(default=True, doc="Draw cells without any expression in grey.")
+    clip: Any = param.Range(default=(1.0, 99.0), bounds=(0, 100), doc="Percentiles at the ends of colour scales.")
+    held_colorings: Any = param.Parameter(default=(None, None), doc="What is held, of query and reference.")
+    point_size = param.Integer(default=None, allow_None=True, bounds=(1, LARGEST_POINT), doc="""
+        Pixels across a cell; `None` for what the number of cells in view allows.""")
+
+    @property
+    def style(self) -> Style:
+        """How colours are drawn."""
+        return Style(str(self.order), bool(self.zeros_grey), tuple(self.clip))
+
+
+ARRANGED = ("show", "panes", "beside", "held", "split", "split_shown", "picture")
+DRAWN = ("order", "zeros_grey", "clip", "point_size")
+
+
+
+
+def arrangement(session: Workspace) -> dict[str, Any]:
+    """The choices as plain values, for a project."""
+    plain = {name: getattr(session, name) for name in (*ARRANGED, *DRAWN) if name != "held"}
+    held = session.held
+    return {**plain, "clip": list(session.clip), "held": None if held is None else [*astuple(held.by), held.level]}
+
+
+def arranged(view: Mapping[str, Any], levels: Collection[str]) -> dict[str, Any]:
+    """The choices that `arrangement` wrote, as parameters; those before anybody chose where they no longer hold."""
+    own = Workspace.param
+    found = {name: own[name].default for name in (*ARRANGED, *DRAWN)}
+    for name in found.keys() & view.keys() - {"held", "clip"}:
+        kind = own[name]
+        if not isinstance(kind, param.Selector) or view[name] in kind.objects:
+            found[name] = view[name]
+    if view.get("clip"):
+        found["clip"] = tuple(view["clip"])
+    *by, level = view.get("held") or ("", "", "")
+    if level in levels and by[0] in KINDS:
+        found["held"] = Held(ColorBy(*by), level)
+    return found
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One map of several.
+
+    Attributes
+    ----------
+    key
+        Tells it from the others of a plan.
+    title
+        What stands above it.
+    cells
+        One of `CONTENTS`.
+    picture
+        obsm key of the query's own picture; empty for the reference's.
+    shown
+        bool, which of the cells in front; `None` for all.
+    n
+        How many of the cells in front it shows.
+    is_held
+        Whether it is coloured by what is held.
+    """
+
+    key: str
+    title: str
+    cells: str
+    picture: str
+    shown: NDArray[np.bool_] | None
+    n: int
+    is_held: bool = False
+
+
+def plan(session: Session) -> tuple[Pane, ...]:
+    """The panes that the choices ask for, the first always there; none while no reference is open."""
+    reference, outcome = session.reference, session.outcome
+    if reference is None:
+        return ()
+    first = session.show if outcome is not None else "reference"
+    picture = own_picture(session)
+    if picture:
+        first = "alone"
+
+    def pane(cells: str, *, place: str, picture: str = "", is_held: bool = False) -> Pane:
+        n = reference.n_cells if cells == "reference" or outcome is None else outcome.result.n_cells
+        return Pane(f"{place} {cells} {picture}", CONTENTS[cells], cells, picture, None, n, is_held)
+
+    if session.panes == "split" and session.split in split_columns(session):
+        return tuple(
+            Pane(f"split {session.split} {value}", value, first, picture, shown, int(shown.sum()))
+            for value, shown in _parts(session)
+        )
+    here = pane(first, place="first", picture=picture)
+    if session.panes != "two" or outcome is None:
+        return (here,)
+    return here, pane(session.beside, place="second", is_held=session.held is not None)
+
+
+def own_picture(session: Session) -> str:
+    """The query's own picture that is shown; empty for the reference's, which the result has none of its own for."""
+    outcome = session.outcome
+    is_there = outcome is not None and session.front == "query" and session.picture in outcome.pictures
+    return str(session.picture) if is_there else ""
+
+
+def split_columns(session: Session) -> tuple[str, ...]:
+    """Columns of the cells in front that fall into at least two values, few enough to tell apart."""
+    obs = _obs_in_front(session)
+    return tuple(
+        str(name) for name in obs.columns
+        if not is_measured(obs[name]) and 2 <= obs[name].nunique() <= MOST_CATEGORIES
+    )  # fmt: skip
+
+
+def split_values(session: Session) -> tuple[str, ...]:
+    """Values of the column to split by, the most frequent first; equally frequent ones by name."""
+    obs = _obs_in_front(session)
+    if session.split not in obs:
+        return ()
+    counts = obs[session.split].dropna().astype(str).value_counts()
+    return tuple(sorted(counts.index, key=lambda name: (-int(counts[name]), name)))
+
+
+def split_into(session: Session) -> tuple[str, ...]:
+    """Values with a pane of their own, by name: those chosen, or else the most frequent; four at most."""
+    values = split_values(session)
+    wanted = [value for value in session.split_shown if value in values] or list(values)
+    return tuple(sorted(wanted[:MOST_PANES]))
+
+
+def _parts(session: Session) -> list[tuple[str, NDArray[np.bool_]]]:
+    column = _obs_in_front(session)[session.split]
+    named = column.astype(str).to_numpy(object)
+    has = column.notna().to_numpy()
+    return [(value, np.asarray(has & (named == value), np.bool_)) for value in split_into(session)]
+
+
+def _obs_in_front(session: Session) -> pd.DataFrame:
+    if session.front == "query" and session.outcome is not None:
+        obs: pd.DataFrame = session.outcome.result.obs
+        return obs
+    return session.reference.obs if session.reference is not None else pd.DataFrame()
