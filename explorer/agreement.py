@@ -310,7 +310,7 @@ def _agreed(voices: Sequence[Voice], of: _Pooled, path: IntArray) -> LevelConsen
     rows = np.arange(len(path))
     codes = np.where(path < 0, of.probabilities.argmax(1), path).astype(np.int32)
     confidence = of.probabilities[rows, codes]
-    novelties = [each.novelty for voice, each in zip(voices, told, strict=True) if voice.tells_novelty]
+    far = [each for voice, each in zip(voices, told, strict=True) if voice.tells_novelty]
     votes = np.stack([(of.codes == code).mean(0, dtype=np.float32) for code in range(len(of.classes))], axis=1)
     sets = likely_sets(of.probabilities) if of.examined is None else prediction_sets(of.probabilities, of.examined)
     sets[rows, codes] = True
@@ -322,7 +322,8 @@ def _agreed(voices: Sequence[Voice], of: _Pooled, path: IntArray) -> LevelConsen
         probabilities=of.probabilities,
         confidence=confidence,
         disagreement=disagreement(votes),
-        novelty=np.asarray(np.median(novelties, axis=0) if novelties else np.full(len(codes), np.nan), np.float32),
+        novelty=_median([each.novelty for each in far], len(codes)),
+        stretch=_median([each.stretch for each in far], len(codes)),
         unknown=mostly_unknown | (path < 0) | (confidence < UNKNOWN_CONFIDENCE),
         sets=sets,
     )
@@ -339,6 +340,11 @@ def _agreed(voices: Sequence[Voice], of: _Pooled, path: IntArray) -> LevelConsen
         scores=scores,
         examined=of.examined,
     )
+
+
+def _median(told: Sequence[FloatArray], n: int) -> FloatArray:
+    """Of each of n cells over those that measured it, float32 (n,); NaN where nobody did."""
+    return np.asarray(np.median(told, axis=0) if told else np.full(n, np.nan), np.float32)
 
 
 def _shared(kept: Sequence[tuple[Examined | None, tuple[str, ...]]]) -> tuple[Examined, FloatArray] | None:

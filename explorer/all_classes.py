@@ -14,11 +14,11 @@ from explorer import keys
 from explorer.flow import MappingResult
 
 BLOCK_ROWS = 20_000
-_OF_A_LEVEL = keys.CSV_COLUMNS[:5]  # those of the short table that speak of one level alone
+_OF_A_LEVEL = keys.CSV_COLUMNS[:6]  # those of the short table that speak of one level alone
 
 
 def probability_table(result: MappingResult, level: str, rows: slice = slice(None)) -> pd.DataFrame:
-    """Cells with label, confidence, novelty, unknown, and the calibrated probability of every class of a level.
+    """Cells with their label and doubt, and the calibrated probability of every class of a level.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def probability_table(result: MappingResult, level: str, rows: slice = slice(Non
     Returns
     -------
     DataFrame
-        cell_id, label, confidence, novelty and unknown, then one column a class: P(class).
+        cell_id, label, confidence, novelty, unknown and distance_ratio, then one column a class: P(class).
     """
     found = result.labels.level(level)
-    doubts = (found.confidence[rows], found.novelty[rows], found.unknown[rows])
+    doubts = (found.confidence[rows], found.novelty[rows], found.unknown[rows], found.stretch[rows])
     columns = (result.obs.index[rows], found.labels[rows], *doubts)
     told = dict(zip(_OF_A_LEVEL, columns, strict=True))
     probabilities = pd.DataFrame(found.probabilities[rows], columns=[f"P({name})" for name in found.classes])

@@ -112,7 +112,8 @@ class Calibration:
         probabilities = tempered(answers.probabilities[self.head], self.temperature)
         doubtful = probabilities.max(1) < UNKNOWN_CONFIDENCE
         if self.held_out is None:
-            return Judged(answers.codes, probabilities, answers.distance.get(self.head), doubtful)
+            distance = answers.distance.get(self.head)
+            return Judged(answers.codes, probabilities, distance, doubtful, distance)
         given = answers.probabilities[self.head].argmax(1).astype(np.int32)
         distance, strange = answers.distance[self.head], answers.strange.get(self.head)
         novelty, beyond = conformal(given, distance, strange, self.held_out)

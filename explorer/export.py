@@ -135,12 +135,12 @@ def label_table(index: pd.Index, labels: LabelTransfer) -> pd.DataFrame:
     """The first label level and the deepest label of each cell; its columns are `keys.CSV_COLUMNS`."""
     first = labels.first
     deepest = (labels.deepest_labels, _deepest_levels(labels))
-    doubts = (first.confidence, first.novelty, first.unknown, sets_in_words(first))
+    doubts = (first.confidence, first.novelty, first.unknown, first.stretch, sets_in_words(first))
     return pd.DataFrame(dict(zip(keys.CSV_COLUMNS, (index, first.labels, *doubts, *deepest), strict=True)))
 
 
 def write_csv(result: MappingResult, path: Path | str) -> None:
-    """The first label level as a table: cell_id, label, confidence, novelty, unknown, prediction_set.
+    """The first label level as a table: cell_id, label, confidence, novelty, unknown, distance_ratio, prediction_set.
 
     The last two columns hold the label at the deepest level at which a cell is not unknown, and which level that is.
     Of a model refitted on a panel, one column more says in each row on how many genes; of a mapping that is doubtful or
@@ -316,7 +316,7 @@ def label_arrays(labels: LabelTransfer) -> dict[str, NDArray[Any]]:
     """What labels add to obsm."""
     arrays: dict[str, NDArray[Any]] = {}
     for level in labels.levels:
-        doubts = (level.disagreement, level.novelty, level.unknown)
+        doubts = (level.disagreement, level.novelty, level.unknown, level.stretch)
         arrays[keys.probabilities(level.level)] = level.probabilities
         arrays[keys.doubt(level.level)] = np.column_stack(doubts).astype(np.float32)
         arrays[keys.prediction_set(level.level)] = level.sets
@@ -373,7 +373,12 @@ def labels_of(
 def _read_level(
     name: str, obs: pd.DataFrame, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
 ) -> LevelLabels:
-    disagreement, novelty, unknown = arrays[keys.doubt(name)].T
+    doubts = arrays[keys.doubt(name)].T
+    if len(doubts) != 4:
+        raise FileProblem(
+            "This result was written by an older Atlas Explorer, which did not keep how far cells lie. Map them again."
+        )
+    disagreement, novelty, unknown, stretch = doubts
     return LevelLabels(
         level=str(name),
         classes=tuple(str(label) for label in record["classes"][name]),
@@ -382,6 +387,7 @@ def _read_level(
         confidence=obs[keys.confidence(name)].to_numpy(dtype=np.float32),
         disagreement=disagreement,
         novelty=novelty,
+        stretch=stretch,
         unknown=unknown > 0.5,
         sets=np.asarray(arrays[keys.prediction_set(name)], bool),
         threshold=float(record.get("thresholds", {}).get(name, UNKNOWN_CONFIDENCE)),

@@ -247,8 +247,11 @@ class LevelLabels:
     novelty
         float32 (n,) in [0, 1]: 1 - conformal p-value. 0.99 means farther from its label than 99 % of the
         reference's own held-out cells. Says that nothing like it is near.
+    stretch
+        float32 (n,), at least 0: how many times as far from its label as 99 % of that label's held-out cells. Goes on
+        where `novelty` has reached its top, so that far and very far stay apart. 0 for a label without held-out cells.
     unknown
-        bool (n,): too novel or too little confidence to carry a label.
+        bool (n,): too far, by `stretch`, or too little confidence to carry a label.
     sets
         bool (n, classes): labels of which one is the true one with a coverage of 0.95, promised from left-out
         batches; the cell's own label is always among them.
@@ -263,6 +266,7 @@ class LevelLabels:
     confidence: FloatArray
     disagreement: FloatArray
     novelty: FloatArray
+    stretch: FloatArray
     unknown: BoolArray
     sets: BoolArray
     threshold: float = UNKNOWN_CONFIDENCE

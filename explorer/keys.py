@@ -14,7 +14,7 @@ PREDICTION_SET = "prediction_set_{level}"  # in obsm too, as one column a label
 EMBEDDING = "X_{method}"
 LAYOUT = "X_umap"
 PROBABILITIES = "probabilities_{level}"
-DOUBT = "doubt_{level}"        # columns disagreement, novelty, unknown
+DOUBT = "doubt_{level}"        # columns disagreement, novelty, unknown, distance ratio
 PROTEINS_IMPUTED = "proteins_imputed"
 PROTEINS_SPREAD = "proteins_imputed_spread"
 PROTEINS_MEASURED = "proteins_measured"
@@ -31,7 +31,8 @@ OF_METHOD = "{name}_{method}"
 
 # columns of the predictions table
 CSV_COLUMNS = (
-    "cell_id", "label", "confidence", "novelty", "unknown", "prediction_set", DEEPEST_LABEL, DEEPEST_LEVEL,
+    "cell_id", "label", "confidence", "novelty", "unknown", "distance_ratio", "prediction_set",
+    DEEPEST_LABEL, DEEPEST_LEVEL,
 )
 CSV_VERDICT = "mapping"             # only where the mapping as a whole is doubtful or bad
 CSV_REFITTED = "refitted_on_genes"  # only of a model that was refitted on a panel
@@ -108,7 +109,7 @@ def probabilities(level: str) -> str:
 
 
 def doubt(level: str) -> str:
-    """obsm key of disagreement, novelty and unknown at one label level."""
+    """obsm key of disagreement, novelty, unknown and distance ratio at one label level."""
     return DOUBT.format(level=level)
 
 

@@ -273,8 +273,9 @@ def transfer_level(
     judged = unadapted or Unadapted(embedding.values, members)
     distance = judged.members.distance(judged.values, codes, NEAREST)
     novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
+    stretched = stretch(codes, distance, strangeness, head.held_out)
     if head.reach is not None and not by_quantile:
-        beyond = stretch(codes, distance, strangeness, head.held_out) > head.reach
+        beyond = stretched > head.reach
     rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False
     return LevelLabels(
         level=head.level,
@@ -284,6 +285,7 @@ def transfer_level(
         confidence=confidence,
         disagreement=disagreement(votes),
         novelty=novelty,
+        stretch=stretched,
         unknown=beyond | nothing_fits | rejected | (confidence < UNKNOWN_CONFIDENCE),
         sets=sets,
     )
@@ -358,7 +360,7 @@ def refitted(head: LevelHead, values: FloatArray, codes: IntArray) -> LevelHead:
 
 def joined_levels(parts: Sequence[LevelLabels]) -> LevelLabels:
     """The labels of several blocks of cells at one level, one after the other."""
-    per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown", "sets")
+    per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "stretch", "unknown", "sets")
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell}
     return replace(parts[0], **joined)
 

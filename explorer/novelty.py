@@ -197,6 +197,11 @@ def stretch(codes: IntArray, latent: FloatArray, expression: FloatArray | None, 
     return found
 
 
+def in_words(times: float) -> str:
+    """A stretch as a person reads it: "2.3 times as far as its label's own cells reach"; "" for a cell within reach."""
+    return f"{times:.1f} times as far as its label's own cells reach" if times > 1 else ""
+
+
 def reach(codes: IntArray, latent: FloatArray, expression: FloatArray, batches: IntArray, n_classes: int) -> float:
     """The stretch beyond which a cell is called unknown: at most 5 % of the cells of an average left-out batch are.
 

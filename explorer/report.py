@@ -69,7 +69,7 @@ def _evaluation_lines(found: Mapping[str, Any] | None) -> list[str]:
         f"{ordered[0]['batches']} left-out batches, seeds {', '.join(map(str, found['seeds']))}"
     ]
     for row in ordered:
-        novelty = "" if row["auroc_novelty"] is None else f"  novelty AUROC {row['auroc_novelty']:.3f}"
+        novelty = "" if row["auroc_stretch"] is None else f"  novelty AUROC {row['auroc_stretch']:.3f}"
         lines.append(
             f"    {row['title']:<20} macro-F1 {row['macro_f1']:.3f}  accuracy {row['accuracy']:.3f}  calibration error "
             f"{row['pooled_calibration_error']:.3f}{novelty}"
@@ -140,12 +140,19 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
     """Cells of each label, how sure, how novel; by batch where one is named."""
     labels = result.labels.first
     table = pd.DataFrame(
-        {"label": labels.labels, "confidence": labels.confidence, "novelty": labels.novelty, "unknown": labels.unknown}
+        {
+            "label": labels.labels,
+            "confidence": labels.confidence,
+            "novelty": labels.novelty,
+            "distance_ratio": labels.stretch,
+            "unknown": labels.unknown,
+        }
     )
     summary = table.groupby("label").agg(
         cells=("label", "size"),
         confidence=("confidence", "median"),
         novelty=("novelty", "median"),
+        distance_ratio=("distance_ratio", "median"),
         unknown=("unknown", "sum"),
     )
     found = result.provenance.coverage

@@ -179,7 +179,8 @@ def _pooled_error(of: Sequence[Record]) -> float:
 def card_summary(scorecard: Mapping[str, Any]) -> Record:
     """What the card of a reference keeps of a scorecard: the rows of its main level, and what they rest on."""
     main = scorecard["levels"][0]
-    names = ("title", "accuracy", "macro_f1", "pooled_calibration_error", "auroc_novelty", "seeds", "batches")
+    scores = ("accuracy", "macro_f1", "pooled_calibration_error", "auroc_stretch", "auroc_novelty")
+    names = ("title", *scores, "seeds", "batches")
     rows = {
         row["contender"]: {
             **{name: row[name] for name in names},
@@ -199,7 +200,7 @@ def in_words(rows: Sequence[Record]) -> str:
         lines.append(f"{level:<22} macro-F1  accuracy  calibration error  coverage 95 %  novelty AUROC")
         of = sorted((row for row in rows if row["level"] == level), key=lambda row: -row["macro_f1"])
         for row in of:
-            novelty = "-" if row["auroc_novelty"] is None else f"{row['auroc_novelty']:.3f}"
+            novelty = "-" if row["auroc_stretch"] is None else f"{row['auroc_stretch']:.3f}"
             lines.append(
                 f"  {row['title']:<20} {row['macro_f1']:8.3f}  {row['accuracy']:8.3f}  "
                 f"{row['pooled_calibration_error']:17.3f}  {row['coverage']['0.95']['covered']:13.3f}  {novelty:>13}"

@@ -34,8 +34,8 @@ _COLUMNS: tuple[tuple[str, str, bool | None, int], ...] = (
     ("accuracy", "accuracy", True, 3),
     ("pooled_calibration_error", "calibration error", False, 3),
     ("calibration_error", "the same by batch", False, 3),
-    ("auroc_novelty", "novelty AUROC", True, 3),
-    ("auroc_stretch", "stretch AUROC", True, 3),
+    ("auroc_stretch", "novelty AUROC", True, 3),
+    ("auroc_novelty", "the same by p\u2011value", True, 3),
     ("auroc_doubt", "1 − confidence AUROC", True, 3),
     ("flagged_unseen", "strangers called unknown", True, 3),
     ("flagged_seen", "others called unknown", False, 3),
@@ -125,10 +125,10 @@ def _types(scorecard: Mapping[str, Any]) -> str:
         "<h2>Types that the reference lacks</h2>"
         + _figure(
             "Whether novelty tells them",
-            plots.strangers(scorecard["types"], rows, "auroc_novelty"),
-            "Area under the ROC curve of novelty, between cells of a type that was left out of training (how many, in "
-            "brackets) and the other cells of their batch: 0.5 is chance, 1 is perfect. For PCA + 15-NN novelty is the "
-            "distance to the neighbours; the linear baselines measure none.",
+            plots.strangers(scorecard["types"], rows, "auroc_stretch"),
+            "Area under the ROC curve of novelty, here the stretch, between cells of a type that was left out of "
+            "training (how many, in brackets) and the other cells of their batch: 0.5 is chance, 1 is perfect. For "
+            "PCA + 15-NN it is the distance to the neighbours; the linear baselines measure none.",
         )
         + _figure(
             "Whether doubt tells them",
@@ -158,7 +158,7 @@ def _method() -> str:
             "Each type was left out together with the batch that has most of its cells, which was then mapped.",
             "Stretch: how many times as far a cell lies from its label as 99 % of that label's left-out cells do. Over "
             "the stretch that 5 % of the cells of an average other batch have, or below a confidence of 0.5, a cell is "
-            "called unknown.",
+            "called unknown. Unlike the p-value it goes on where left-out cells end, and therefore orders strangers.",
             "Mixing: of a left-out cell's nearest cells with its own label, the share from other batches, divided by "
             "what is expected if batches did not differ.",
         ]

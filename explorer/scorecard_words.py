@@ -66,19 +66,19 @@ def _coverage(rows: Sequence[Record]) -> str:
 
 
 def _strangers(rows: Sequence[Record], types: Sequence[Record]) -> list[str]:
-    told = sorted((row for row in rows if row["auroc_novelty"] is not None), key=lambda row: -row["auroc_novelty"])
+    told = sorted((row for row in rows if row["auroc_stretch"] is not None), key=lambda row: -row["auroc_stretch"])
     if not told:
         return []
     best = told[0]
     text = (
         f"Cells of types that the reference lacks stand out best by {best['title']}: novelty has a mean AUROC of "
-        f"{best['auroc_novelty']:.3f}, and {best['flagged_unseen']:.0%} of them are called unknown, beside "
+        f"{best['auroc_stretch']:.3f}, and {best['flagged_unseen']:.0%} of them are called unknown, beside "
         f"{best['flagged_seen']:.0%} of the others."
     )
     own: dict[str, list[float]] = {}
     for record in types:
         if record["contender"] == best["contender"]:
-            own.setdefault(record["type"], []).append(record["auroc_novelty"])
+            own.setdefault(record["type"], []).append(record["auroc_stretch"])
     missed = sorted((float(np.mean(values)), name) for name, values in own.items())
     low = [f"{name} ({value:.2f})" for value, name in missed if value < LEAST_NOVELTY]
     return [text] + ([f"Types that hide among others even there: {_some(low)}."] if low else [])

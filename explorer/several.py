@@ -168,7 +168,7 @@ def ask_expression(
 ) -> tuple[LabelTransfer | None, tuple[str, ...]]:
     """Labels of a query by the regression on expression, a block of cells at a time.
 
-    It has no neighbours and knows no distances: disagreement and novelty are NaN, and a cell is unknown if its
+    It has no neighbours and knows no distances: disagreement, novelty and stretch are NaN, a cell is unknown if its
     confidence is below 0.5.
 
     Returns
@@ -216,6 +216,7 @@ def _as_labels(of: ExpressionLevel, probabilities: FloatArray) -> LevelLabels:
         confidence=confidence,
         disagreement=silent,
         novelty=silent,
+        stretch=silent,
         unknown=confidence < UNKNOWN_CONFIDENCE,
         sets=likely_sets(probabilities) if of.examined is None else prediction_sets(probabilities, of.examined),
     )

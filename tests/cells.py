@@ -96,6 +96,7 @@ def _level(name: str, n: int, rng: np.random.Generator) -> LevelLabels:
         confidence=probabilities.max(axis=1),
         disagreement=rng.random(n, dtype=np.float32),
         novelty=rng.random(n, dtype=np.float32),
+        stretch=3 * rng.random(n, dtype=np.float32),
         unknown=rng.random(n) > 0.5,
         sets=probabilities >= 0.3,
     )
@@ -117,5 +118,6 @@ def level_labels(
         confidence=np.full(n, 0.9, np.float32),
         disagreement=np.zeros(n, np.float32),
         novelty=np.zeros(n, np.float32),
+        stretch=np.zeros(n, np.float32),
         unknown=np.zeros(n, bool) if unknown is None else np.asarray(unknown, bool),
     )

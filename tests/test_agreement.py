@@ -34,6 +34,7 @@ def level(
     unknown: Sequence[int] | None = None,
     name: str = "cell_type",
     classes: tuple[str, ...] = CLASSES,
+    stretch: Sequence[float] | None = None,
 ) -> LevelLabels:
     p = np.asarray(probabilities, np.float32)
     n = len(p)
@@ -45,6 +46,7 @@ def level(
         confidence=p.max(1),
         disagreement=np.zeros(n, np.float32),
         novelty=np.zeros(n, np.float32) if novelty is None else np.asarray(novelty, np.float32),
+        stretch=np.zeros(n, np.float32) if stretch is None else np.asarray(stretch, np.float32),
         unknown=np.zeros(n, bool) if unknown is None else np.asarray(unknown, bool),
         sets=p > 0.05,
     )
@@ -93,6 +95,13 @@ class TestByHand:
         voices = [voice("voice", level(sure, novelty=[novelty])) for novelty in (0.1, 0.4, 0.99)]
         silent = voice("d", level(sure, novelty=[np.nan]), tells=False)
         assert consensus([*voices, silent]).first.labels.novelty == pytest.approx(0.4)
+
+    def test_so_is_how_far_a_cell_lies(self) -> None:
+        sure = [[0.9, 0.05, 0.05]]
+        voices = [voice("voice", level(sure, stretch=[times])) for times in (0.5, 2.0, 8.0)]
+        silent = voice("d", level(sure, stretch=[np.nan]), tells=False)
+        assert consensus([*voices, silent]).first.labels.stretch == pytest.approx(2.0)
+        assert np.isnan(consensus([silent, silent]).first.labels.stretch).all()
 
     @pytest.mark.parametrize(("calls", "unknown"), [((1, 1, 0), True), ((1, 0, 0), False), ((0, 0, 0), False)])
     def test_most_voices_make_a_cell_unknown(self, calls: tuple[int, ...], unknown: bool) -> None:

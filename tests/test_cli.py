@@ -100,8 +100,10 @@ class TestBuildInspectMap:
         assert "80 cells" in done.stdout
         assert "cells by batch" in done.stdout
         result, table = ad.read_h5ad(folder / "result.h5ad"), pd.read_csv(folder / "labels.csv")
-        added = ["predicted_cell_type", "confidence_cell_type", "predicted_lineage", "confidence_lineage"]
-        assert list(result.obs) == [*before.obs, *added, "novelty", "is_unknown"]
+        of_levels = [f"{what}_{level}" for level in ("cell_type", "lineage")
+                     for what in ("predicted", "confidence", "prediction_set")]
+        ends = ["novelty", "is_unknown", "deepest_label", "deepest_level"]
+        assert list(result.obs) == [*before.obs, *of_levels, *ends]
         pd.testing.assert_frame_equal(result.obs[list(before.obs)], before.obs)
         assert (result.X != before.X).nnz == 0
         assert {"X_concord", "X_umap", "probabilities_cell_type", "probabilities_lineage"} <= set(result.obsm)
@@ -110,7 +112,8 @@ class TestBuildInspectMap:
         told = result.uns["atlas_explorer"]
         assert (told["reference"], told["method"], int(told["seed"])) == ("Planted cells", "concord", 0)
         assert {"reference_checksum", "config", "versions", "device", "seconds", "coverage"} <= set(told)
-        assert list(table) == ["cell_id", "label", "confidence", "novelty", "unknown"]
+        assert list(table)[:6] == ["cell_id", "label", "confidence", "novelty", "unknown", "distance_ratio"]
+        np.testing.assert_allclose(table["distance_ratio"], result.obsm["doubt_cell_type"][:, 3], rtol=1e-5)
         assert table["cell_id"].tolist() == result.obs_names.tolist()
         assert table["label"].tolist() == result.obs["predicted_cell_type"].astype(str).tolist()
         np.testing.assert_allclose(table["novelty"], result.obs["novelty"], rtol=1e-5)

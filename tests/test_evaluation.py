@@ -83,6 +83,7 @@ class TestCommand:
         by_name = {row["contender"]: row for row in scorecard["summaries"]}
         for name in ("logistic", CONSENSUS):
             assert by_name[name]["macro_f1"] > 0.95
+        assert by_name["concord"]["auroc_stretch"] > 0.8
         assert by_name["concord"]["auroc_novelty"] > 0.8
         assert by_name["logistic"]["auroc_novelty"] is None
 
@@ -270,6 +271,16 @@ class TestScores:
         assert record["flagged_unseen"] == record["flagged_seen"] == 0.5
         assert record["auroc_doubt"] == 0.75
         assert record["auroc_novelty"] is None
+
+    def test_strangers_beyond_all_held_out_cells_are_told_apart_by_stretch(self) -> None:
+        """By the p-value they tie with the one known cell that lies beyond, too."""
+        judged = replace(
+            judged_as([[0.9, 0.1]] * 4, [1, 1, 0, 0]),
+            novelty=np.array([0.99, 0.99, 0.99, 0.2], np.float32),
+            stretched=np.array([3.0, 5.0, 1.1, 0.3], np.float32),
+        )
+        record = stranger_record(judged, 1)
+        assert (record["auroc_novelty"], record["auroc_stretch"]) == (0.75, 1.0)
 
 
 class TestMixing:

@@ -129,7 +129,7 @@ def test_result_reads_back_as_it_was(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.layout, result.layout)
     for ours, theirs in zip(back.labels.levels, result.labels.levels, strict=True):
         assert (ours.level, ours.classes) == (theirs.level, theirs.classes)
-        for part in ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown"):
+        for part in ("codes", "probabilities", "confidence", "disagreement", "novelty", "stretch", "unknown"):
             np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part), err_msg=part)
             assert getattr(ours, part).dtype == getattr(theirs, part).dtype
     told = {key: value for key, value in result.provenance.config.items() if value is not None}
@@ -137,6 +137,16 @@ def test_result_reads_back_as_it_was(tmp_path: Path) -> None:
     assert back.provenance.coverage == result.provenance.coverage
     assert back.provenance.notices == result.provenance.notices
     assert back.provenance.seconds == {"read and embed": 1.5}
+
+
+def test_a_result_that_does_not_tell_how_far_cells_lie_is_refused(tmp_path: Path) -> None:
+    query = open_query(saved(counted(), tmp_path / "query.h5ad"))
+    write_h5ad(result_of(query), query, tmp_path / "result.h5ad")
+    cells = ad.read_h5ad(tmp_path / "result.h5ad")
+    cells.obsm["doubt_cell_type"] = cells.obsm["doubt_cell_type"][:, :3]
+    cells.write_h5ad(tmp_path / "older.h5ad")
+    with pytest.raises(FileProblem, match=r"older Atlas Explorer.*Map them again"):
+        read_result(tmp_path / "older.h5ad")
 
 
 def test_mapping_again_replaces_the_earlier_result_and_keeps_what_was_the_persons_own(tmp_path: Path) -> None:
@@ -285,7 +295,8 @@ def test_table_has_the_first_level_of_every_cell(tmp_path: Path) -> None:
     write_csv(result, tmp_path / "table.csv")
     table = pd.read_csv(tmp_path / "table.csv")
     assert list(table) == [
-        "cell_id", "label", "confidence", "novelty", "unknown", "prediction_set", "deepest_label", "deepest_level",
+        "cell_id", "label", "confidence", "novelty", "unknown", "distance_ratio", "prediction_set",
+        "deepest_label", "deepest_level",
     ]
     assert table["cell_id"].tolist() == query.obs.index.tolist()
     assert table["label"].tolist() == result.labels.first.labels.tolist()

@@ -91,8 +91,8 @@ def test_the_table_of_all_classes_is_the_result_block_by_block(
     first = result.labels.first
     write_probabilities(result, first.level, tmp_path / "all.csv")
     table = pd.read_csv(io.BytesIO(b"".join(probability_lines(result, first.level))))
-    assert list(table) == [*keys.CSV_COLUMNS[:5], *(f"P({name})" for name in first.classes)]
-    np.testing.assert_allclose(table.to_numpy()[:, 5:].astype(float), first.probabilities, atol=1e-5)
+    assert list(table) == [*keys.CSV_COLUMNS[:6], *(f"P({name})" for name in first.classes)]
+    np.testing.assert_allclose(table.to_numpy()[:, 6:].astype(float), first.probabilities, atol=1e-5)
     own = [row[f"P({row['label']})"] for _, row in table.iterrows()]
     np.testing.assert_allclose(own, table["confidence"], atol=1e-5)
     assert pd.read_csv(tmp_path / "all.csv").equals(table)

@@ -350,7 +350,7 @@ class TestTransfer:
         whole = self.map(degrees, head, counts=True)
         parts = [self.map(degrees[i : i + 7], head, counts=True) for i in range(0, 40, 7)]
         joined = joined_levels(parts)
-        for name in ("codes", "probabilities", "confidence", "disagreement", "novelty", "unknown", "sets"):
+        for name in ("codes", "probabilities", "confidence", "disagreement", "novelty", "stretch", "unknown", "sets"):
             np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), atol=1e-6)
         assert (joined.level, joined.classes) == ("type", ("a", "b"))
 
@@ -359,6 +359,14 @@ class TestTransfer:
         assert self.map([-60.0], strict).unknown[0]
         assert not self.map([-60.0], wide).unknown[0], "its reference's own batches lie as far"
         assert self.map([-60.0], wide, by_quantile=True).unknown[0]
+
+    def test_a_cell_is_unknown_by_how_many_times_as_far_it_lies(self) -> None:
+        """Also where novelty no longer tells far from very far."""
+        found = self.map([0.0, -60.0, -90.0], replace(self.head(VOTE), reach=2.0))
+        assert found.stretch.dtype == np.float32
+        assert found.novelty[1] == found.novelty[2]
+        assert found.stretch[0] < 1 < found.stretch[1] < found.stretch[2]
+        np.testing.assert_array_equal(found.unknown, found.stretch > 2.0)
 
     def test_sets_hold_what_left_out_cells_needed(self) -> None:
         own = np.append(np.full(96, 0.9), np.full(4, 0.1)).astype(np.float32)
@@ -396,7 +404,8 @@ class TestDeepest:
         labels = tuple(f"{name} {i}" for i in range(classes))
         flags = np.zeros((n, classes), bool)
         probabilities = np.full((n, classes), 1 / classes, np.float32)
-        return LevelLabels(name, labels, codes(*[1] * n), probabilities, some, some, some, np.array(unknown), flags)
+        found = codes(*[1] * n)
+        return LevelLabels(name, labels, found, probabilities, some, some, some, some, np.array(unknown), flags)
 
     def test_the_finest_level_that_is_known_counts(self) -> None:
         found = LabelTransfer(

@@ -16,6 +16,7 @@ from explorer.novelty import (
     conformal,
     deviation,
     expected_shares,
+    in_words,
     reach,
     squared_residuals,
     strayed,
@@ -223,6 +224,10 @@ class TestStretch:
     def test_held_out_cells_that_lie_at_their_label(self) -> None:
         held = of_one_label([0.0] * 20, [0.0] * 20)
         assert np.isfinite(stretch(np.zeros(1, np.int32), np.ones(1, np.float32), None, held)).all()
+
+    def test_a_person_is_told_only_of_what_lies_beyond_reach(self) -> None:
+        assert in_words(2.345) == "2.3 times as far as its label's own cells reach"
+        assert [in_words(times) for times in (0.0, 0.99, np.nan)] == ["", "", ""]
 
 
 def drawn(rng: np.random.Generator, batches: int, n: int) -> tuple[np.ndarray, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from explorer.flow import AlignedCells, BoolArray, FloatArray, LevelLabels, Neighbors
 from explorer.insight.residuals import standing_out
-from explorer.novelty import Expected
+from explorer.novelty import Expected, in_words
 from explorer.prototypes import similarity
 
 TOP_LABELS = 5
@@ -176,4 +176,6 @@ def _words(labels: LevelLabels, row: int, held_out: int, votes: Sequence[str]) -
         return [*words, f"No reference cell of {label} was left out, so nothing says how far is far."]
     far = "Nothing like it is near" if novelty > FAR else "Rather far" if novelty > 0.9 else "Near enough"
     told_far = f"{100 * novelty:.1f} %"
+    times = in_words(float(labels.stretch[row]))
+    far += f", {times}" if times else ""
     return [*words, f"{far}: farther from {label} than {told_far} of {held_out:,} left-out cells of the reference."]

@@ -17,6 +17,7 @@ from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.tables import offered_signature, offered_table
 from explorer.app.views.base import Standing, View
+from explorer.app.views.cell_card import CellCardView
 from explorer.methods.base import Measure
 
 
@@ -38,17 +39,16 @@ class SelectionView(View):
         self._offer_why = downloads.offer(lambda: offered_signature(session))
         self._table = look.html(margin=(8, 0, 0, 0))
         self._build_why()
-        self._cell = look.html()
+        self._card = CellCardView(session)
         self.panel = pn.Column(
             look.html("<h3>Selection</h3>", margin=(0, 0, 4, 0)), self.selection, self._doubt, self._table, look.rule(),
-            self._why, look.html("<h3>Cell</h3>", margin=(0, 0, 4, 0)), self._cell, width=312,
+            self._why, self._card.panel, width=312,
             sizing_mode="stretch_height", styles={**look.SIDE, "border-left": "1px solid var(--ax-line)"}, margin=0,
         )  # fmt: skip
         self.watch(self._draw, ["selection", "outcome", "reference", "show", "level"])
         self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level", "measure"])
         self._draw()
         self._draw_why()
-        self.show_cell(None)
 
     def _build_why(self) -> None:
         self._toward = pmui.Select(
@@ -79,6 +79,7 @@ class SelectionView(View):
         """Let go of the session, and offer its tables no longer."""
         downloads.withdraw(self._offer)
         downloads.withdraw(self._offer_why)
+        self._card.destroy()
         super().destroy()
 
     def _color_by_gene(self, event: param.parameterized.Event) -> None:
@@ -135,15 +136,7 @@ class SelectionView(View):
 
     def show_cell(self, row: int | None) -> None:
         """Tell of one cell in front, or of none."""
-        session = self.session
-        if row is None or session.reference is None:
-            self._cell.object = '<p class="soft small">Click a cell on the map.</p>'
-        elif session.front == "query" and session.outcome is not None:
-            self._cell.object = query_cell(session.outcome, row, session.level, session.own_label)
-        else:
-            obs = session.reference.obs
-            rows = [("Name", obs.index[row]), *((level, obs[level].iloc[row]) for level in session.reference.levels)]
-            self._cell.object = look.facts(rows, tight=True)
+        self._card.show(row)
 
 
 def _measure_in_use(session: Session) -> str:
@@ -228,16 +221,3 @@ def explanation_words(said: Explanation) -> str:
         f'<p class="small soft">Toward <b>{look.text(said.toward)}</b>, {cells}. {look.text(said.measure.summary)}'
         f"{trust}{untaught}{genes if said.genes else ''}</p>"
     )
-
-
-def query_cell(outcome: Outcome, row: int, level: str, own: str) -> str:
-    """One query cell: its best labels with their probabilities, and what it brought, as HTML."""
-    result = outcome.result
-    labels = result.labels.level(level)
-    best = np.argsort(-labels.probabilities[row])[:5]
-    rows: list[tuple[str, str]] = [("Name", str(result.obs.index[row]))]
-    if own and own in result.obs:
-        rows.append((f"Your {own}", str(result.obs[own].iloc[row])))
-    novelty = f"{labels.novelty[row]:.2f}" + (", called unknown" if labels.unknown[row] else "")
-    rows += [("Novelty", novelty), *((labels.classes[i], f"{labels.probabilities[row, i]:.3f}") for i in best)]
-    return look.facts(rows, tight=True)
