@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from explorer.commands.shared import Commands
+from explorer.commands.window import Window
 from explorer.errors import OptionsProblem
+from explorer.settings import settings
 
 
 def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
@@ -18,7 +20,9 @@ def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
     serve = commands.add_parser("serve", help="open the app in a browser")
     serve.add_argument("--reference", type=Path, action="append", default=[], metavar="PATH", help="repeat for several")
     serve.add_argument("--port", type=int, default=5006)
-    serve.add_argument("--open", action="store_true", help="open a browser tab")
+    shown = serve.add_mutually_exclusive_group()
+    shown.add_argument("--open", action="store_true", help="open a browser tab")
+    shown.add_argument("--window", action="store_true", help="open a window of its own; closing it ends the server")
     serve.set_defaults(run=_serve)
 
 
@@ -29,14 +33,20 @@ def _serve(options: argparse.Namespace) -> None:
     if options.reference:  # the app and its workers read this when they start
         os.environ["ATLAS_EXPLORER_REFERENCES"] = os.pathsep.join(str(path.resolve()) for path in options.reference)
     _require_port(options.port)
-    from panel.command import main as panel
-
     app = Path(__file__).resolve().parents[1]
     address = f"http://localhost:{options.port}/{app.name}"
+    window = Window(address, options.port, settings().home / f"window-{options.port}")
+    if options.window:
+        window.open_soon()
+    from panel.command import main as panel
+
     print(f"Atlas Explorer: open {address} in a browser. Ctrl-C stops it.", flush=True)
     words = ["panel", "serve", str(app), "--port", str(options.port)]
     sys.argv = [*words, "--show"] if options.open else words  # all that Panel's entry point reads
-    panel()
+    try:
+        panel()
+    finally:
+        window.close()
 
 
 def _require_port(port: int) -> None:
