@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import param
 
-from explorer.app.status import NOTHING, READY, Status, failed, running
+from explorer.app.status import NOTHING, READY, Phase, Status, failed, running
 from explorer.errors import AtlasError
+from explorer.progress import Progress, Report
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -54,6 +56,7 @@ class Work(param.Parameterized):
         self._tickets: dict[str, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon: dict[Callable[[], None], None] = {}
+        self._stops: dict[str, threading.Event] = {}
 
     def attempt(self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]) -> None:
         """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
@@ -69,6 +72,7 @@ class Work(param.Parameterized):
         use
             Called with the answer on the page's turn.
         """
+        self._stop(topic)
         ticket = self._tickets[topic] = object()
         self._tell(topic, running(text))
 
@@ -84,6 +88,35 @@ class Work(param.Parameterized):
         task = asyncio.get_running_loop().create_task(go())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def pursue(
+        self, topic: str, text: str, work: Callable[[Progress], Answer], use: Callable[[Answer], None]
+    ) -> None:
+        """As `attempt`, for work that tells how far it is, and stops soon once its topic is forgotten or tried anew.
+
+        Parameters
+        ----------
+        work
+            Called in a thread with the progress to report to.
+        """
+        loop, stop, told = asyncio.get_running_loop(), threading.Event(), [0]
+
+        def listen(report: Report) -> None:
+            percent = int(100 * report.fraction)
+            if percent > told[0]:
+                told[0] = percent
+                loop.call_soon_threadsafe(self._on_turn, lambda: self._advance(topic, stop, f"{text}, {percent} %"))
+
+        self.attempt(topic, text, lambda: work(Progress.to(listen, stop.is_set)), use)
+        self._stops[topic] = stop
+
+    def _advance(self, topic: str, stop: threading.Event, text: str) -> None:
+        if self._stops.get(topic) is stop and self.standing(topic).phase is Phase.RUNNING:
+            self._tell(topic, running(text))
+
+    def _stop(self, topic: str) -> None:
+        if (stop := self._stops.pop(topic, None)) is not None:
+            stop.set()
 
     def _arrive(self, topic: str, ticket: object, status: Status, use: Callable[[], None]) -> None:
         if self._tickets.get(topic) is ticket:
@@ -113,8 +146,9 @@ class Work(param.Parameterized):
         self._tell(topic, failed(in_words(problem, topic)))
 
     def forget(self, *topics: str) -> None:
-        """Make answers on their way unwanted, and the topics blank."""
+        """Make answers on their way unwanted, and the topics blank; work that can be stopped stops."""
         for topic in topics:
+            self._stop(topic)
             self._tickets.pop(topic, None)
         if any(topic in self.status for topic in topics):
             self.status = {name: status for name, status in self.status.items() if name not in topics}

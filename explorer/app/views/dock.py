@@ -12,12 +12,14 @@ from explorer.app import look
 from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.composition import CompositionView
+from explorer.app.views.markers import MarkersView
 from explorer.app.views.models import ModelsView
 from explorer.app.views.own_labels import OwnLabelsView
 
 TABS: Mapping[str, type[View]] = {
     "Composition": CompositionView,
     "Own vs predicted": OwnLabelsView,
+    "Markers": MarkersView,
     "Models": ModelsView,
 }
 HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels

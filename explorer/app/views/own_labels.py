@@ -27,8 +27,8 @@ from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 _RULES = {"the label most of its cells got": BY_SHARE, "one label each, no two the same": ONE_TO_ONE}
 _PICTURES = ("Cells", "Share of row", "Flow")
 _ASK = (
-    "Labels that your cells brought stand here beside the predicted ones. Map a file, and put its cells in front (“On "
-    "the reference”)."
+    "Labels that your cells brought stand here beside the predicted ones. Map a file, and put its "
+    "cells in front."
 )
 _NONE = "Your file has no column of names that could be labels, so there is nothing to compare with."
 

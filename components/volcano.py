@@ -1,0 +1,69 @@
+"""How large differences are beside how sure: `Volcano`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import param
+from numpy.typing import NDArray
+from panel.custom import JSComponent
+
+_HERE = Path(__file__).parent
+FINEST = 400  # places along either axis that dots are told apart by
+
+
+class Volcano(JSComponent):
+    """Dots by x and y, those beyond both limits in colour, the first with their names. A click picks the nearest."""
+
+    names = param.List(default=[], item_type=str)
+    x = param.List(default=[], doc="float, one a name.")
+    y = param.List(default=[], doc="float, one a name.")
+    least_x = param.Number(default=1.0, doc="Dots nearer to 0 than this are grey.")
+    least_y = param.Number(default=0.0, doc="Dots lower than this are grey.")
+    labelled = param.List(default=[], item_type=str, doc="Names to write beside their dots, the most important first.")
+    x_title = param.String(default="")
+    y_title = param.String(default="")
+    picked = param.String(default="", doc="The name that was clicked; empty for none.")
+    tall = param.Integer(default=280, doc="Height in pixels.")
+
+    _esm = _HERE / "volcano.js"
+    _stylesheets: ClassVar[list[str]] = [(_HERE / "volcano.css").read_text(encoding="utf-8")]
+
+    def display(
+        self, names: NDArray[np.object_], x: NDArray[np.floating], y: NDArray[np.floating], top: int = 12
+    ) -> None:
+        """Show dots; those of one place are sent once, and the first of them stands for all.
+
+        Parameters
+        ----------
+        names, x, y
+            n dots, the most important first; those without a finite place are left out.
+        top
+            How many of the first are labelled, and as many half of the last.
+        """
+        finite = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        kept = finite[distinct(x[finite], y[finite])]
+        chosen = [*finite[:top], *finite[::-1][: top // 2]]
+        labelled = [int(at) for at in dict.fromkeys(chosen) if abs(x[at]) >= self.least_x and y[at] >= self.least_y]
+        kept = np.union1d(kept, labelled).astype(np.int64)
+        self.param.update(
+            names=[str(name) for name in names[kept]],
+            x=[round(float(value), 3) for value in x[kept]],
+            y=[round(float(value), 3) for value in y[kept]],
+            labelled=[str(names[at]) for at in labelled],
+        )
+
+
+def distinct(x: NDArray[np.floating], y: NDArray[np.floating], finest: int = FINEST) -> NDArray[np.int64]:
+    """Positions of the first dot of each place of a grid over all of them, ascending."""
+    if len(x) == 0:
+        return np.zeros(0, dtype=np.int64)
+
+    def along(values: NDArray[np.floating]) -> NDArray[np.int64]:
+        span = max(float(np.ptp(values)), 1e-12)
+        return ((values - values.min()) / span * finest).astype(np.int64)
+
+    _, first = np.unique(along(x) * (finest + 1) + along(y), return_index=True)
+    return np.sort(first).astype(np.int64)

@@ -1,0 +1,281 @@
+"""Markers: which genes tell a selection, a label or a cluster from other cells, over all genes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from components.dot_plot import DotPlot
+from components.paged_table import Column, PagedTable
+from components.violins import Violins
+from components.volcano import Volcano
+from explorer.app import look
+from explorer.app.coloring import ColorBy
+from explorer.app.confusion import named_columns
+from explorer.app.downloads import Offered
+from explorer.app.marking import (
+    LABEL,
+    REST,
+    SELECTION,
+    TESTS,
+    TOP_GENES,
+    Contrast,
+    Found,
+    Front,
+    Panel,
+    find,
+    grouping,
+    named_genes,
+    panel,
+    shown_groups,
+    sides,
+)
+from explorer.app.session import Session
+from explorer.app.status import READY, Phase
+from explorer.app.tables import offered_frame
+from explorer.app.views.base import Standing
+from explorer.app.views.tab import SLIM, TabView, row, side_by_side
+from explorer.errors import OptionsProblem
+from explorer.insight.composition import sample_columns
+from explorer.insight.enrichment import ADJUSTED_P
+
+_COLUMNS = (
+    Column("gene", "Gene"),
+    Column("log2_fold_change", "log2 FC", "number", "Log2 of the ratio of mean CP10k, 0.1 added to both"),
+    Column("share_in", "here", "share", "Share of the cells of the group that show the gene"),
+    Column("share_out", "there", "share", "Share of the others that show the gene"),
+    Column("adjusted_p", "adj. p", "p", "Benjamini-Hochberg over all genes"),
+    Column("score", "score", "number", "z of the rank test, or t; positive for genes of the group"),
+    Column("auroc", "AUROC", "number", "Chance that a cell of the group shows more of it than another"),
+    Column("effect", "effect", "number", "Difference beside the spread of all cells (Diaz-Mejia et al. 2024); no test"),
+    Column("mean_in", "mean here", "number", "Mean log1p CP10k; log2 CPM between samples"),
+    Column("mean_out", "mean there", "number", "Mean log1p CP10k; log2 CPM between samples"),
+)
+_PICTURES = ("Volcano", "Dot plot", "Violins")
+_NOTHING = (
+    "Choose cells and what to hold them against, then Compare. Every gene is tested; a click on one colours the map "
+    "by it."
+)
+_MOST_P = 300.0  # of -log10 p, where p is 0 to a computer
+
+
+class MarkersView(TabView):
+    """Choices, a table of all genes, and pictures of the first or of named ones."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._panel: Panel | None = None
+        self._build_choices()
+        self._build_results()
+        self.watch(self._fill, ["outcome", "reference", "show", "level", "selection", "batch"])
+        self.watch(self._begin, ["outcome", "reference", "show"])
+        self.watch(self._draw, ["markers"])
+        self.watch(self._stand, ["status", "selection", "markers"])
+        self._fill()
+        self._draw()
+        self._stand()
+
+    def _build_choices(self) -> None:
+        def select(label: str, width: int, **more: Any) -> pmui.Select:
+            return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
+
+        self._by = select("Cells by", 165, options={})
+        self._group = select("Group", 150, options=[])
+        self._against = select("Against", 145, options=[REST])
+        self._test = select("Test", 155, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
+        self._sample = select("Samples", 140, options=[], visible=False)
+        self._ask = pmui.Button(label="Compare", variant="contained", margin=(8, 8, 4, 0), size="small")
+        self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
+        self._link = self.link("All genes, csv", self._offered)
+        self._by.param.watch(lambda _: self._fill_groups(), "value")
+        self._test.param.watch(lambda event: self._sample.param.update(visible=event.new == "samples"), "value")
+        self._ask.on_click(lambda _: self.compare())
+        self._stop.on_click(lambda _: self.session.forget("markers"))
+
+    def _build_results(self) -> None:
+        self._standing = Standing(_NOTHING)
+        self._said = look.html(margin=(2, 0, 2, 0))
+        self._table = PagedTable(unit="genes", action="Click to colour by this gene", margin=0, order_by="",
+                                 sizing_mode="stretch_width", min_width=300)  # fmt: skip
+        self._volcano = Volcano(x_title="log2 fold change", y_title="−log10 adjusted p", margin=0,
+                                least_y=-float(np.log10(ADJUSTED_P)), sizing_mode="stretch_width")  # fmt: skip
+        self._dots = DotPlot(value_title="mean log1p CP10k", sizing_mode="stretch_width", margin=0)
+        self._violins = Violins(unit="log1p CP10k", sizing_mode="stretch_width", margin=0)
+        for part in (self._table, self._volcano, self._dots, self._violins):
+            part.param.watch(self._color, "picked")
+        self._picture = pmui.RadioButtonGroup(options=list(_PICTURES), value=_PICTURES[0], size="small",
+                                              margin=(0, 8, 4, 0), sx=look.SEGMENTS)  # fmt: skip
+        self._genes = pmui.TextInput(
+            label="Genes", placeholder="the first", size="small", width=170, visible=False, margin=(4, 0, 4, 0),
+            description="Symbols with spaces between; empty for the first",
+        )  # fmt: skip
+        self._missing = look.html(margin=0)
+        self._picture.param.watch(lambda _: self._show_picture(), "value")
+        self._genes.param.watch(lambda _: self._look_closer(), "value")
+        self._frame = pn.Column(self._volcano, sizing_mode="stretch_width", margin=0)
+        left = pn.Column(
+            self._table, sizing_mode="stretch_width", margin=0, styles={"flex": "1.3 1 380px", "min-width": "0"}
+        )
+        right = pn.Column(
+            row(self._picture, self._genes), self._missing, self._frame, sizing_mode="stretch_width", margin=0,
+            styles={"flex": "1 1 300px", "min-width": "0"},
+        )  # fmt: skip
+        self._results = side_by_side(left, right)
+        choices = row(self._by, self._group, self._against, self._test, self._sample, self._ask, self._stop, self._link)
+        self.panel = pn.Column(
+            choices, self._standing, self._said, self._results, sizing_mode="stretch_width", margin=0
+        )
+
+    # choices
+
+    @property
+    def front(self) -> Front | None:
+        """The cells in front; `None` before a reference is open."""
+        session = self.session
+        if session.reference is None:
+            return None
+        if session.front == "reference" or session.outcome is None:
+            return Front(session.reference, session.level)
+        return Front(session.reference, session.level, session.outcome, session.job.mapping if session.job else None)
+
+    def _fill(self) -> None:
+        front, session = self.front, self.session
+        if front is None:
+            return
+        level = ("Predicted " if front.outcome is not None else "") + session.level
+        n = 0 if session.selection is None else len(session.selection)
+        columns = [name for name in named_columns(front.obs) if front.outcome is not None or name != session.level]
+        options = {f"Selection ({n:,} cells)": SELECTION} if n else {}
+        options |= {level: LABEL} | {name: name for name in columns}
+        kept = self._by.value if self._by.value in options.values() else LABEL
+        chosen_now = n and SELECTION not in self._by.options.values()
+        self._by.param.update(options=options, value=SELECTION if chosen_now else kept)
+        samples = sample_columns(front.obs)
+        likely = session.batch if front.outcome is not None else session.reference.card.get("sample", "")
+        first = next(iter(samples), None)
+        self._sample.param.update(
+            options=samples,
+            value=self._sample.value if self._sample.value in samples else likely if likely in samples else first,
+        )
+        self._fill_groups()
+
+    def _fill_groups(self) -> None:
+        front, by = self.front, self._by.value
+        if front is None or not by:
+            return
+        if by == SELECTION and self.session.selection is None:
+            return
+        try:
+            groups = grouping(front, LABEL if by == SELECTION else by)
+        except OptionsProblem as problem:
+            self.session.report("markers", problem)
+            return
+        names = [groups.names[at] for at in np.argsort(-groups.counts, kind="stable") if groups.counts[at]]
+        mine = ["the selection"] if by == SELECTION else names
+        self._group.param.update(options=mine, value=self._group.value if self._group.value in mine else mine[0])
+        others = [REST, *names]
+        self._against.param.update(
+            options=others, value=self._against.value if self._against.value in others else REST
+        )
+
+    def compare(self) -> None:
+        """Test all genes for the choices as they are now."""
+        front, session = self.front, self.session
+        if front is None or not self._group.value:
+            return
+        contrast = Contrast(
+            self._by.value, self._group.value, self._against.value, self._test.value, self._sample.value or ""
+        )
+        selection = session.selection
+        session.pursue(
+            "markers",
+            "Comparing all genes",
+            lambda progress: find(front, contrast, selection, progress),
+            lambda found: setattr(session, "markers", found),
+        )
+
+    def _begin(self) -> None:
+        """Markers of other cells than those in front say nothing here."""
+        front, found = self.front, self.session.markers
+        if front is not None and found is not None and not found.cells.equals(front.obs.index):
+            self.session.forget("markers")
+            self.session.markers = None
+
+    def _color(self, event: param.parameterized.Event) -> None:
+        if event.new and ColorBy("gene", event.new) != self.session.color:
+            self.session.choose_color(ColorBy("gene", event.new))
+
+    # drawing
+
+    def _stand(self) -> None:
+        standing, found = self.session.standing("markers"), self.session.markers
+        is_running = standing.phase is Phase.RUNNING
+        self._standing.display(READY if found is not None and standing.phase is Phase.NOTHING else standing)
+        self._stop.visible = is_running
+        self._ask.disabled = is_running
+        self._link.visible = self._results.visible = self._said.visible = found is not None
+        if found is not None:
+            self._said.object = f'<p class="small soft">{look.text(found.words)}{self._changed(found)}</p>'
+
+    def _changed(self, found: Found) -> str:
+        front = self.front
+        if front is None:
+            return ""
+        try:
+            inside, _ = sides(front, found.contrast, self.session.selection)
+        except OptionsProblem:
+            return ' <span class="mind">The cells of this group are others now.</span>'
+        if np.array_equal(inside, found.inside):
+            return ""
+        return ' <span class="mind">The cells of this group are others now. Compare again.</span>'
+
+    def _draw(self) -> None:
+        found = self.session.markers
+        if found is None:
+            return
+        table = found.table
+        self._table.display(table, _COLUMNS)
+        p = -np.log10(np.maximum(table["adjusted_p"].to_numpy(float), 10**-_MOST_P))
+        self._volcano.display(table["gene"].to_numpy(object), table["log2_fold_change"].to_numpy(float), p)
+        self._look_closer()
+
+    def _look_closer(self) -> None:
+        """Read the genes of the pictures."""
+        front, found, session = self.front, self.session.markers, self.session
+        if front is None or found is None:
+            return
+        typed, missing = named_genes(self._genes.value or "", found.table["gene"].astype(str).tolist())
+        told = look.text(", ".join(missing))
+        self._missing.object = f'<p class="small mind">Not among the genes compared: {told}</p>' if missing else ""
+        genes = typed or tuple(found.table["gene"].astype(str).head(TOP_GENES))
+        by, inside, outside = found.contrast.by, found.inside, found.outside
+
+        def work() -> Panel:
+            return panel(front, genes, shown_groups(front, by, inside, outside))
+
+        session.attempt("marker pictures", "Reading genes", work, self._take_panel)
+
+    def _take_panel(self, found: Panel) -> None:
+        self._panel = found
+        genes, groups, colors = list(found.genes), list(found.groups), list(found.colors)
+        self._dots.param.update(
+            names=genes, groups=groups, group_colors=colors, shares=found.shares, values=found.means
+        )
+        self._violins.param.update(names=genes, groups=groups, colors=colors, shapes=found.shapes,
+                                   medians=found.medians, tops=found.tops)  # fmt: skip
+
+    def _show_picture(self) -> None:
+        parts = dict(zip(_PICTURES, (self._volcano, self._dots, self._violins), strict=True))
+        self._genes.visible = self._picture.value != _PICTURES[0]
+        self._frame.objects = [parts[self._picture.value]]
+
+    def _offered(self) -> Offered:
+        found = self.session.markers
+        if found is None:
+            raise OptionsProblem("Nothing was compared yet. Choose cells and press Compare first.")
+        what = f"markers of {found.markers.group} against {found.markers.against}"
+        return offered_frame(self.session, what, found.table)
