@@ -84,7 +84,7 @@ def curves(
     low
         Share at the foot of the picture.
     at
-        Where a line stands upright; none if not given.
+        Where a line stands upright, with the share that each line has there; none if not given.
     """
     span = bounds[1] - bounds[0] or 1.0
 
@@ -106,8 +106,29 @@ def curves(
     if at is not None:
         x0 = WIDE * (at - bounds[0]) / span
         parts.append(_rule(x0, 0, x0, HIGH, _INK, width=1.5))
+        parts += [_value(x0, line, at, float(place(0, _at(line, at))[1])) for line in lines]
     parts += [_words(0, HIGH + 15, f"{bounds[0]:g}"), _words(WIDE, HIGH + 15, f"{bounds[1]:g}", "end")]
     return _key(lines) + _svg(LEFT, parts, told)
+
+
+def _at(line: Curve, x: float) -> float:
+    """Share that a line has at x: that of the next point, since a threshold between two keeps what the higher keeps."""
+    xs, ys = np.asarray(line.x, float), np.asarray(line.y, float)
+    return float(ys[min(int(np.searchsorted(xs, x - 1e-9)), len(ys) - 1)]) if len(ys) else float("nan")
+
+
+def _value(x: float, line: Curve, at: float, y: float) -> str:
+    """A dot where a line is crossed, and its share, on the side where there is room."""
+    share = _at(line, at)
+    if np.isnan(share):
+        return ""
+    color = _SOFT if line.dashed else _ACCENT
+    side, anchor = (-9, "end") if x > WIDE / 2 else (9, "start")
+    text = f"{100 * share:.0f} %"
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/><text x="{x + side:.1f}" y="{y + 15:.1f}" '
+        f'text-anchor="{anchor}" font-size="13" font-weight="600" fill="{_INK}">{text}</text>'
+    )
 
 
 def _key(lines: Sequence[Curve]) -> str:

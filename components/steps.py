@@ -10,7 +10,7 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
-STATES = ("todo", "ready", "running", "problem")
+STATES = ("todo", "ready", "running", "mind", "problem")
 
 
 class Steps(JSComponent):
@@ -29,7 +29,7 @@ class Steps(JSComponent):
     active = param.String(default="")
 
     _esm = """
-    const MARKS = {ready: "✓", problem: "!", running: ""};
+    const MARKS = {ready: "✓", mind: "!", problem: "×", running: ""};
 
     export function render({model}) {
       const bar = document.createElement("nav");
@@ -109,6 +109,7 @@ class Steps(JSComponent):
           box-shadow: inset 0 0 0 1px var(--ax-line);
         }
         .ready .mark { background: var(--ax-ok); color: #fff; box-shadow: none; }
+        .mind .mark { background: var(--ax-warn); color: var(--ax-surface); box-shadow: none; }
         .problem .mark { background: var(--ax-error); color: #fff; box-shadow: none; }
         .running .mark {
           box-shadow: none; border: 2px solid var(--ax-line);

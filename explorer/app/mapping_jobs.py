@@ -62,6 +62,10 @@ class Mappings(Trainings):
         """React to another result in view, or none."""
         raise NotImplementedError
 
+    def at_threshold(self, outcome: Outcome | None) -> Outcome | None:
+        """An outcome with the threshold that was chosen."""
+        raise NotImplementedError
+
     def _ask(self, do: Callable[[], None]) -> None:
         """Do something quick with the durable records, and say so if they refuse."""
         try:
@@ -269,7 +273,7 @@ class Mappings(Trainings):
         if _id(self.jobs.get(method)) != found.job:
             return
         self.outcomes = {**self.outcomes, method: found}
-        if method == self.method and self.outcome is not found:
+        if method == self.method and (self.outcome is None or self.outcome.job != found.job):
             self._put_in_view(method)
         self._leave_failed()
 
@@ -280,7 +284,8 @@ class Mappings(Trainings):
 
     def _put_in_view(self, method: str) -> None:
         self.forget("result", "explain")
-        self.param.update(method=method, job=self.jobs.get(method), outcome=self.outcomes.get(method))
+        outcome = self.at_threshold(self.outcomes.get(method))
+        self.param.update(method=method, job=self.jobs.get(method), outcome=outcome)
         self.view_changed()
 
     def _is_under_way(self, method: str) -> bool:

@@ -22,11 +22,13 @@ from explorer.app.status import NOTHING, Phase
 from explorer.app.turns import Turns
 from explorer.app.views import VIEWS
 from explorer.app.views.base import View
+from explorer.beside import Signal
 from explorer.jobs import JobState
 from explorer.settings import ASSETS, settings
 
 PULSE_MS = 700
-TITLES = {"home": "Home", "data": "Data", "map": "Map", "explore": "Explore", "export": "Figures"}
+TITLES = {"home": "Home", "data": "Data", "map": "Map", "quality": "Quality", "explore": "Explore", "export": "Figures"}
+QUALITY_STATES = {Signal.GOOD: ("ready", "ok"), Signal.DOUBTFUL: ("mind", "look"), Signal.BAD: ("problem", "poor")}
 
 RECONNECT_JS = (ASSETS / "reconnect.js").read_text(encoding="utf-8")
 
@@ -233,6 +235,7 @@ def step_states(session: Session) -> dict[str, tuple[str, str]]:
         "home": ("todo", "start here" if session.project is None else "projects"),
         "data": _data_state(session),
         "map": _map_state(session),
+        "quality": _quality_state(session),
         "explore": _explore_state(session),
         "export": ("ready", "files ready") if session.outcome else ("todo", "after mapping"),
     }
@@ -263,6 +266,13 @@ def _map_state(session: Session) -> tuple[str, str]:
     if done:
         return "ready", f"{of}done" if done < len(jobs) else f"{done} models" if of else "done"
     return "todo", "cancelled" if jobs else "not started"
+
+
+def _quality_state(session: Session) -> tuple[str, str]:
+    if session.outcome is None:
+        return "todo", "after mapping"
+    verdict = session.outcome.result.verdict
+    return QUALITY_STATES[verdict.signal] if verdict is not None else ("ready", "not judged")
 
 
 def _explore_state(session: Session) -> tuple[str, str]:

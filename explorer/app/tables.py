@@ -15,6 +15,8 @@ from explorer import keys
 from explorer.app.downloads import Offered
 from explorer.app.session import Session
 from explorer.errors import OptionsProblem
+from explorer.insight.composition import NO_VALUE
+from explorer.insight.sureness import by_group
 
 BLOCK_ROWS = 20_000
 CSV = "text/csv; charset=utf-8"
@@ -27,6 +29,34 @@ def offered_table(session: Session) -> Offered:
     name = session.project.title if session.front == "query" and session.project is not None else "reference"
     what = "cells" if session.selection is None else "selection"
     return Offered(f"{name}.{what}.csv", CSV, _written(table, rows))
+
+
+def offered_groups(session: Session, column: str = "") -> Offered:
+    """How sure the cells of each sample are, or of each label where no column is named, as csv.
+
+    Raises
+    ------
+    OptionsProblem
+        If nothing is mapped, or there is no such column.
+    """
+    labels, sets = session.labels_at(session.level), session.sets_at(session.level)
+    if session.outcome is None or labels is None or sets is None:
+        raise OptionsProblem("No cells are mapped yet. Map your cells first.")
+    obs = session.outcome.result.obs
+    if column and column not in obs:
+        raise OptionsProblem(f"There is no column {column!r} among these cells. Choose another one.")
+    table = by_group(labels, names_of(obs[column]) if column else labels.labels, sets)
+    table = table.rename(columns={"group": column or session.level})
+    table.insert(2, "threshold", labels.threshold)
+    table.insert(3, "coverage_of_sets", session.coverage)
+    title = session.project.title if session.project is not None else "result"
+    return Offered(f"{title}.quality by {column or 'label'}.csv", CSV, _written(table, np.arange(len(table))))
+
+
+def names_of(column: pd.Series) -> np.ndarray:
+    """The values of a column as text (n,)."""
+    named: np.ndarray = column.astype(object).where(column.notna(), NO_VALUE).astype(str).to_numpy(object)
+    return named
 
 
 def offered_signature(session: Session) -> Offered:

@@ -255,7 +255,7 @@ def test_names_from_a_file_are_text_never_markup(visit: Open, demo: Path, tmp_pa
     button(page, "Start mapping")
     button(page, "Explore the result")
     page.get_by_role("radio", name="Column").check()
-    expect(page.get_by_text("called unknown: confidence")).to_be_visible()
+    expect(page.get_by_text("called unknown, less sure")).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
 
 

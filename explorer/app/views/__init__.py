@@ -6,11 +6,13 @@ from explorer.app.views.explore import ExploreView
 from explorer.app.views.export import ExportView
 from explorer.app.views.home import HomeView
 from explorer.app.views.map import MapView
+from explorer.app.views.quality import QualityView
 
 VIEWS: dict[str, type[View]] = {
     "home": HomeView,
     "data": DataView,
     "map": MapView,
+    "quality": QualityView,
     "explore": ExploreView,
     "export": ExportView,
 }

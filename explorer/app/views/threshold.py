@@ -1,0 +1,169 @@
+"""How sure is sure enough: confidence with the threshold, what it costs and buys, and novelty beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from numpy.typing import NDArray
+
+from components.small_charts import Curve, bars, curves
+from components.threshold_histogram import ThresholdHistogram
+from explorer.app import look
+from explorer.app.doubts import Trade, percent
+from explorer.app.session import Session
+from explorer.app.views.base import View
+from explorer.beside import Signal
+from explorer.examined import Examined
+from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
+from explorer.risk import risk_coverage, threshold_for
+
+BINS = 20
+WIDE = 440
+STEPS = np.linspace(0, 1, 101)
+
+
+class ThresholdView(View):
+    """Two cards: confidence with the threshold, and novelty."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._histogram = ThresholdHistogram(least=UNKNOWN_CONFIDENCE, width=WIDE, margin=(0, 0, 0, 40))
+        self._histogram.param.watch(self._choose, "threshold")
+        self._said = look.html(margin=(6, 0, 0, 0))
+        self._curve = look.html(margin=(10, 0, 0, 0))
+        self._note = look.html(margin=(6, 0, 0, 0))
+        self._offers = pn.Row(margin=(8, 0, 0, 0))
+        self._novelty = look.html()
+        card: dict[str, Any] = {"styles": look.CARD, "margin": 0, "sizing_mode": "stretch_width", "align": "auto"}
+        confidence = pn.Column(
+            look.html("<h2>Confidence, and how sure is sure enough</h2>", margin=(0, 0, 4, 0)),
+            look.html(f'<p class="soft small">{_ABOUT_CONFIDENCE}</p>', margin=(0, 0, 10, 0)),
+            self._histogram, self._said, self._offers, self._curve, self._note, **card,
+        )  # fmt: skip
+        novelty = pn.Column(
+            look.html("<h2>Novelty</h2>", margin=(0, 0, 4, 0)),
+            look.html(f'<p class="soft small">{_ABOUT_NOVELTY}</p>', margin=(0, 0, 10, 0)), self._novelty, **card,
+        )  # fmt: skip
+        self.panel = pn.Row(confidence, pn.Spacer(width=16), novelty, sizing_mode="stretch_width",
+                            margin=(0, 0, 16, 0))  # fmt: skip
+        self.watch(self._draw, ["outcome", "level", "examined", "threshold"])
+        self._draw()
+
+    def _choose(self, event: Any) -> None:
+        if event.new != self.session.threshold:
+            self.session.choose_threshold(event.new)
+
+    def _draw(self) -> None:
+        session = self.session
+        labels, trade = session.labels_at(session.level), session.trade(session.level)
+        if labels is None or trade is None:
+            return
+        examined: Examined | None = session.examined.get(session.level)
+        self._histogram.threshold = session.threshold
+        self._histogram.display(labels.confidence, lambda *_: "")
+        self._said.object = f'<p>{look.text(trade_sentence(trade, labels))}</p>'
+        self._curve.object = curve_html(labels, examined, session.threshold) if examined is not None else ""
+        verdict = session.outcome.result.verdict if session.outcome is not None else None
+        is_bad = verdict is not None and verdict.signal is Signal.BAD
+        waits = session.standing("examined").text
+        self._note.object = f'<p class="soft small">{look.text(waits or estimate_note(examined, is_bad))}</p>'
+        self._novelty.object = novelty_html(labels)
+        self._offer(examined)
+
+    def _offer(self, examined: Examined | None) -> None:
+        """Thresholds that give a wanted accuracy, one click away."""
+        wanted = offers(examined)
+        if [button.name for button in self._offers] == [name for name, _ in wanted]:
+            return
+        buttons = []
+        for name, threshold in wanted:
+            button = pmui.Button(label=name, name=name, variant="outlined", size="small", margin=(0, 8, 0, 0))
+            button.on_click(lambda _, to=threshold: self.session.choose_threshold(to))
+            buttons.append(button)
+        self._offers.objects = buttons
+
+
+def offers(examined: Examined | None) -> list[tuple[str, float]]:
+    """The reference's own rule, and the thresholds from which left-out cells are right so often."""
+    found = [(f"Reference's rule, {UNKNOWN_CONFIDENCE:.2f}", UNKNOWN_CONFIDENCE)]
+    for accuracy in (0.95, 0.98) if examined is not None else ():
+        at = threshold_for(examined, accuracy) if examined is not None else None
+        if at is not None and at > UNKNOWN_CONFIDENCE:
+            to = min(1.0, float(np.ceil(at * 100) / 100))
+            found.append((f"{accuracy:.0%} right, {to:.2f}".replace("%", " %"), to))
+    return found
+
+
+def trade_sentence(trade: Trade, labels: LevelLabels) -> str:
+    """What the threshold keeps of the query and how right that is, with all that is lost."""
+    unsure = int((labels.confidence < labels.threshold).sum())
+    far = trade.cells - trade.kept - unsure
+    share = percent(trade.kept, trade.cells)
+    said = f"At {trade.threshold:.2f} you keep {trade.kept:,} of {trade.cells:,} cells ({share})"
+    if trade.estimate is not None and trade.estimate.share > 0:
+        said += f" at {percent(trade.estimate.accuracy, 1)} estimated accuracy"
+    lost = [f"{unsure:,} are less sure"] * bool(unsure) + [f"{far:,} lie too far from their label"] * bool(far)
+    if trade.kept == 0:
+        lost.append("no cell carries a label: lower the threshold, or see the verdict above")
+    return f"{said}. {'; '.join(lost)[:1].upper()}{'; '.join(lost)[1:]}." if lost else f"{said}."
+
+
+def estimate_note(examined: Examined | None, is_bad: bool) -> str:
+    """What the estimate rests on, and where it does not hold."""
+    if examined is None:
+        return (
+            "This reference kept no answers to left-out cells, so nobody can tell how accurate labels are at a "
+            "threshold. Confidence is calibrated all the same; build the reference again to learn more."
+        )
+    n, batches = len(examined.codes), len(np.unique(examined.batches))
+    said = f"Estimated on {n:,} reference cells of {batches} batches that were left out of training in turn."
+    warned = " Your cells are not like them (see the verdict), so fewer of your labels will be right."
+    return said + (warned if is_bad else " It holds as far as your cells are like another batch of these.")
+
+
+def curve_html(labels: LevelLabels, examined: Examined, threshold: float) -> str:
+    """Cells kept of the query, and accuracy of the left-out cells kept, over all thresholds."""
+    others = labels.unknown & (labels.confidence >= labels.threshold)
+    kept = _at_least(labels.confidence[~others], STEPS) * (~others).mean()
+    found = risk_coverage(examined)
+    told = f"Cells kept and estimated accuracy at each threshold; the line is at {threshold:.2f}."
+    lines = [
+        Curve("estimated accuracy of those kept", found["threshold"], found["accuracy"]),
+        Curve("your cells kept", STEPS, kept, dashed=True),
+    ]
+    return curves(lines, (0.0, 1.0), told, at=threshold)
+
+
+def _at_least(values: NDArray[np.floating], thresholds: NDArray[np.floating]) -> NDArray[np.float64]:
+    ranked = np.sort(values)
+    return 1 - np.searchsorted(ranked, thresholds, side="left") / max(1, len(ranked))
+
+
+def novelty_html(labels: LevelLabels) -> str:
+    """Novelty of the query beside that of the reference's own left-out cells, which is even by definition."""
+    n = len(labels.novelty)
+    shares = np.histogram(labels.novelty, bins=BINS, range=(0, 1))[0] / max(1, n)
+    far = int((labels.novelty > 0.99).sum())
+    said = (
+        f"{far:,} of {n:,} cells ({look.share(far, n)}) lie farther from their label than 99 % of the reference's "
+        "left-out cells; 1 % would by chance."
+    )
+    picture = bars(shares.tolist(), (0.0, 1.0), f"Novelty. {said}", expected=1 / BINS)
+    note = (
+        "Broken line: the reference's own left-out cells, which are spread evenly. Bars piled up on the right are "
+        "cells that the reference lacks."
+    )
+    return f'{picture}<p class="more">{said}</p><p class="soft small">{note}</p>'
+
+
+_ABOUT_CONFIDENCE = (
+    "Probability of a cell's label, calibrated on left-out reference batches. Drag the line, or use the arrow keys: "
+    "cells left of it are called unknown on every screen and in every file."
+)
+_ABOUT_NOVELTY = (
+    "How far a cell lies from its label: 0.99 is farther than 99 % of the reference's own left-out cells of that label "
+    "(1 minus a conformal p-value)."
+)
