@@ -38,7 +38,7 @@ _COLUMNS = [
     {"key": "label", "label": "Consensus label"},
     {"key": "cells", "label": "Cells", "align": "right"},
     {"key": "disputed", "label": "Disputed", "align": "right"},
-    {"key": "agreement", "label": "Mean agreement", "align": "right"},
+    {"key": "agreement", "label": "Agreement", "align": "right"},
     {"key": "rival", "label": "Rival"},
 ]
 
@@ -80,9 +80,9 @@ class ModelsView(TabView):
             self.link("Disputed cells, csv", self._offer_disputed),
         )  # fmt: skip
         self._body = side_by_side(
-            part("Which methods give the consensus label", self._upset, width=660),
-            part("Labels, the most disputed first", self._labels, width=600),
-            part("Two and two", self._measure, self._pairs, width=620),
+            part("Which methods give the consensus label", self._upset, width=390),
+            part("Labels, the most disputed first", self._labels, width=430),
+            part("Two and two", self._measure, self._pairs, width=640),
         )
         self.panel = pn.Column(
             self._said, self._go, self._buttons, self._standing, self._body, sizing_mode="stretch_width", margin=0
@@ -237,7 +237,7 @@ def label_rows(at: LevelConsensus) -> list[dict[str, str]]:
             "id": str(told["label"]),
             "label": str(told["label"]),
             "cells": f"{told['cells']:,}",
-            "disputed": f"{told['disputed']:,} ({look.share(told['disputed'], told['cells'])})",
+            "disputed": f"{told['disputed']:,}",
             "agreement": f"{told['agreement']:.2f}",
             "rival": f"{told['rival']} ({told['rival_cells']:,})" if told["rival"] else "-",
         }

@@ -51,7 +51,7 @@ def side_by_side(*parts: pn.viewable.Viewable) -> pn.Row:
 
 
 def part(title: str, *shown: pn.viewable.Viewable, width: int) -> pn.Column:
-    """A titled part of what a tab shows, at most so many pixels wide; it gets narrower with the tab."""
+    """A titled part of what a tab shows, so many pixels wide, or as wide as a tab that is narrower."""
     # as a style, since a layout that has a width of its own would keep the tab from getting narrower
     return pn.Column(look.html(f"<h3>{look.text(title)}</h3>", margin=(0, 0, 4, 0)), *shown, margin=0,
-                     styles={"width": f"min({width}px, 100%)"})  # fmt: skip
+                     styles={"flex": f"0 0 min({width}px, 100%)", "min-width": "0"})  # fmt: skip
