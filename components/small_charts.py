@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 WIDE, HIGH, FOOT, LEFT = 440, 130, 20, 40
 _INK, _SOFT, _LINE, _ACCENT = (f"var(--ax-{name})" for name in ("ink", "soft", "line", "accent"))
@@ -88,25 +88,26 @@ def curves(
     """
     span = bounds[1] - bounds[0] or 1.0
 
-    def place(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        right = WIDE * (np.asarray(x, float) - bounds[0]) / span
-        up = HIGH - HIGH * (np.clip(np.asarray(y, float), low, 1) - low) / (1 - low)
-        return right, up
+    def across(x: ArrayLike) -> NDArray[np.float64]:
+        return WIDE * (np.asarray(x, np.float64) - bounds[0]) / span
+
+    def up(y: ArrayLike) -> NDArray[np.float64]:
+        return HIGH - HIGH * (np.clip(np.asarray(y, np.float64), low, 1) - low) / (1 - low)
 
     parts = []
     for share in (low, (1 + low) / 2, 1.0):
-        y = float(place(0, share)[1])
+        y = float(up(share))
         parts += [_rule(0, y, WIDE, y, _LINE), _words(-6, y + 4, f"{100 * share:.0f} %", "end")]
     for line in lines:
-        x, y = place(line.x, line.y)
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        corners = np.column_stack([across(line.x), up(line.y)])
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners.tolist())
         dashes = ' stroke-dasharray="5 4"' if line.dashed else ""
         color = _SOFT if line.dashed else _ACCENT
         parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>')
     if at is not None:
-        x0 = WIDE * (at - bounds[0]) / span
+        x0 = float(across(at))
         parts.append(_rule(x0, 0, x0, HIGH, _INK, width=1.5))
-        parts += [_value(x0, line, at, float(place(0, _at(line, at))[1])) for line in lines]
+        parts += [_value(x0, line, at, float(up(_at(line, at)))) for line in lines]
     parts += [_words(0, HIGH + 15, f"{bounds[0]:g}"), _words(WIDE, HIGH + 15, f"{bounds[1]:g}", "end")]
     return _key(lines) + _svg(LEFT, parts, told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -164,9 +165,9 @@ def pairs_html(pairs: pd.DataFrame, n: int) -> str:
     if pairs.empty:
         return '<p class="soft">Every set holds one label: no cell hesitates between two.</p>'
     rows = "".join(
-        f"<tr><td>{look.text(row.first)} <span class='soft'>or</span> {look.text(row.second)}</td>"
-        f'<td class="right">{row.cells:,}</td><td class="right">{look.share(row.cells, n)}</td></tr>'
-        for row in pairs.itertuples()
+        f"<tr><td>{look.text(first)} <span class='soft'>or</span> {look.text(second)}</td>"
+        f'<td class="right">{cells:,}</td><td class="right">{look.share(cells, n)}</td></tr>'
+        for first, second, cells in pairs[["first", "second", "cells"]].to_numpy(object).tolist()
     )
     return (
         '<table class="plain"><thead><tr><th>Most often in doubt between</th><th class="right">cells</th>'
@@ -177,13 +178,7 @@ def pairs_html(pairs: pd.DataFrame, n: int) -> str:
 def groups_html(table: pd.DataFrame, title: str, threshold: float) -> str:
     """A table by sample or by label, as HTML."""
     shown = table.head(MOST_ROWS)
-    rows = "".join(
-        f"<tr><td>{look.text(row.group)}</td><td class='right'>{row.cells:,}</td>"
-        f"<td class='right'>{row.confidence:.2f}</td><td class='right'>{row.novelty:.2f}</td>"
-        f"<td class='right'>{look.share(row.kept, 1)}</td><td class='right'>{look.share(row.unsure, 1)}</td>"
-        f"<td class='right'>{look.share(row.far, 1)}</td><td class='right'>{row.set_size:g}</td></tr>"
-        for row in shown.itertuples()
-    )
+    rows = "".join(_group_row(row) for row in shown.to_dict("records"))
     heads = ("cells", "median confidence", "median novelty", f"kept at {threshold:.2f}", "less sure", "too far",
              "labels in set, median")  # fmt: skip
     head = "".join(f'<th class="right">{name}</th>' for name in heads)
@@ -192,6 +187,13 @@ def groups_html(table: pd.DataFrame, title: str, threshold: float) -> str:
         f'<table class="plain dense"><thead><tr><th>{look.text(title)}</th>{head}</tr></thead><tbody>{rows}</tbody>'
         f"</table>{more}"
     )
+
+
+def _group_row(row: Mapping[Any, Any]) -> str:
+    shares = (look.share(row[name], 1) for name in ("kept", "unsure", "far"))
+    numbers = (f"{row['cells']:,}", f"{row['confidence']:.2f}", f"{row['novelty']:.2f}", *shares, f"{row['set_size']:g}")
+    cells = "".join(f'<td class="right">{number}</td>' for number in numbers)
+    return f"<tr><td>{look.text(row['group'])}</td>{cells}</tr>"
 
 
 def mixing_html(found: Mixing, column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from explorer.app.views.base import View
 from explorer.beside import Signal
 from explorer.examined import Examined
 from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
-from explorer.risk import risk_coverage, threshold_for
+from explorer.risk import at_threshold, risk_coverage
 
 BINS = 20
 WIDE = 440
-STEPS = np.linspace(0, 1, 101)
+STEPS = np.linspace(0, 1, 101).round(2)
+WANTED = (0.95, 0.98, 0.99)  # shares of labels that are right, offered at a click
 
 
 class ThresholdView(View):
@@ -56,6 +58,9 @@ class ThresholdView(View):
         if event.new != self.session.threshold:
             self.session.choose_threshold(event.new)
 
+    def _take(self, threshold: float, _: Any) -> None:
+        self.session.choose_threshold(threshold)
+
     def _draw(self) -> None:
         session = self.session
         labels, trade = session.labels_at(session.level), session.trade(session.level)
@@ -81,19 +86,22 @@ class ThresholdView(View):
         buttons = []
         for name, threshold in wanted:
             button = pmui.Button(label=name, name=name, variant="outlined", size="small", margin=(0, 8, 0, 0))
-            button.on_click(lambda _, to=threshold: self.session.choose_threshold(to))
+            button.on_click(partial(self._take, threshold))
             buttons.append(button)
         self._offers.objects = buttons
 
 
 def offers(examined: Examined | None) -> list[tuple[str, float]]:
-    """The reference's own rule, and the thresholds from which left-out cells are right so often."""
+    """The reference's own rule, and the lowest thresholds at which left-out cells are right so often."""
     found = [(f"Reference's rule, {UNKNOWN_CONFIDENCE:.2f}", UNKNOWN_CONFIDENCE)]
-    for accuracy in (0.95, 0.98) if examined is not None else ():
-        at = threshold_for(examined, accuracy) if examined is not None else None
-        if at is not None and at > UNKNOWN_CONFIDENCE:
-            to = min(1.0, float(np.ceil(at * 100) / 100))
-            found.append((f"{accuracy:.0%} right, {to:.2f}".replace("%", " %"), to))
+    if examined is None:
+        return found
+    curve = [(float(at), at_threshold(examined, float(at)).accuracy) for at in STEPS if at > UNKNOWN_CONFIDENCE]
+    already = at_threshold(examined, UNKNOWN_CONFIDENCE).accuracy
+    for wanted in WANTED:
+        to = next((at for at, accuracy in curve if accuracy >= wanted), None)
+        if to is not None and already < wanted:
+            found.append((f"{100 * wanted:.0f} % right, {to:.2f}", to))
     return found
 
 
