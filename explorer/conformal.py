@@ -64,7 +64,7 @@ def prediction_sets(probabilities: FloatArray, examined: Examined, coverage: flo
 def likely_sets(probabilities: FloatArray, coverage: float = COVERAGE) -> BoolArray:
     """The most probable labels of each cell that add up to a share, bool (n, classes).
 
-    For a reference that kept no answers to left-out cells: as good as the probabilities are, without a promise.
+    For where answers to left-out cells are not at hand: as good as the probabilities are, without a promise.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranked = np.take_along_axis(probabilities, order, axis=1)

@@ -63,7 +63,7 @@ class ExpressionLevel:
     typical: FloatArray
     temperature: float
     scores: Mapping[str, Any]
-    examined: Examined | None
+    examined: Examined
 
     def probabilities(self, logged: sparse.csr_matrix, found: BoolArray | None = None) -> FloatArray:
         """Calibrated class probabilities, float32 (n, classes).
@@ -225,8 +225,7 @@ def write_expression_model(bundle: Path, model: ExpressionModel) -> None:
         for name in _ARRAYS
     }
     for of in model.levels:
-        if of.examined is not None:
-            arrays |= examined_arrays(of.level, of.examined)
+        arrays |= examined_arrays(of.level, of.examined)
     save_file(arrays, folder / keys.WEIGHTS_FILE)
     summary = {
         "title": TITLE,

@@ -343,10 +343,8 @@ def _widened(head: LevelHead, named: _Named, values: FloatArray, cells: AlignedC
     )
 
 
-def _without_new(examined: Examined | None, n_new: int) -> Examined | None:
+def _without_new(examined: Examined, n_new: int) -> Examined:
     """What left-out cells were answered, with no probability for the labels that nobody knew then."""
-    if examined is None:
-        return None
     return replace(examined, probabilities=np.pad(examined.probabilities, ((0, 0), (0, n_new))))
 
 

@@ -426,8 +426,7 @@ def _choice_of(head: LevelHead) -> dict[str, Any]:
     others = {name: score["macro_f1"] for name, score in head.scores.items() if name != head.head}
     second = max(others, key=lambda name: others[name])
     ahead = round(head.scores[head.head]["macro_f1"] - others[second], 4)
-    batches = 1 if head.examined is None else len(np.unique(head.examined.batches))
-    return {"next": second, "ahead": ahead, "batches": batches}
+    return {"next": second, "ahead": ahead, "batches": len(np.unique(head.examined.batches))}
 
 
 def summary_of(recipe: Recipe, fitted: Fitted, seconds: float) -> dict[str, Any]:

@@ -174,9 +174,7 @@ def _expected_confidence(head: LevelHead) -> float:
 
 
 def _set_sizes(labels: LevelLabels, head: LevelHead) -> tuple[float, float]:
-    """Mean labels in a prediction set, of the query and of the left-out cells; NaN where none were kept."""
-    if head.examined is None or len(head.examined.codes) == 0:
-        return float("nan"), float("nan")
+    """Mean labels in a prediction set, of the query and of the left-out cells."""
     expected = prediction_sets(head.examined.probabilities, head.examined)
     return float(labels.sets.sum(1).mean()), float(expected.sum(1).mean())
 

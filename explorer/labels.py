@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer import prototypes
-from explorer.conformal import likely_sets, prediction_sets
+from explorer.conformal import prediction_sets
 from explorer.errors import ReferenceProblem
 from explorer.examined import Examined
 from explorer.flow import (
@@ -87,9 +87,9 @@ class LevelHead:
         Held-out accuracy, macro-F1 and calibration error of each head.
     reach
         How many times as far as 99 % of the held-out cells of its label a cell may lie, learned by leaving batches
-        out; `None` for a reference that has not learned it.
+        out.
     examined
-        Its calibrated answers to a sample of the left-out cells; `None` for a reference that kept none.
+        Its calibrated answers to a sample of the left-out cells.
     """
 
     level: str
@@ -101,8 +101,8 @@ class LevelHead:
     expected: Expected
     held_out: Strayed
     scores: dict[str, dict[str, Any]]
-    reach: float | None = None
-    examined: Examined | None = None
+    reach: float
+    examined: Examined
 
 
 def vote(neighbors: Neighbors, codes: IntArray, n_classes: int) -> FloatArray:
@@ -258,7 +258,7 @@ def transfer_level(
     """
     votes = vote(neighbors, members.codes, len(head.classes))
     probabilities = tempered(_answers(head, embedding, votes), head.temperature)
-    sets = _sets(head, probabilities)
+    sets = prediction_sets(probabilities, head.examined)
     nothing_fits: BoolArray = np.zeros(len(votes), bool)
     if allowed is not None:
         nothing_fits = np.asarray(~allowed.any(axis=1))
@@ -274,7 +274,7 @@ def transfer_level(
     distance = judged.members.distance(judged.values, codes, NEAREST)
     novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
     stretched = stretch(codes, distance, strangeness, head.held_out)
-    if head.reach is not None and not by_quantile:
+    if not by_quantile:
         beyond = stretched > head.reach
     rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False
     return LevelLabels(
@@ -312,12 +312,6 @@ def own_answers(embedding: Embedding, level: str, n_classes: int) -> FloatArray 
     if scores is None:
         return None
     return np.pad(scores, ((0, 0), (0, n_classes - scores.shape[1])))
-
-
-def _sets(head: LevelHead, probabilities: FloatArray) -> BoolArray:
-    if head.examined is None or len(head.examined.codes) == 0:
-        return likely_sets(probabilities)
-    return prediction_sets(probabilities, head.examined)
 
 
 def _answers(head: LevelHead, embedding: Embedding, votes: FloatArray) -> FloatArray:

@@ -117,10 +117,9 @@ def label_levels(
     return LabelTransfer(tuple(done[level] for level in at), {fine: of.within for fine, of in nested.items()})
 
 
-def unknown_rule(trained: TrainedMethod, asked: Labelling) -> str:
-    """The rule that was followed: a reference that has not learned how far its cells may lie knows quantiles only."""
-    learned = all(head.reach is not None for head in trained.heads)
-    return LEFT_OUT_BATCHES if learned and not asked.by_quantile else QUANTILE
+def unknown_rule(asked: Labelling) -> str:
+    """What makes a cell unknown, by name."""
+    return QUANTILE if asked.by_quantile else LEFT_OUT_BATCHES
 
 
 def levels_within(trained: TrainedMethod) -> dict[str, Nested]:

@@ -166,7 +166,7 @@ def map_query(
 
     progress(1.0)
     options = {"mode": chosen.name, "hierarchical": hierarchical, "independent": independent}
-    options |= {"unknown": unknown_rule(trained, asked), "orthologs": orthologs, "batch": batch}
+    options |= {"unknown": unknown_rule(asked), "orthologs": orthologs, "batch": batch}
     provenance = _provenance(
         query,
         reference,

@@ -223,8 +223,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
             "either": np.concatenate(head.held_out.either),
         }
         arrays |= {f"{head.level}.{name}": np.ascontiguousarray(array, np.float32) for name, array in of_level.items()}
-        if head.examined is not None:
-            arrays |= examined_arrays(head.level, head.examined)
+        arrays |= examined_arrays(head.level, head.examined)
         summary.append(
             {
                 "level": head.level,
@@ -246,11 +245,17 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
     Raises
     ------
     ReferenceProblem
-        If the files do not belong together.
+        If the files do not belong together, or an older version wrote them.
     """
     try:
         arrays = load_file(folder / keys.HEADS_FILE)
         summary = json.loads((folder / keys.CALIBRATION_FILE).read_text(encoding="utf-8"))
+        levels = [entry["level"] for entry in summary if f"{entry['level']}.weight" in arrays]
+        if any(f"{level}.examined_rows" not in arrays for level in levels):
+            raise ReferenceProblem(
+                f"{folder} was written by an older Atlas Explorer, which kept no answers to left-out cells. Build the "
+                "reference again: atlas-explorer build"
+            )
         return tuple(_head(entry, arrays) for entry in summary)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ReferenceProblem(f"The calibration in {folder} cannot be read. Copy the reference again.") from error
@@ -270,7 +275,7 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         expected=Expected(of_level["shares"], of_level["spread"]),
         held_out=Strayed(latent, expression, either),
         scores=entry["scores"],
-        reach=entry.get("reach"),
+        reach=entry["reach"],
         examined=read_examined(entry["level"], arrays),
     )
 
@@ -283,10 +288,8 @@ def examined_arrays(level: str, examined: Examined) -> dict[str, NDArray[Any]]:
     }
 
 
-def read_examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined | None:
-    """What `examined_arrays` stored; `None` where nothing was."""
-    if f"{level}.examined_rows" not in arrays:
-        return None
+def read_examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined:
+    """What `examined_arrays` stored."""
     held = {name: arrays[f"{level}.examined_{name}"] for name in EXAMINED_ARRAYS}
     probabilities = held["probabilities"].astype(np.float32)
     probabilities /= probabilities.sum(1, keepdims=True)  # half precision has rounded them

@@ -10,23 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer import panels
 from explorer.agreement import LEAST_VOICES, Voice, consensus
-from explorer.conformal import likely_sets, prediction_sets
+from explorer.conformal import prediction_sets
 from explorer.consensus import AgreedResult, Consensus
 from explorer.errors import GenesProblem, OptionsProblem
-from explorer.examined import Examined
 from explorer.expression_model import NAME, TITLE, ExpressionLevel, ExpressionModel, read_expression_model
 from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query, Reference
 from explorer.genes import aligned_blocks, coverage, match_genes, require_coverage
-from explorer.keys import RNA_FOLDER, SYMBOL
+from explorer.keys import SYMBOL
+from explorer.left_out import left_out_answers
 from explorer.levels import LEFT_OUT_BATCHES
 from explorer.mapping import map_query
 from explorer.methods import METHODS
 from explorer.nesting import Nested, nesting
 from explorer.progress import Progress
-from explorer.proteins import LEFT_OUT
-from explorer.reference import label_codes, method_folder, model_folder, read_heads
+from explorer.reference import label_codes, method_folder
 
 ALL = "all"
 
@@ -152,7 +150,7 @@ def agree(
     voices = [_voice(result, reference) for result in results]
     if expression is not None:
         model = read_expression_model(reference)
-        kept = {} if model is None else {of.level: of.examined for of in model.levels if of.examined is not None}
+        kept = {} if model is None else {of.level: of.examined for of in model.levels}
         voices.append(Voice(NAME, TITLE, expression, kept, tells_novelty=False))
     independent = any(result.provenance.options.get("independent", False) for result in results)
     return consensus(voices, {} if independent else _nested(voices[0].labels, reference), notices)
@@ -218,22 +216,14 @@ def _as_labels(of: ExpressionLevel, probabilities: FloatArray) -> LevelLabels:
         novelty=silent,
         stretch=silent,
         unknown=confidence < UNKNOWN_CONFIDENCE,
-        sets=likely_sets(probabilities) if of.examined is None else prediction_sets(probabilities, of.examined),
+        sets=prediction_sets(probabilities, of.examined),
     )
 
 
 def _voice(result: MappingResult, reference: Reference) -> Voice:
     """A result, and what the heads behind it answered to left-out cells."""
-    made_with = panels.reopened(reference, result.provenance.panel)
-    folder = model_folder(made_with, result.method)
-    by_rna = folder / RNA_FOLDER
-    if by_rna.is_dir() and result.provenance.options.get("proteins", LEFT_OUT) == LEFT_OUT:
-        folder = by_rna
-    kept: dict[str, Examined] = {
-        head.level: head.examined for head in read_heads(folder) if head.examined is not None
-    }
     title = METHODS[result.method].card.title if result.method in METHODS else result.method
-    return Voice(result.method, title, result.labels, kept)
+    return Voice(result.method, title, result.labels, left_out_answers(reference, result))
 
 
 def _nested(labels: LabelTransfer, reference: Reference) -> dict[str, Nested]:

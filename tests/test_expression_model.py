@@ -60,7 +60,6 @@ def test_it_is_the_regression_of_scikit_learn(annotated: Annotated, model: Expre
 def test_left_out_cells_are_answered_by_what_had_not_seen_them(annotated: Annotated, model: ExpressionModel) -> None:
     found = model.levels[0]
     examined = found.examined
-    assert examined is not None
     fold = left_out_in(annotated, 0)
     values = annotated.cells.log1p().toarray()
     for out in np.unique(fold):
@@ -138,8 +137,6 @@ class TestInAReference:
         found = read_expression_model(scpoli_reference)
         assert found is not None
         for head, of in zip(read_heads(method_folder(scpoli_reference, "scpoli")), found.levels, strict=True):
-            assert head.examined is not None
-            assert of.examined is not None
             assert head.examined.rows.tolist() == of.examined.rows.tolist()
             assert head.examined.codes.tolist() == of.examined.codes.tolist()
             assert head.examined.batches.tolist() == of.examined.batches.tolist()

@@ -249,6 +249,8 @@ class TestTransfer:
             expected=Expected(shares, np.ones(2, np.float32)),
             held_out=strayed(self.labels, far, np.abs(self.rng.normal(1, 0.3, 200)).astype(np.float32), 2),
             scores={},
+            reach=1.0,
+            examined=Examined(np.arange(2), self.labels[[0, -1]], np.zeros(2, np.int32), np.eye(2, dtype=np.float32)),
         )
 
     def map(self, degrees: list[float], head: LevelHead, *, counts: bool = False, **options: object) -> LevelLabels:
