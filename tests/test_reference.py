@@ -190,7 +190,8 @@ class TestTrouble:
     def test_heads_of_an_older_version_are_refused(self, copy: Path) -> None:
         folder = copy / "methods" / "concord"
         arrays = load_file(folder / "heads.safetensors")
-        save_file({name: array for name, array in arrays.items() if "examined" not in name}, folder / "heads.safetensors")
+        kept = {name: array for name, array in arrays.items() if "examined" not in name}
+        save_file(kept, folder / "heads.safetensors")
         with pytest.raises(ReferenceProblem, match=r"older Atlas Explorer.*Build the reference again"):
             read_heads(folder)
 
