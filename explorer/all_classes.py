@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from explorer import keys
-from explorer.flow import MappingResult
+from explorer.flow import UNKNOWN_CONFIDENCE, MappingResult
 
 BLOCK_ROWS = 20_000
 _OF_A_LEVEL = keys.CSV_COLUMNS[:6]  # those of the short table that speak of one level alone
@@ -28,12 +28,15 @@ def probability_table(result: MappingResult, level: str, rows: slice = slice(Non
     Returns
     -------
     DataFrame
-        cell_id, label, confidence, novelty, unknown and distance_ratio, then one column a class: P(class).
+        cell_id, label, confidence, novelty, unknown and distance_ratio, then one column a class: P(class). Where the
+        threshold of confidence was raised, one before them says to what.
     """
     found = result.labels.level(level)
     doubts = (found.confidence[rows], found.novelty[rows], found.unknown[rows], found.stretch[rows])
     columns = (result.obs.index[rows], found.labels[rows], *doubts)
     told = dict(zip(_OF_A_LEVEL, columns, strict=True))
+    if found.threshold != UNKNOWN_CONFIDENCE:
+        told[keys.THRESHOLD] = found.threshold
     probabilities = pd.DataFrame(found.probabilities[rows], columns=[f"P({name})" for name in found.classes])
     return pd.concat([pd.DataFrame(told), probabilities], axis=1)
 

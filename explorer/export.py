@@ -144,15 +144,22 @@ def write_csv(result: MappingResult, path: Path | str) -> None:
 
     The last two columns hold the label at the deepest level at which a cell is not unknown, and which level that is.
     Of a model refitted on a panel, one column more says in each row on how many genes; of a mapping that is doubtful or
-    bad as a whole, one says so.
+    bad as a whole, one says so; of a threshold of confidence that was raised, one says to what.
     """
+    with finished_file(Path(path)) as part:
+        predictions_table(result).to_csv(part, index=False, float_format="%.6g")
+
+
+def predictions_table(result: MappingResult) -> pd.DataFrame:
+    """What `write_csv` writes."""
     table = label_table(result.obs.index, result.labels)
     if (panel := result.provenance.panel) is not None:
         table[keys.CSV_REFITTED] = len(panel.genes)
     if result.verdict is not None and result.verdict.signal is not Signal.GOOD:
         table[keys.CSV_VERDICT] = str(result.verdict.signal)
-    with finished_file(Path(path)) as part:
-        table.to_csv(part, index=False, float_format="%.6g")
+    if result.labels.first.threshold != UNKNOWN_CONFIDENCE:
+        table[keys.THRESHOLD] = result.labels.first.threshold
+    return table
 
 
 def write_expression(query: Query, path: Path, progress: Progress | None = None) -> None:

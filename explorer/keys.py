@@ -36,6 +36,7 @@ CSV_COLUMNS = (
 )
 CSV_VERDICT = "mapping"             # only where the mapping as a whole is doubtful or bad
 CSV_REFITTED = "refitted_on_genes"  # only of a model that was refitted on a panel
+THRESHOLD = "threshold"             # of confidence; only where it was raised above the reference's own rule
 
 # genes.csv of a reference
 SYMBOL = "symbol"

@@ -39,6 +39,7 @@ def reproducing_script(result: MappingResult, query: Path | str, reference: Path
         "device": told.device if told.device == "cpu" else "auto",
         "checksum": told.reference_checksum,
         "versions": dict(told.versions),
+        "threshold": result.labels.first.threshold,
         "labels": {level.level: labels_digest(level) for level in result.labels.levels},
         "n_cells": result.n_cells,
     }
@@ -69,6 +70,7 @@ import sys
 
 import explorer
 from explorer.mapping import versions
+from explorer.thresholds import result_with_threshold
 
 RECORD = json.loads(
 @RECORD@
@@ -109,6 +111,7 @@ def main():
         print("differs:", sentence)
 
     result = explorer.map_query(query, reference, RECORD["method"], device=RECORD["device"], **options)
+    result = result_with_threshold(result, RECORD["threshold"])
     explorer.write_csv(result, asked.csv)
     if asked.output:
         explorer.write_h5ad(result, query, asked.output)

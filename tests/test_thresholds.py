@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ import explorer
 from explorer import keys, worker
 from explorer.app import library
 from explorer.app.doubts import COVERAGES, Trade, percent, sets_of, trade_words
-from explorer.app.handouts import offered_probabilities
+from explorer.app.handouts import offered_predictions, offered_probabilities, offered_result
 from explorer.app.session import Session
 from explorer.app.shell import step_states
 from explorer.app.tables import front_table, offered_groups
@@ -148,10 +149,20 @@ class TestSession:
             for table in tables:
                 assert (table["cells"] * table["kept"]).sum() == pytest.approx(kept, abs=0.01)
                 assert set(table["threshold"]) == {0.9}
-            written = pd.read_csv(io.BytesIO(b"".join(offered_probabilities(session).blocks)))
-            assert written["unknown"].sum() == unknown
+            for offered in (offered_probabilities(session), offered_predictions(session)):
+                written = pd.read_csv(io.BytesIO(b"".join(offered.blocks)))
+                assert written["unknown"].sum() == unknown
+                assert set(written[keys.THRESHOLD]) == {0.9}
+            (home / "strict.h5ad").write_bytes(b"".join(offered_result(session).blocks))
+            assert not list((settings().home / "handouts").iterdir())
+            file, query = ad.read_h5ad(home / "strict.h5ad"), ad.read_h5ad(DEMO)
+            assert file.obs[keys.IS_UNKNOWN].sum() == unknown
+            assert set(file.obs[query.obs.columns]) == set(query.obs)
+            assert (file.X != query.X).nnz == 0
+            assert read_result(home / "strict.h5ad").labels.first.threshold == 0.9
             counted = session.outcome.result.labels
-            np.testing.assert_array_equal(counted.deepest < 0, np.all([each.unknown for each in counted.levels], axis=0))
+            nowhere = np.all([each.unknown for each in counted.levels], axis=0)
+            np.testing.assert_array_equal(counted.deepest < 0, nowhere)
 
         run(steps)
 

@@ -5,20 +5,26 @@ Each is made when it is asked for, in a thread. Knows no widgets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from explorer import keys
 from explorer.all_classes import probability_lines
 from explorer.app import drawing
-from explorer.app.downloads import Offered
+from explorer.app.downloads import Offered, blocks_of
 from explorer.app.library import Outcome
 from explorer.app.pins import Pin
 from explorer.app.session import Session
 from explorer.composing import Look, caption, render
 from explorer.errors import OptionsProblem
+from explorer.export import predictions_table, write_h5ad
 from explorer.flow import MappingResult
 from explorer.prose import consequence, methods_paragraph
+from explorer.query import open_query
 from explorer.result_page import Shown, result_page
 from explorer.scripting import reproducing_script
+from explorer.settings import settings
 
 _TEXT = "text/plain; charset=utf-8"
 _IN_REPORT = Look(width=180, dpi=200)
@@ -31,6 +37,28 @@ def offered_probabilities(session: Session) -> Offered:
         f"{_title(session)}.{session.level}.probabilities.csv", "text/csv; charset=utf-8",
         probability_lines(result, session.level),
     )  # fmt: skip
+
+
+def offered_result(session: Session) -> Offered:
+    """The annotated file anew, with the threshold in view."""
+    outcome = _outcome(session)
+    path = settings().home / "handouts" / f"{secrets.token_urlsafe(12)}.h5ad"
+    write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path)
+    return Offered(f"{_title(session)}.mapped.h5ad", "application/x-hdf5", _once(path))
+
+
+def offered_predictions(session: Session) -> Offered:
+    """The table of predictions anew, with the threshold in view."""
+    text = predictions_table(_outcome(session).result).to_csv(index=False, float_format="%.6g")
+    return _as_file(f"{_title(session)}.predictions.csv", "text/csv; charset=utf-8", text)
+
+
+def _once(path: Path) -> Iterator[bytes]:
+    """A file, a block at a time, which goes when it was read or nobody reads on."""
+    try:
+        yield from blocks_of(path)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def offered_report(session: Session, pins: Sequence[Pin]) -> Offered:

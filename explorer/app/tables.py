@@ -15,6 +15,7 @@ from explorer import keys
 from explorer.app.downloads import Offered
 from explorer.app.session import Session
 from explorer.errors import OptionsProblem
+from explorer.flow import UNKNOWN_CONFIDENCE
 from explorer.insight.composition import NO_VALUE
 from explorer.insight.sureness import by_group
 
@@ -98,4 +99,6 @@ def front_table(session: Session) -> pd.DataFrame:
         columns[keys.confidence(found.level)] = found.confidence
     first = result.labels.first
     columns |= {keys.NOVELTY: first.novelty, keys.IS_UNKNOWN: first.unknown}
+    if first.threshold != UNKNOWN_CONFIDENCE:
+        columns[keys.THRESHOLD] = first.threshold
     return pd.concat([pd.DataFrame(columns), result.obs.reset_index(drop=True)], axis=1)

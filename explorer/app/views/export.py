@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import panel as pn
@@ -9,12 +10,13 @@ import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer import keys
-from explorer.app import downloads, look
+from explorer.app import downloads, handouts, look
 from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.figure import FigureView
 from explorer.app.views.handouts import HandoutsView
+from explorer.flow import UNKNOWN_CONFIDENCE
 from explorer.provenance import Provenance
 
 
@@ -28,6 +30,10 @@ class ExportView(View):
         self._go.on_click(lambda _: setattr(self.session, "step", "map"))
         self._standing = Standing()
         self._files = look.html()
+        self._anew = {
+            keys.RESULT_FILE: downloads.offer(lambda: handouts.offered_result(session)),
+            keys.PREDICTIONS_FILE: downloads.offer(lambda: handouts.offered_predictions(session)),
+        }
         self._provenance = look.html()
         self._figure = FigureView(session)
         card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
@@ -54,6 +60,8 @@ class ExportView(View):
         """Let go of the session, and of what is offered."""
         self._figure.destroy()
         self._handouts.destroy()
+        for token in self._anew.values():
+            downloads.withdraw(token)
         super().destroy()
 
     def _draw(self) -> None:
@@ -65,12 +73,18 @@ class ExportView(View):
         self._files_card.visible = self._methods_card.visible = self._provenance_card.visible = has
         self._standing.display(self.session.standing("result"))
         if outcome is not None:
-            self._files.object = files_html(outcome, project.title if project is not None else "result")
+            self._files.object = files_html(outcome, project.title if project is not None else "result", self._anew)
             self._provenance.object = look.facts(provenance_facts(outcome.result.provenance, outcome.result.n_cells))
 
 
-def files_html(outcome: Outcome, title: str) -> str:
-    """The files of a result, each with what is in it and a link, as HTML."""
+def files_html(outcome: Outcome, title: str, anew: Mapping[str, str]) -> str:
+    """The files of a result, each with what is in it and a link, as HTML.
+
+    Parameters
+    ----------
+    anew
+        By file, the token of the offer to make it anew, for a threshold that is not the one it was written with.
+    """
     result = outcome.result
     levels = [found.level for found in result.labels.levels]
     annotated = (
@@ -83,15 +97,20 @@ def files_html(outcome: Outcome, title: str) -> str:
     name = downloads.safe_name(title)
     return (
         '<table class="plain files"><tbody>'
-        + _file_row(outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated)
-        + _file_row(outcome, keys.PREDICTIONS_FILE, f"{name}.predictions.csv", "Predictions, csv", table)
+        + _file_row(outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated, anew)
+        + _file_row(outcome, keys.PREDICTIONS_FILE, f"{name}.predictions.csv", "Predictions, csv", table, anew)
         + "</tbody></table>"
     )
 
 
-def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str) -> str:
+def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str, anew: Mapping[str, str]) -> str:
     path = outcome.folder / file
-    address = look.route("download") + downloads.job_query(outcome.job, file, name)
+    threshold = outcome.result.labels.first.threshold
+    asked = downloads.job_query(outcome.job, file, name)
+    if threshold != UNKNOWN_CONFIDENCE:
+        asked = downloads.offer_query(anew[file])
+        holds += f" Cells of less confidence than {threshold:.2f}, as chosen on Quality, are unknown in it; it says so."
+    address = look.route("download") + asked
     got = (
         f'<a class="get" href="{look.text(address)}" download="{look.text(name)}">Download</a>' if path.is_file()
         else '<span class="soft">no longer there</span>'
