@@ -89,9 +89,9 @@ class PagedTable(JSComponent):
             names = table[self._columns[0].key].astype(str).str.upper()
             shown = np.flatnonzero(names.str.contains(self.search.strip().upper(), regex=False).to_numpy(bool))
         if self.order_by in table:
-            order = table[self.order_by].iloc[shown].reset_index(drop=True)
-            order = order.sort_values(ascending=not self.downwards, kind="stable", na_position="last").index
-            shown = shown[order.to_numpy()]
+            values = table[self.order_by].iloc[shown].reset_index(drop=True)
+            ordered = values.sort_values(ascending=not self.downwards, kind="stable", na_position="last")
+            shown = shown[ordered.index.to_numpy()]
         self._shown = shown
         self.param.update(found=len(shown), total=len(table), page=0)
         self._turn()

@@ -182,9 +182,9 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     if by == SELECTION:
         if selection is None or len(selection) == 0:
             raise OptionsProblem("No cells are selected. Draw around some on the map, or compare labels.")
-        side = np.ones(len(front.obs), dtype=np.int32)
-        side[selection] = 0
-        return Categories(side, ("selection", "others"), category_colors(("selection", "others")), "Selection")
+        inside = np.ones(len(front.obs), dtype=np.int32)
+        inside[selection] = 0
+        return Categories(inside, ("selection", "others"), category_colors(("selection", "others")), "Selection")
     if by not in front.obs:
         raise OptionsProblem(f"There is no column {by!r} among these cells. Choose another one.")
     column = front.obs[by]

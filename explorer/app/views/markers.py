@@ -110,7 +110,7 @@ class MarkersView(TabView):
         self._picture = pmui.RadioButtonGroup(options=list(_PICTURES), value=_PICTURES[0], size="small",
                                               margin=(0, 8, 4, 0), sx=look.SEGMENTS)  # fmt: skip
         self._genes = pmui.TextInput(
-            label="Genes", placeholder="the first", size="small", width=170, visible=False, margin=(4, 0, 4, 0),
+            label="Genes", placeholder="the first", size="small", width=130, visible=False, margin=(4, 0, 4, 0),
             description="Symbols with spaces between; empty for the first",
         )  # fmt: skip
         self._missing = look.html(margin=0)
@@ -125,9 +125,9 @@ class MarkersView(TabView):
             styles={"flex": "1 1 300px", "min-width": "0"},
         )  # fmt: skip
         self._results = side_by_side(left, right)
-        choices = row(self._by, self._group, self._against, self._test, self._sample, self._ask, self._stop, self._link)
+        choices = row(self._by, self._group, self._against, self._test, self._sample, self._ask, self._stop)
         self.panel = pn.Column(
-            choices, self._standing, self._said, self._results, sizing_mode="stretch_width", margin=0
+            choices, self._standing, row(self._said, self._link), self._results, sizing_mode="stretch_width", margin=0
         )
 
     # choices
@@ -146,16 +146,16 @@ class MarkersView(TabView):
         front, session = self.front, self.session
         if front is None:
             return
-        level = ("Predicted " if front.outcome is not None else "") + session.level
         n = 0 if session.selection is None else len(session.selection)
         columns = [name for name in named_columns(front.obs) if front.outcome is not None or name != session.level]
-        options = {f"Selection ({n:,} cells)": SELECTION} if n else {}
-        options |= {level: LABEL} | {name: name for name in columns}
+        # a menu keeps the words of what is chosen, so those stay the same whatever level or selection they mean
+        options = {"Selection": SELECTION} if n else {}
+        options |= {"Label in view": LABEL} | {name: name for name in columns}
         kept = self._by.value if self._by.value in options.values() else LABEL
         chosen_now = n and SELECTION not in self._by.options.values()
         self._by.param.update(options=options, value=SELECTION if chosen_now else kept)
         samples = sample_columns(front.obs)
-        likely = session.batch if front.outcome is not None else session.reference.card.get("sample", "")
+        likely = session.batch if front.outcome is not None else front.reference.card.get("sample", "")
         first = next(iter(samples), None)
         self._sample.param.update(
             options=samples,

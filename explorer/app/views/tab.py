@@ -29,7 +29,7 @@ class TabView(View):
         self._tokens.append(token)
         address = look.text(look.route("download") + downloads.offer_query(token))
         return look.html(
-            f'<a class="get" href="{address}" download>{look.text(words)}</a>', margin=(4, 8, 4, 0), sizing_mode=None
+            f'<a class="small" href="{address}" download>{look.text(words)}</a>', margin=(4, 8, 4, 0), sizing_mode=None
         )
 
     def destroy(self) -> None:
