@@ -60,6 +60,7 @@ class EmbeddingMap(pn.viewable.Viewer):
     shown = param.Array(default=None, allow_None=True, doc="""
         bool, one a point of `selectable`; the others are not drawn, hit or selected. `None` draws all.""")
     highlight = param.Integer(default=None, allow_None=True, doc="Category that keeps its colour; others fade.")
+    marks = param.List(default=[], item_type=tuple, doc="(text, x, y): a diamond at a place, its text above it.")
     point_size = param.Integer(default=None, allow_None=True, bounds=(1, 40), doc="""
         Pixels across; by the number of points in view while `None`.""")
     dark = param.Boolean(default=False)
@@ -98,6 +99,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._home = self.view is None
         self._go(self.view)
         self._restyle()
+        self._figure.mark(self.marks)
         self._listen()
 
     # what the caller sees
@@ -174,6 +176,7 @@ class EmbeddingMap(pn.viewable.Viewer):
             self.param.watch(self._on_points, ["background", "foreground", *look]),
             self.param.watch(lambda *_: self._draw(), "point_size"),
             self.param.watch(lambda *_: self._recolor(), ["dark", "highlight"]),
+            self.param.watch(lambda *_: self._figure.mark(self.marks), "marks"),
             self.param.watch(self._on_view, "view"),
         ]
 

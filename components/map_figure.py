@@ -68,6 +68,15 @@ class MapFigure:
             ).glyph
             for width in (4, 0)
         )  # fmt: skip
+        self._marks = ColumnDataSource({"x": [], "y": [], "text": []})
+        self._diamond = self.plot.scatter("x", "y", source=self._marks, marker="diamond", size=14, line_width=1.5).glyph
+        self._mark_halo, self._mark_text = (
+            self.plot.text(
+                "x", "y", "text", source=self._marks, text_align="center", text_baseline="bottom", y_offset=-8,
+                text_font_size="12px", text_outline_width=width,
+            ).glyph
+            for width in (4, 0)
+        )  # fmt: skip
         self._ring = ColumnDataSource({"x": [], "y": []})
         self._circle = self.plot.scatter(
             "x", "y", source=self._ring, size=12, fill_color=None, line_width=2
@@ -94,6 +103,11 @@ class MapFigure:
         """Write texts on the picture, centred on their places, float (texts, 2)."""
         self._names.data = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "text": list(texts)}
 
+    def mark(self, marks: Sequence[tuple[str, float, float]]) -> None:
+        """Draw a diamond at each place x, y, with its text above it."""
+        texts, x, y = zip(*marks, strict=True) if marks else ((), (), ())
+        self._marks.data = {"x": list(x), "y": list(y), "text": list(texts)}
+
     def color(self, codes: list[str], *, dark: bool) -> None:
         """Give the codes their 256 colours, and the rest a light or a dark look."""
         if codes != self._mapper.palette:
@@ -102,7 +116,10 @@ class MapFigure:
         self.plot.background_fill_color = self.plot.border_fill_color = tokens["map"]
         self._circle.line_color = self._label.text_color = self._written.text_color = tokens["ink"]
         self._halo.text_color = self._halo.text_outline_color = tokens["map"]
-        self._written.text_outline_color = None
+        self._mark_halo.text_color = self._mark_halo.text_outline_color = tokens["map"]
+        self._mark_text.text_color = self._diamond.line_color = tokens["ink"]
+        self._diamond.fill_color = tokens["map"]
+        self._written.text_outline_color = self._mark_text.text_outline_color = None
         self._label.background_fill_color = tokens["surface"]
         self._label.border_line_color = tokens["line"]
 

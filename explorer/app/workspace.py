@@ -47,7 +47,9 @@ class Workspace(param.Parameterized):
     split = param.String(default="", doc="obs column of the cells in front by whose values panes are split.")
     split_shown: Any = param.List(default=[], item_type=str, doc="Values with a pane; empty for the most frequent.")
     picture = param.String(default="", doc="obsm key of the query's own picture; empty for the reference's.")
-    order: Any = param.Selector(default="", objects=["", *ORDERS], doc="Who lies on top; empty for what suits the colours.")
+    marks: Any = param.List(default=[], item_type=tuple, doc="(text, x, y) of places in the reference's picture.")
+    order: Any = param.Selector(default="", objects=["", *ORDERS], doc="""
+        Who lies on top; empty for what suits the colours.""")
     zeros_grey = param.Boolean(default=True, doc="Draw cells without any expression in grey.")
     clip: Any = param.Range(default=(1.0, 99.0), bounds=(0, 100), doc="Percentiles at the ends of colour scales.")
     held_colorings: Any = param.Parameter(default=(None, None), doc="What is held, of query and reference.")

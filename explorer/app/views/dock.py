@@ -15,11 +15,13 @@ from explorer.app.views.composition import CompositionView
 from explorer.app.views.markers import MarkersView
 from explorer.app.views.models import ModelsView
 from explorer.app.views.own_labels import OwnLabelsView
+from explorer.app.views.prototypes import PrototypesView
 
 TABS: Mapping[str, type[View]] = {
     "Composition": CompositionView,
     "Own vs predicted": OwnLabelsView,
     "Markers": MarkersView,
+    "Prototypes": PrototypesView,
     "Models": ModelsView,
 }
 HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels

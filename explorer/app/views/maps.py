@@ -20,7 +20,8 @@ from explorer.app.views.base import View
 from explorer.app.workspace import ARRANGED, DRAWN, MOST_PANES, Pane, own_picture, plan
 from explorer.novelty import in_words
 
-_PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names")
+_PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
+            "marks")
 
 
 class _Shown:
@@ -52,7 +53,7 @@ class MapsView(View):
         self._above = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX)
         self._below = pn.Row(sizing_mode="stretch_both", margin=0, styles=_BOX, visible=False)
         self.panel = pn.Column(self._above, self._below, sizing_mode="stretch_both", margin=0, styles=_BOX)
-        self.watch(self._place, ["outcome", "reference", "method", *ARRANGED])
+        self.watch(self._place, ["outcome", "reference", "method", "go_to", *ARRANGED])
         self.watch(self._paint, [*_PAINTED, *ARRANGED, *DRAWN])
         self._place()
 
@@ -102,6 +103,8 @@ class MapsView(View):
     def _take_places(self, places: dict[str, Points]) -> None:
         self._places = places
         self._paint()
+        if self.session.go_to is not None:
+            self.first.view, self.session.go_to = self.session.go_to, None
 
     def _lay_out(self, panes: tuple[Pane, ...]) -> None:
         """As many maps as there are panes; all but the first are made anew when any pane is another one."""
@@ -152,6 +155,7 @@ class MapsView(View):
             hidden=list(session.hidden) if is_front and not pane.is_held else [],
             shown=pane.shown,
             selected=_mask(session.selection, cells if pane.cells != "reference" else background) if is_front else None,
+            marks=[] if pane.picture else list(session.marks),
             point_size=session.point_size,
             dark=session.dark,
             show_names=session.show_names or pane.is_held,

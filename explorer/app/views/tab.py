@@ -50,7 +50,7 @@ def side_by_side(*parts: pn.viewable.Viewable) -> pn.Row:
     return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 12, 0), styles=CONTENT)
 
 
-def part(title: str, *shown: pn.viewable.Viewable, width: int) -> pn.Column:
+def part(title: str, *shown: pn.viewable.Viewable | pn.viewable.Viewer, width: int) -> pn.Column:
     """A titled part of what a tab shows, so many pixels wide, or as wide as a tab that is narrower."""
     # as a style, since a layout that has a width of its own would keep the tab from getting narrower
     return pn.Column(look.html(f"<h3>{look.text(title)}</h3>", margin=(0, 0, 4, 0)), *shown, margin=0,

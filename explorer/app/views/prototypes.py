@@ -1,0 +1,277 @@
+"""Prototypes: labels as points, the cells each claims, and groups of unknown cells that may become labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+import param
+from numpy.typing import NDArray
+
+from components.choice_table import ChoiceTable
+from components.heat_table import HeatTable
+from explorer.app import look, references
+from explorer.app.downloads import Offered
+from explorer.app.prototyping import LabelPoints, Mark, add_to_reference, group_unknown, label_points, marks_of
+from explorer.app.session import Session
+from explorer.app.status import Phase
+from explorer.app.tables import offered_frame
+from explorer.app.views.base import Standing
+from explorer.app.views.tab import TabView, part, row, side_by_side
+from explorer.errors import OptionsProblem
+from explorer.insight.unknowns import Unknowns
+from explorer.settings import settings
+
+_ABOUT = (
+    "A prototype is the mean of a label's reference cells; every cell is claimed by the nearest one. A ratio far above "
+    "1 says that your cells lie farther from the label than the reference's own do. Click a row to select its cells."
+)
+_ABOUT_REFERENCE = (
+    "A prototype is the mean of a label's reference cells. Map a file to see which of its cells each claims."
+)
+_COLUMNS = [
+    {"key": "label", "label": "Prototype"},
+    {"key": "cells", "label": "Reference cells", "align": "right"},
+    {"key": "claimed", "label": "Claims", "align": "right"},
+    {"key": "ratio", "label": "Distance / own", "align": "right"},
+    {"key": "beyond", "label": "Beyond 95 %", "align": "right"},
+    {"key": "near", "label": "Nearest other"},
+]
+_GROUPS = [
+    {"key": "name", "label": "Group"},
+    {"key": "cells", "label": "Cells", "align": "right"},
+    {"key": "novelty", "label": "Novelty", "align": "right"},
+    {"key": "markers", "label": "Higher than elsewhere"},
+]
+
+
+class PrototypesView(TabView):
+    """Where labels lie and what they claim; unknown cells grouped, named and added to the reference."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._found: LabelPoints | None = None
+        self._groups: Unknowns | None = None
+        self._given: dict[str, str] = {}
+        self._asked: tuple[Any, ...] = ()
+        self._on_map = pmui.Checkbox(label="Show on the map", value=False, size="small", margin=(6, 12, 2, 0))
+        self._on_map.param.watch(lambda _: self._mark(), "value")
+        self._group = pmui.Button(
+            label="Group unknown cells", icon="bubble_chart", variant="outlined", size="small", margin=(4, 8, 4, 0)
+        )
+        self._group.on_click(lambda _: self._ask_groups())
+        self._link = self.link("Prototypes, csv", self._offered)
+        self._standing, self._grouping = Standing(), Standing()
+        self._said = look.html(margin=(2, 0, 4, 0))
+        self._table = ChoiceTable(columns=_COLUMNS, radio=False, dense=True, margin=0, sizing_mode="stretch_width")
+        self._table.param.watch(self._choose_label, "value")
+        self._distances = HeatTable(corner="distance", margin=0, sizing_mode="stretch_width")
+        self._build_naming()
+        self._body = side_by_side(
+            part("Labels", self._table, width=640), self._naming,
+            part("Distances between prototypes", self._distances, width=820),
+        )  # fmt: skip
+        self.panel = pn.Column(
+            row(self._on_map, self._group, self._link), self._standing, self._grouping, self._said, self._body,
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        self.watch(self._ask, ["outcome", "reference", "method", "level", "show"])
+        self.watch(self._stand, ["status"])
+        self._ask()
+
+    def _build_naming(self) -> None:
+        self._group_table = ChoiceTable(columns=_GROUPS, dense=True, margin=0, sizing_mode="stretch_width")
+        self._group_table.param.watch(self._choose_group, "value")
+        self._name = pmui.TextInput(label="Name of the chosen group", size="small", width=220, margin=(8, 8, 0, 0))
+        self._save = pmui.Button(label="Save as label", variant="outlined", size="small", margin=(10, 8, 0, 0))
+        self._save.on_click(lambda _: self._name_group())
+        self._extend = pmui.Button(label="Add to the reference", variant="contained", size="small",
+                                   margin=(10, 8, 0, 0))  # fmt: skip
+        self._extend.on_click(lambda _: self._add())
+        self._adding = Standing()
+        self._added = look.html(margin=(4, 0, 0, 0))
+        self._naming = part(
+            "Groups of unknown cells", self._group_table,
+            pn.Row(self._name, self._save, self._extend, margin=0, styles={"flex-wrap": "wrap"}),
+            self._adding, self._added, width=560,
+        )  # fmt: skip
+        self._naming.visible = False
+
+    def destroy(self) -> None:
+        """Let go of the session, and of its marks on the map."""
+        self.session.marks = []
+        super().destroy()
+
+    # what is asked
+
+    def _ask(self) -> None:
+        """Find the prototypes for what is in view, if they are others than those shown."""
+        session = self.session
+        reference = session.reference
+        if reference is None:
+            return
+        outcome = session.outcome if session.front == "query" else None
+        method, level = session.method, session.level
+        asked = (reference.checksum, outcome.job if outcome is not None else "", method, level)
+        if asked == self._asked:
+            return
+        self._asked, self._found, self._groups, self._given = asked, None, None, {}
+        session.forget("groups", "extension")
+        session.attempt(
+            "prototypes", "Finding prototypes",
+            lambda: label_points(reference, outcome, method, level, settings().device), self._take_in,
+        )  # fmt: skip
+        self._draw()
+
+    def _take_in(self, found: LabelPoints) -> None:
+        self._found = found
+        self._draw()
+
+    def _ask_groups(self) -> None:
+        session = self.session
+        outcome, job, level, sample = session.outcome, session.job, session.level, session.batch
+        if outcome is not None and job is not None:
+            spec, rows = job.mapping, session.selection
+            session.pursue(
+                "groups", "Grouping cells",
+                lambda progress: group_unknown(spec, outcome, level, rows, sample, progress), self._take_groups,
+            )  # fmt: skip
+
+    def _take_groups(self, found: Unknowns) -> None:
+        self._groups, self._given = found, {}
+        self._on_map.value = True
+        self._draw()
+
+    def _add(self) -> None:
+        session, found = self.session, self._groups
+        outcome, job, reference, level = session.outcome, session.job, session.reference, session.level
+        if outcome is not None and job is not None and reference is not None and found is not None and self._given:
+            spec, names = job.mapping, found.named(self._given)
+            session.pursue(
+                "extension", "Adding the named cells to a copy of the reference",
+                lambda progress: add_to_reference(spec, outcome, reference, level, names, progress), self._take_added,
+            )  # fmt: skip
+
+    def _take_added(self, folder: Path) -> None:
+        session = self.session
+        session.offered = references.listed()
+        title = next((each.title for each in session.offered if each.folder == folder), folder.stem)
+        self._added.object = (
+            f'<p class="small">Written: <b>{look.text(title)}</b>, with the labels '
+            f"{look.text(', '.join(sorted(set(self._given.values()))))}. Choose it on Home to map onto it; the "
+            "reference itself is as it was.</p>"
+        )
+
+    # what is chosen
+
+    def _choose_label(self, event: param.parameterized.Event) -> None:
+        found = self._found
+        if event.new and found is not None:
+            self._table.value = ""
+            self._choose(found.claimed(event.new))
+
+    def _choose_group(self, event: param.parameterized.Event) -> None:
+        found = self._groups
+        if event.new and found is not None:
+            self._name.value = self._given.get(event.new, "")
+            self._choose(found.rows[found.codes == found.names.index(event.new)])
+
+    def _choose(self, rows: NDArray[np.int64]) -> None:
+        if self.session.front == "query":
+            self.session.select(rows if len(rows) else None)
+
+    def _name_group(self) -> None:
+        group, name = self._group_table.value, (self._name.value_input or self._name.value or "").strip()
+        if group:
+            others = {known: given for known, given in self._given.items() if known != group}
+            self._given = {**others, group: name} if name else others
+            self._draw()
+
+    # what is drawn
+
+    def _stand(self) -> None:
+        session = self.session
+        self._standing.display(session.standing("prototypes"))
+        self._grouping.display(session.standing("groups"))
+        adding = session.standing("extension")
+        self._adding.display(adding)
+        self._extend.disabled = not self._given or adding.phase is Phase.RUNNING
+
+    def _draw(self) -> None:
+        session, found = self.session, self._found
+        has_query = session.front == "query" and session.outcome is not None
+        self._group.visible = has_query
+        self._body.visible = self._link.visible = found is not None
+        self._said.object = f'<p class="small soft">{_ABOUT if has_query else _ABOUT_REFERENCE}</p>'
+        if found is not None:
+            self._table.rows = prototype_rows(found)
+            self._distances.param.update(**distance_table(found))
+        self._naming.visible = has_query and self._groups is not None
+        self._group_table.rows = [] if self._groups is None else group_rows(self._groups, self._given)
+        if self._groups is None:
+            self._added.object, self._name.value, self._group_table.value = "", "", ""
+        self._mark()
+        self._stand()
+
+    def _mark(self) -> None:
+        session, marks = self.session, list[Mark]()
+        if self._on_map.value and self._found is not None:
+            marks = self._found.marks
+            if self._groups is not None and session.outcome is not None:
+                groups = marks_of(self._groups, session.outcome.result.layout)
+                marks = marks + [(self._given.get(name, name), x, y) for name, x, y in groups]
+        if marks != session.marks:
+            session.marks = marks
+
+    def _offered(self) -> Offered:
+        if self._found is None:
+            raise OptionsProblem("There are no prototypes yet. Open a reference first.")
+        return offered_frame(self.session, f"prototypes, {self.session.level}", self._found.table())
+
+
+def prototype_rows(found: LabelPoints) -> list[dict[str, str]]:
+    """Prototypes as rows of a table."""
+    return [
+        {
+            "id": str(told["label"]),
+            "label": str(told["label"]),
+            "cells": f"{told['reference_cells']:,}",
+            "claimed": f"{told['claimed']:,}" if "claimed" in told else "-",
+            "ratio": _number(told.get("ratio")),
+            "beyond": "-" if pd.isna(told.get("beyond")) else look.share(float(told["beyond"]), 1),
+            "near": f"{told['nearest_label']} ({told['nearest_distance']:.2f})" if told["nearest_label"] else "-",
+        }
+        for told in found.table().to_dict("records")
+    ]
+
+
+def distance_table(found: LabelPoints) -> dict[str, Any]:
+    """Distances between prototypes, as parameters of `HeatTable`; the nearer, the darker."""
+    n, most = len(found.names), max(float(found.distances.max(initial=0)), 1e-12)
+    texts = [["" if i == j else f"{found.distances[i, j]:.2f}" for j in range(n)] for i in range(n)]
+    shades = (1 - found.distances / most).round(4).tolist()
+    return {"rows": list(found.names), "columns": list(found.names), "texts": texts, "shades": shades}
+
+
+def group_rows(found: Unknowns, given: dict[str, str]) -> list[dict[str, str]]:
+    """Groups of cells as rows of a table, with the names they were given."""
+    return [
+        {
+            "id": str(told["name"]),
+            "name": str(told["name"]),
+            "badge": given.get(str(told["name"]), ""),
+            "note": str(told["suggestion"]),
+            "cells": f"{told['cells']:,}",
+            "novelty": _number(told["novelty"]),
+            "markers": str(told["markers"]) or "-",
+        }
+        for told in found.table.to_dict("records")
+    ]
+
+
+def _number(value: Any) -> str:
+    return "-" if pd.isna(value) else f"{float(value):.2f}"
