@@ -22,6 +22,7 @@ from explorer.app.training import further, one_more
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.data import refit_words
 from explorer.app.views.mapping_queue import QueueView, how, took_words
+from explorer.app.views.scorecard import scorecard_html
 from explorer.app.views.training import TrainingView
 from explorer.app.views.ways import WaysView
 from explorer.flow import Reference
@@ -53,6 +54,9 @@ class MapView(View):
         self._outcome = look.html(margin=(14, 0, 0, 0))
         self._explore = pmui.Button(label="Explore the result", variant="contained", margin=(14, 8, 0, 0))
         self._explore.on_click(lambda _: setattr(self.session, "step", "explore"))
+        self._judge = pmui.Button(label="How good is it?", variant="text", margin=(14, 0, 0, 0))
+        self._judge.on_click(lambda _: setattr(self.session, "step", "quality"))
+        self._scorecard = look.html(margin=(6, 0, 0, 0))
         self._missing = Notice("")
         self._bring = pmui.Button(label="Choose cells", variant="contained", margin=(6, 0, 12, 0))
         self._bring.on_click(lambda _: setattr(self.session, "step", "data"))
@@ -72,17 +76,18 @@ class MapView(View):
         card: dict[str, Any] = {"styles": look.CARD, "sizing_mode": "stretch_width", "margin": (0, 0, 16, 0)}
         self._run = pn.Column(
             look.html("<h2>Progress</h2>", margin=(0, 0, 10, 0)), self._queue.panel, self._away, self._standing,
-            self._outcome, self._explore, **card,
+            self._outcome, pn.Row(self._explore, self._judge, margin=0), **card,
         )  # fmt: skip
         choose = pn.Column(
             look.html("<h2>Models of this reference</h2>"), self._methods, self._about,
             pn.Row(self._start, self._hint, margin=0), **card,
         )  # fmt: skip
         self._ways_box = pn.Column(look.html("<h2>How they map</h2>"), self._ways.panel, **card)
+        self._scorecard_box = pn.Column(look.html("<h2>Scorecard</h2>"), self._scorecard, **card)
         self._further_box = pn.Column(look.html("<h2>Not trained on this reference yet</h2>"), self._further, **card)
         return sheet(
             look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, choose, self._run,
-            self._ways_box, self._further_box, self._training.panel,
+            self._ways_box, self._scorecard_box, self._further_box, self._training.panel,
         )
 
     def _choose(self, event: Any) -> None:
@@ -107,6 +112,8 @@ class MapView(View):
         self._methods.param.update(rows=method_rows(session, reference), values=list(session.methods))
         self._about.object = f'<p class="soft small">{look.text(advice(session, reference))}</p>'
         self._ways_box.visible = self._ways.is_needed
+        self._scorecard.object = scorecard_html(reference.card.get("evaluation"))
+        self._scorecard_box.visible = bool(self._scorecard.object)
         self._further.rows = further_rows(session, reference)
         self._further_box.visible = bool(self._further.rows)
         self._draw_start()
@@ -139,7 +146,7 @@ class MapView(View):
         self._away.object = f'<p class="soft small">{away}</p>' if session.under_way else ""
         self._standing.display(session.standing("result"))
         self._outcome.object = outcome_facts(session.outcome) if session.outcome else ""
-        self._explore.visible = session.outcome is not None
+        self._explore.visible = self._judge.visible = session.outcome is not None
 
 
 _COLUMNS = [
@@ -263,8 +270,9 @@ def outcome_facts(outcome: Outcome) -> str:
     rows = [
         ("Result in view", title_of(result.method)),
         ("Cells", f"{result.n_cells:,}"),
+        *([("Verdict", result.verdict.summary)] if result.verdict is not None else []),
         ("Without a label", f"{int(first.unknown.sum()):,} ({look.share(first.unknown.sum(), result.n_cells)}), "
-                            "too novel or too uncertain"),
+                            f"too novel or less sure than {first.threshold:.2f}"),
         ("Median confidence", f"{np.median(first.confidence):.2f} at {first.level}"),
         *_of_way(outcome),
         *_of_panel(outcome),

@@ -190,8 +190,9 @@ def groups_html(table: pd.DataFrame, title: str, threshold: float) -> str:
 
 
 def _group_row(row: Mapping[Any, Any]) -> str:
+    medians = (f"{row[name]:.2f}" for name in ("confidence", "novelty"))
     shares = (look.share(row[name], 1) for name in ("kept", "unsure", "far"))
-    numbers = (f"{row['cells']:,}", f"{row['confidence']:.2f}", f"{row['novelty']:.2f}", *shares, f"{row['set_size']:g}")
+    numbers = (f"{row['cells']:,}", *medians, *shares, f"{row['set_size']:g}")
     cells = "".join(f'<td class="right">{number}</td>' for number in numbers)
     return f"<tr><td>{look.text(row['group'])}</td>{cells}</tr>"
 
