@@ -24,6 +24,7 @@ Parts, each a Panel viewer that is driven and read by its parameters:
     selection_panel SelectionPanel(mode; clear as event), .display(mask, Categories)
     cell_table      CellTable(names, counts, median, colors, title; picked), .display(Categories, values, mask)
     ranked_bars     RankedBars(names, scores, title, note, empty; picked)
+    small_charts         bars(shares, bounds, told, expected), curves(lines, bounds, told, low, at) -> SVG text
     threshold_histogram  ThresholdHistogram(threshold, bounds, step, title, summary), .display(values, tell)
     panel_list      PanelList(items, value, acted), panels of a figure in their order
     get_link        GetLink(label, href, about, primary; state), a link to a file that is made when asked for

@@ -19,6 +19,7 @@ from components.notice import Notice
 from components.panel_list import PanelList
 from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
+from components.small_charts import Curve, bars, curves
 from components.threshold_histogram import ThresholdHistogram
 
 
@@ -70,7 +71,7 @@ def tables() -> pn.viewable.Viewable:
     table = CellTable(median_title="median confidence", width=400, height=230)
     table.display(Categories.of([f"Cell type {k + 1}" for k in kind]), confidence)
     genes = ["LYZ", "S100A8", "CD14", "FCN1", "VCAN", "IL7R", "CD3E"]
-    bars = RankedBars(
+    ranked = RankedBars(
         names=genes, scores=[4.1, 3.3, 2.2, 1.4, 0.9, -1.2, -2.6], title="Genes that speak for CD14+ monocytes",
         note="Integrated gradients; 1.2 % of the score is not accounted for.", width=360,
     )  # fmt: skip
@@ -81,8 +82,18 @@ def tables() -> pn.viewable.Viewable:
               {"id": "c", "title": "Third", "disabled": "Not trained yet.", "score": ""}],
         width=300,
     )  # fmt: skip
-    parts = (threshold, table, bars, models)
+    parts = (threshold, table, ranked, models)
     return pn.Row(*(pn.Row(part, margin=(0, 24, 0, 0)) for part in parts), margin=(16, 0))
+
+
+def small_charts() -> pn.viewable.Viewable:
+    """A histogram beside what is expected, and two curves crossed by a line."""
+    even = bars([0.02, 0.04, 0.05, 0.05, 0.06, 0.28], (0, 1), "Shares of cells", expected=1 / 6)
+    x = np.linspace(0, 1, 40)
+    crossed = curves(
+        [Curve("accuracy", x, 0.9 + 0.1 * x), Curve("kept", x, 1 - x**3, dashed=True)], (0, 1), "A trade", at=0.8
+    )
+    return pn.Row(pn.pane.HTML(even, width=440), pn.pane.HTML(crossed, width=480, margin=(0, 24)), margin=(16, 0))
 
 
 def handouts() -> pn.viewable.Viewable:
@@ -101,6 +112,7 @@ def gallery(dark: bool) -> pn.viewable.Viewable:
     return pn.Column(
         maps(dark),
         tables(),
+        small_charts(),
         handouts(),
         pn.Row(
             FileDrop(url="/upload", hint="One .h5ad file of any size; it is streamed to this machine.",

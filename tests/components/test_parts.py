@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree.ElementTree import fromstring
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from components.job_status import JobStatus, duration
 from components.legend import ColorBar, Legend, readable
 from components.notice import KINDS, Notice
 from components.selection_panel import SelectionPanel
+from components.small_charts import Curve, bars, curves
 from components.threshold_histogram import ThresholdHistogram
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -142,6 +145,24 @@ def test_a_threshold_keeps_what_is_at_or_above_it():
     assert histogram.summary == "0.60 keeps 1 of 3 (33 %)"
     histogram.display(np.array([0.7, 0.8]), lambda threshold, kept, n: f"{kept}/{n} at {threshold}")
     assert histogram.summary == "2/2 at 0.6"
+
+
+def test_small_charts_say_what_they_show_and_where_lines_are_crossed():
+    drawn = curves([Curve(NASTY, [0, 0.5, 1], [0.8, 0.9, 1.0]), Curve("kept", [0, 1], [1, 0], dashed=True)], (0, 1),
+                   f"Trade {NASTY}", at=0.4)  # fmt: skip
+    root = fromstring(f"<body>{drawn}</body>")
+    assert root.find("svg").get("aria-label") == f"Trade {NASTY}"
+    texts = [each.text for each in root.iter("text")]
+    assert texts.count("90 %") == 1  # of the next point: what a threshold in between keeps
+    assert texts.count("0 %") == 2
+    assert len(list(root.iter("polyline"))) == 2
+    assert [each.get("stroke-dasharray") for each in root.iter("polyline")] == [None, "5 4"]
+    root = fromstring(bars([0.0, 0.001, 0.999], (0, 1), "Shares", expected=0.5))
+    high = [float(each.get("height")) for each in root.iter("rect")]
+    assert high[0] == 0
+    assert 1 <= high[1] < high[2]
+    assert any(each.get("stroke-dasharray") for each in root.iter("line"))
+    assert not list(fromstring(bars([], (0, 1), "Nothing")).iter("rect"))
 
 
 def test_a_file_drop_can_be_emptied():

@@ -353,3 +353,6 @@ def test_a_threshold_is_dragged_and_moved_by_keys(show):
     slider.press("End")
     until(lambda: histogram.threshold == 1, page)
     page.get_by_text("1.00 keeps 1 of 1,001").wait_for()
+    histogram.least = 0.3
+    slider.press("Home")
+    until(lambda: histogram.threshold == 0.3, page)
