@@ -10,7 +10,7 @@ from explorer.reference import model_folder, read_heads
 
 
 def left_out_answers(reference: Reference, result: MappingResult) -> dict[str, Examined]:
-    """Calibrated answers to left-out reference cells by label level.
+    """Calibrated answers to left-out reference cells by label level; levels of which none was left out are missing.
 
     They are those of the model as it was trained, also where it learned from the query before it mapped.
 
@@ -23,4 +23,4 @@ def left_out_answers(reference: Reference, result: MappingResult) -> dict[str, E
     by_rna = folder / keys.RNA_FOLDER
     placed_by_rna = result.provenance.options.get("proteins", LEFT_OUT) == LEFT_OUT
     heads = read_heads(by_rna if placed_by_rna and by_rna.is_dir() else folder)
-    return {head.level: head.examined for head in heads}
+    return {head.level: head.examined for head in heads if len(head.examined.codes)}

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from sessions import run
 
 import explorer
 from explorer import keys, worker
@@ -39,32 +37,12 @@ from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 from explorer.thresholds import result_with_threshold, with_threshold
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
-CACHED = (settings, library.queue, library.projects)
 
 
 @pytest.fixture(scope="module")
 def result() -> MappingResult:
     """The demo cells on the sample atlas."""
     return explorer.map_query(explorer.open_query(DEMO), explorer.open_reference(SAMPLE_ATLAS), "concord", device="cpu")
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home folder of its own for what this process stores."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
 
 
 async def mapped() -> Session:
@@ -255,8 +233,8 @@ class TestEstimates:
             assert sets[np.arange(len(sets)), level.codes].all()
         assert (sets_of(level, None, 0.8) >= likely_sets(level.probabilities, 0.8)).all()
 
-    def test_older_references_and_doubtful_mappings_say_so(self) -> None:
-        assert "kept no answers" in estimate_note(None, False)
+    def test_references_without_left_out_cells_and_doubtful_mappings_say_so(self) -> None:
+        assert "No labelled reference cell was left out" in estimate_note(None, False)
         examined = Examined(np.arange(2), np.zeros(2, np.int32), np.arange(2, dtype=np.int32), np.eye(2, dtype="f4"))
         assert "2 reference cells of 2 batches" in estimate_note(examined, False)
         assert "fewer of your labels" in estimate_note(examined, True)

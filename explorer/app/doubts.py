@@ -35,7 +35,7 @@ class Trade:
     cells, kept
         Of the query, and those that carry a label.
     estimate
-        What left-out reference cells say of the same threshold; `None` where the reference kept no answers of theirs.
+        What left-out reference cells say of the same threshold; `None` where none was left out.
     """
 
     threshold: float

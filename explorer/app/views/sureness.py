@@ -103,7 +103,8 @@ class SurenessView(View):
             return
         self._coverage.value = session.coverage
         examined: Examined | None = session.examined.get(session.level)
-        self._sets.object = sets_html(sets, labels.classes, examined, session.coverage)
+        promise = session.standing("examined").text or promise_words(examined, session.coverage)
+        self._sets.object = sets_html(sets, labels.classes, examined, session.coverage, promise)
         self._by_label.object = groups_html(by_group(labels, labels.labels, sets), "Label", labels.threshold)
         self._draw_samples()
 
@@ -133,7 +134,19 @@ class SurenessView(View):
         session.attempt("mixing", "Measuring how batches mix", lambda: mixing(result.embedding, codes, labels), use)
 
 
-def sets_html(sets: np.ndarray, classes: tuple[str, ...], examined: Examined | None, coverage: float) -> str:
+def promise_words(examined: Examined | None, coverage: float) -> str:
+    """What sets promise."""
+    if examined is None:
+        return "No reference cell was left out of training: sets are the likeliest labels, without a promise."
+    return (
+        f"Sets hold the true label of {100 * coverage:.0f} % of the cells of another batch of the reference. Cells of a "
+        "type that it lacks have no true label."
+    )
+
+
+def sets_html(
+    sets: np.ndarray, classes: tuple[str, ...], examined: Examined | None, coverage: float, promise: str
+) -> str:
     """How many labels fit a cell, and which ones fit together, as HTML."""
     own = set_sizes(sets)
     known = None
@@ -151,12 +164,7 @@ def sets_html(sets: np.ndarray, classes: tuple[str, ...], examined: Examined | N
         f'<table class="plain sizes"><thead><tr><th>In the set</th><th></th><th class="right">your cells</th>{beside}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
-    promise = (
-        f"Sets hold the true label of {100 * coverage:.0f} % of the cells of another batch of the reference."
-        if examined is not None
-        else "This reference kept no answers to left-out cells: sets are the likeliest labels, without a promise."
-    )
-    note = f'<p class="soft small more">{promise} Cells of a type that it lacks have no true label.</p>'
+    note = f'<p class="soft small more">{look.text(promise)}</p>'
     return f'<div class="two">{sizes}{pairs_html(ambiguous_pairs(sets, classes), len(sets))}</div>{note}'
 
 

@@ -52,7 +52,9 @@ class ThresholdView(View):
         self.panel = pn.Row(confidence, pn.Spacer(width=16), novelty, sizing_mode="stretch_width",
                             margin=(0, 0, 16, 0))  # fmt: skip
         self.watch(self._draw, ["outcome", "level", "examined", "threshold"])
+        self.watch(self._tell, ["outcome", "level", "examined", "status"])
         self._draw()
+        self._tell()
 
     def _choose(self, event: Any) -> None:
         if event.new != self.session.threshold:
@@ -71,12 +73,16 @@ class ThresholdView(View):
         self._histogram.display(labels.confidence, lambda *_: "")
         self._said.object = f'<p>{look.text(trade_sentence(trade, labels))}</p>'
         self._curve.object = curve_html(labels, examined, session.threshold) if examined is not None else ""
-        verdict = session.outcome.result.verdict if session.outcome is not None else None
-        is_bad = verdict is not None and verdict.signal is Signal.BAD
-        waits = session.standing("examined").text
-        self._note.object = f'<p class="soft small">{look.text(waits or estimate_note(examined, is_bad))}</p>'
         self._novelty.object = novelty_html(labels)
         self._offer(examined)
+
+    def _tell(self) -> None:
+        """What the estimate rests on, or why there is none."""
+        session = self.session
+        verdict = session.outcome.result.verdict if session.outcome is not None else None
+        is_bad = verdict is not None and verdict.signal is Signal.BAD
+        told = session.standing("examined").text or estimate_note(session.examined.get(session.level), is_bad)
+        self._note.object = f'<p class="soft small">{look.text(told)}</p>'
 
     def _offer(self, examined: Examined | None) -> None:
         """Thresholds that give a wanted accuracy, one click away."""
@@ -123,8 +129,8 @@ def estimate_note(examined: Examined | None, is_bad: bool) -> str:
     """What the estimate rests on, and where it does not hold."""
     if examined is None:
         return (
-            "This reference kept no answers to left-out cells, so nobody can tell how accurate labels are at a "
-            "threshold. Confidence is calibrated all the same; build the reference again to learn more."
+            "No labelled reference cell was left out of training, so nobody can tell how accurate labels are at a "
+            "threshold. Build the reference from two batches or more to learn that."
         )
     n, batches = len(examined.codes), len(np.unique(examined.batches))
     said = f"Estimated on {n:,} reference cells of {batches} batches that were left out of training in turn."
