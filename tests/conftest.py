@@ -23,6 +23,7 @@ import browser as installed
 import pytest
 from planted import BATCHES, STRANGER, TYPES, planted
 from playwright.sync_api import Browser, sync_playwright
+from sessions import own_home
 
 from explorer.fitting import build_reference
 from explorer.flow import Reference
@@ -34,6 +35,12 @@ from explorer.settings import SAMPLE_ATLAS
 def sample_atlas() -> Reference:
     """The reference that ships with the program."""
     return open_reference(SAMPLE_ATLAS)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of its own for what this process stores."""
+    yield from own_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")

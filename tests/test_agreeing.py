@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from sessions import few_cells, run
 
 from components.coloring import Categories, Values
 from components.upset import UpSet
@@ -25,9 +22,8 @@ from explorer.app.session import Session
 from explorer.app.views.models import ModelsView, agreement_words, label_rows, pairs_of, upset_of
 from explorer.consensus import Consensus
 from explorer.flow import LabelTransfer, LevelLabels
-from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
+from explorer.settings import SAMPLE_ATLAS
 
-CACHED = (settings, library.queue, library.projects)
 CLASSES = ("B", "NK", "T")
 SAID = {"one": [0, 0, 1, 2, 2], "two": [0, 1, 1, 2, 2], "three": [0, 0, 2, 2, 1]}
 
@@ -88,23 +84,9 @@ def test_a_stricter_threshold_leaves_fewer_labels_in_the_words(found: Consensus)
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(home: Path) -> Path:
     """A home folder of its own, with 40 cells in it."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    ad.read_h5ad(SAMPLE_DATA / "pbmc_ifnb_832.h5ad")[::20][:40].copy().write_h5ad(tmp_path / "cells.h5ad")
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
+    return few_cells(home)
 
 
 async def map_by(session: Session, *methods: str) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import pytest
+from sessions import few_cells, run
 
 from explorer import worker
 from explorer.app import library
@@ -18,29 +16,13 @@ from explorer.app.coloring import ColorBy
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.cell_card import CellCardView
-from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
-
-CACHED = (settings, library.queue, library.projects)
+from explorer.settings import SAMPLE_ATLAS
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(home: Path) -> Path:
     """A home folder of its own, with 40 cells in it."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    ad.read_h5ad(SAMPLE_DATA / "pbmc_ifnb_832.h5ad")[::20][:40].copy().write_h5ad(tmp_path / "cells.h5ad")
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
+    return few_cells(home)
 
 
 async def mapped(home: Path) -> Session:

@@ -6,17 +6,15 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sessions import run
 
 from explorer import keys, worker
 from explorer.app import drawing, handouts, library, pinning, pins
@@ -28,29 +26,9 @@ from explorer.charts import Bars, Confusion, Dots, Histogram
 from explorer.composing import Look
 from explorer.errors import OptionsProblem
 from explorer.figures import Picture
-from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
+from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
-CACHED = (settings, library.queue, library.projects)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home folder of its own for what this process stores."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
 
 
 async def mapped() -> Session:

@@ -9,16 +9,14 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from sessions import run
 
 from components.coloring import Categories, Values
 from explorer import keys, worker
@@ -43,26 +41,6 @@ from explorer.settings import ASSETS, SAMPLE_ATLAS, SAMPLE_DATA, settings
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
 
-CACHED = (settings, library.queue, library.projects)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home folder of its own for what this process stores."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
 
 
 def work_off() -> None:

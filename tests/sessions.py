@@ -1,0 +1,41 @@
+"""A session as a tab has one, without a browser: a home folder of its own, and an event loop for its steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import pytest
+
+from explorer.settings import SAMPLE_DATA, settings
+
+
+def own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """`folder`, in which this process keeps what it stores for as long as the iterator lives."""
+    from explorer.app import library  # brings the screen along, which few tests need
+
+    cached = (settings, library.queue, library.projects)
+    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(folder / "home"))
+    for function in cached:
+        function.cache_clear()
+    yield folder
+    library.queue().close()
+    library.projects().close()
+    for function in cached:
+        function.cache_clear()
+
+
+def few_cells(folder: Path) -> Path:
+    """`folder`, with 40 of the demo cells in cells.h5ad."""
+    ad.read_h5ad(SAMPLE_DATA / "pbmc_ifnb_832.h5ad")[::20][:40].copy().write_h5ad(folder / "cells.h5ad")
+    return folder
+
+
+def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(steps())).result()
