@@ -137,10 +137,10 @@ class SurenessView(View):
 def promise_words(examined: Examined | None, coverage: float) -> str:
     """What sets promise."""
     if examined is None:
-        return "No reference cell was left out of training: sets are the likeliest labels, without a promise."
+        return "No reference cell was left out of training: sets are the likeliest labels, with no promise."
     return (
-        f"Sets hold the true label of {100 * coverage:.0f} % of the cells of another batch of the reference. Cells of a "
-        "type that it lacks have no true label."
+        f"Sets hold the true label of {100 * coverage:.0f} % of the cells of another batch of the reference. Cells of "
+        "a type that it lacks have no true label."
     )
 
 
