@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from math import isnan
 from typing import Any
 
 import panel as pn
@@ -109,8 +110,8 @@ def notes(sentences: Iterable[str]) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share in percent, with a decimal where it is small, and never 0 % for something that is there."""
-    if whole <= 0:
+    """A share in percent, with a decimal where it is small, and never 0 % for something that is there; "-" for NaN."""
+    if whole <= 0 or isnan(part):
         return "-"
     if part == 0:
         return "0 %"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -146,16 +147,17 @@ def _bar(told: pd.Series, of: str) -> dict[str, Any]:
         n = f"{int(told['cells']):,} of {int(told['total']):,} cells"
     else:
         n = f"mean of {int(told['samples'])} sample{'s' * (told['samples'] > 1)}"
-    ends = f", 95 % interval {_percent(low)} to {_percent(high)}" if low is not None and high is not None else ""
-    return {"name": str(told[of]), "value": share, "low": low, "high": high, "text": _percent(share), "tip": n + ends}
+    ends = f", 95 % interval {percent(low)} to {percent(high)}" if low is not None and high is not None else ""
+    return {"name": str(told[of]), "value": share, "low": low, "high": high, "text": percent(share), "tip": n + ends}
 
 
 def _finite(value: float) -> float | None:
     return None if pd.isna(value) else round(float(value), 5)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+def percent(value: float | None) -> str:
+    """A share in percent with one decimal, so that a column of them can be compared; "-" for what is not known."""
+    return "-" if value is None or isnan(value) else f"{100 * value:.1f} %"
 
 
 def _named(column: pd.Series) -> pd.Series:

@@ -17,7 +17,7 @@ from explorer.app.coloring import label_categories
 from explorer.app.confusion import named_columns
 from explorer.app.downloads import Offered
 from explorer.app.session import Session
-from explorer.app.shares import Asked, Composed, cards, compose, condition_columns, of_samples, scale_of
+from explorer.app.shares import Asked, Composed, cards, compose, condition_columns, of_samples, percent, scale_of
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
@@ -228,7 +228,7 @@ def difference_html(found: Composed, asked: Asked) -> str:
         + "".join(
             f'<td class="right">{figure}</td>'
             for figure in (
-                _percent(told["share"]), _percent(told["share_against"]), _points(told["difference"]),
+                percent(told["share"]), percent(told["share_against"]), _points(told["difference"]),
                 f"{_points(told['low'])} to {_points(told['high'])}", _p(told["p"]), _p(told["adjusted_p"]),
             )
         )
@@ -244,10 +244,6 @@ def difference_html(found: Composed, asked: Asked) -> str:
         f'<p class="small soft">{said}</p><table class="plain dense"><thead><tr><th>Label</th>{head}</tr></thead>'
         f"<tbody>{lines}</tbody></table>"
     )
-
-
-def _percent(share: float) -> str:
-    return "-" if pd.isna(share) else f"{100 * share:.1f} %"
 
 
 def _points(difference: float) -> str:

@@ -16,11 +16,13 @@ from explorer.app.views.markers import MarkersView
 from explorer.app.views.models import ModelsView
 from explorer.app.views.own_labels import OwnLabelsView
 from explorer.app.views.prototypes import PrototypesView
+from explorer.app.views.signatures import SignaturesView
 
 TABS: Mapping[str, type[View]] = {
     "Composition": CompositionView,
     "Own vs predicted": OwnLabelsView,
     "Markers": MarkersView,
+    "Signatures": SignaturesView,
     "Prototypes": PrototypesView,
     "Models": ModelsView,
 }

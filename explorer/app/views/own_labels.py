@@ -189,7 +189,7 @@ def per_label_html(found: Comparison) -> str:
     lines = []
     for name, told in found.per_label.iterrows():
         meaning = found.correspondence.get(str(name), "-")
-        figures = (_percent(told["share"]), _number(told["confidence"]), _percent(told[keys.UNKNOWN]))
+        figures = (look.share(told["share"], 1), _number(told["confidence"]), look.share(told[keys.UNKNOWN], 1))
         lines.append(
             f'<tr><td>{look.text(name)}</td><td class="right">{int(told["cells"]):,}</td>'
             f'<td class="apart">{look.text(meaning)}</td>'
@@ -199,10 +199,6 @@ def per_label_html(found: Comparison) -> str:
     titles = "".join(f'<th class="right">{title}</th>' for title in ("largest share", "median confidence", "unknown"))
     head = f'<th>Your label</th><th class="right">cells</th><th class="apart">means</th>{titles}'
     return f'<table class="plain dense"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-
-
-def _percent(value: float) -> str:
-    return "-" if pd.isna(value) else look.share(float(value), 1)
 
 
 def _number(value: float) -> str:
