@@ -35,7 +35,7 @@ export function render({model}) {
     const left = widest(model.groups, 170) + 24, below = widest(model.names, 110) * 0.72 + 18
     const wide = left + model.names.length * STEP + widest(model.names.slice(-1), 110) * 0.72
     const high = TOP + rows * LINE + below
-    const svg = make("svg", {width: Math.max(wide, 356), height: high + 52, role: "group", "aria-label": "Dot plot"})
+    const svg = make("svg", {width: Math.max(wide, 366), height: high + 52, role: "group", "aria-label": "Dot plot"})
     const all = Math.max(1e-12, ...model.values.flat())
     const tops = model.names.map((_, j) => Math.max(...model.values.map((line) => line[j])))
     model.groups.forEach((group, i) => {
@@ -71,13 +71,13 @@ export function render({model}) {
     const n = model.palette.length, step = 90 / n
     model.palette.forEach((fill, i) => svg.append(make("rect", {x: 14 + i * step, y: y + 18, width: step + 0.5, height: 9, fill})))
     svg.append(make("text", {x: 0, y: y + 27, class: "soft"}, "0"))
-    svg.append(make("text", {x: 108, y: y + 27, class: "soft"}, model.per_name ? "most of its row" : all.toPrecision(2)))
-    svg.append(make("text", {x: 180, y: y + 8, class: "soft"}, model.share_title));
+    svg.append(make("text", {x: 108, y: y + 27, class: "soft"}, model.per_name ? "its most" : all.toPrecision(2)))
+    svg.append(make("text", {x: 196, y: y + 8, class: "soft"}, model.share_title));
     [0.2, 0.5, 1].forEach((share, i) => {
-      svg.append(make("circle", {cx: 190 + i * 48, cy: y + 24, r: MOST * Math.sqrt(share), class: "plain"}))
-      svg.append(make("text", {x: 190 + i * 48 + MOST * Math.sqrt(share) + 3, y: y + 28, class: "soft"}, String(100 * share)))
+      svg.append(make("circle", {cx: 206 + i * 46, cy: y + 24, r: MOST * Math.sqrt(share), class: "plain"}))
+      svg.append(make("text", {x: 206 + i * 46 + MOST * Math.sqrt(share) + 3, y: y + 28, class: "soft"}, String(100 * share)))
     })
-    svg.append(make("text", {x: 336, y: y + 28, class: "soft", "text-anchor": "start"}, "%"))
+    svg.append(make("text", {x: 346, y: y + 28, class: "soft", "text-anchor": "start"}, "%"))
   }
   model.on(["names", "groups", "group_colors", "shares", "values", "value_title", "share_title", "per_name", "palette", "picked"], build)
   build()
