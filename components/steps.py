@@ -99,6 +99,7 @@ class Steps(JSComponent):
           border: 0; border-bottom: 2px solid transparent; background: none; cursor: pointer; text-align: left;
           font: inherit; color: var(--ax-soft); white-space: nowrap;
         }
+        @media (max-width: 1360px) { .step { padding: 0 9px 0 7px; gap: 6px; } }
         .step:hover { background: var(--ax-raised); }
         .step:focus-visible { outline: 2px solid var(--ax-accent); outline-offset: -3px; }
         .step.active { color: var(--ax-ink);

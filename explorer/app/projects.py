@@ -6,6 +6,7 @@ dict that the screens write and read; nothing here looks into it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import sqlite3
@@ -39,7 +40,9 @@ _SCHEMA = (
         "UPDATE projects SET jobs = json_array(job) WHERE job IS NOT NULL",  # there was one at most before
         "ALTER TABLE projects DROP COLUMN job",
     ),
+    ("CREATE TABLE views (id TEXT PRIMARY KEY, project TEXT NOT NULL, view TEXT NOT NULL, kept REAL NOT NULL)",),
 )
+_LINK_DIGITS = 10
 _AS_JSON = ("options", "jobs", "view")
 _CHANGEABLE = ("title", "reference", "query", "options", "jobs", "view")
 
@@ -153,6 +156,35 @@ class Projects:
     def remove(self, id: str) -> None:
         """Forget a project; its file and its job's results stay. Nothing happens if it is gone already."""
         self._store.write("DELETE FROM projects WHERE id = ?", (id,))
+
+    def keep_view(self, id: str, view: Mapping[str, Any]) -> str:
+        """Keep a view of a project for good; its own id, the same for the same view, short enough for an address."""
+        written = json.dumps(view, sort_keys=True)
+        link = hashlib.sha256(f"{id} {written}".encode()).hexdigest()[:_LINK_DIGITS]
+        self._store.write("INSERT OR IGNORE INTO views VALUES (?, ?, ?, ?)", (link, id, written, time.time()))
+        return link
+
+    def kept_view(self, link: str) -> tuple[str, dict[str, Any]]:
+        """The project of a view that was kept, and the view.
+
+        Raises
+        ------
+        OptionsProblem
+            If there is none of that id, or its project was removed.
+        """
+        row = self._store.row(
+            "SELECT views.project, views.view, projects.id FROM views "
+            "LEFT JOIN projects ON projects.id = views.project WHERE views.id = ?",
+            (link,),
+        )
+        if row is None:
+            raise OptionsProblem(
+                f"There is no shared view {link} on this server. Check the link, or ask for it again: it holds only on "
+                "the server that made it."
+            )
+        if row["id"] is None:
+            raise OptionsProblem("The project of this link was removed from this server, and its view with it.")
+        return row["project"], json.loads(row["view"])
 
     def close(self) -> None:
         """Let go of the file."""

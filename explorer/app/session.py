@@ -18,13 +18,16 @@ from components.coloring import Categories, Coloring, Values
 from explorer.app import choices, library, references
 from explorer.app.choices import Traits
 from explorer.app.coloring import KINDS, ColorBy, color_both
-from explorer.app.doubts import COVERAGES, Doubts
-from explorer.app.explaining import Explanation, explain
-from explorer.app.findings import Findings
+from explorer.app.doubts import COVERAGES
+from explorer.app.explaining import explain
+from explorer.app.findings import ASKED, NOTHING_FOUND, Findings
+from explorer.app.gating import GATED, Gating
+from explorer.app.guiding import Guided
 from explorer.app.history import History
 from explorer.app.pins import Pin, as_records, read_records
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
+from explorer.app.sharing import Linked, left_to_show, see_again, shared
 from explorer.app.status import Phase
 from explorer.app.workspace import ARRANGED, DRAWN, Workspace, arranged, arrangement
 from explorer.conformal import COVERAGE
@@ -38,11 +41,11 @@ TABS = ("folded", "low", "high")
 
 STEPS = ("home", "data", "map", "quality", "explore", "export")
 
-REMEMBERED = ("color", "level", *ARRANGED, *DRAWN, "hidden", "selection", "pins", "threshold", "coverage")
+REMEMBERED = ("color", "level", *ARRANGED, *DRAWN, "hidden", *GATED, "pins", "threshold", "coverage")
 """The choices that can be taken back."""
 
 
-class Session(Doubts, Workspace, Findings):
+class Session(Gating, Workspace, Findings, Linked, Guided):
     """One tab.
 
     Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result" (the one in view), "result of
@@ -53,16 +56,12 @@ class Session(Doubts, Workspace, Findings):
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
     measure = param.String(default="", doc="Name of the way to explain; empty for the method's first.")
 
-    color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
-    level = param.String(default="", doc="Label level in view.")
     tab = param.String(default="Composition", doc="Which tab below the map is open.")
     tabs: Any = param.Selector(default="low", objects=list(TABS), doc="How much room the tabs take.")
     show_names = param.Boolean(default=False, doc="Whether the map carries the names of its categories.")
     view = param.Parameter(default=None, doc="x0, x1, y0, y1 on the map; `None` while all of it is in view.")
-    selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
     query_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
     reference_coloring = param.ClassSelector(class_=(Categories, Values), default=None, allow_None=True)
-    explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
     pins = param.List(default=[], item_type=Pin, doc="Panels of the figure, in their order.")
 
     can_undo = param.Boolean(default=False, doc="Whether a choice can be taken back.")
@@ -139,7 +138,7 @@ class Session(Doubts, Workspace, Findings):
         before, is_restyled = self.front, bool({*DRAWN, "held"} & wanted.keys() - {"point_size"})
         self.param.update(**wanted)
         if self.front != before:
-            self.param.update(selection=None, explanation=None, hidden=[])
+            self.param.update(selection=None, recipe=[], explanation=None, hidden=[])
         if is_restyled:
             self.recolor(self.hidden)
         self.save()
@@ -170,11 +169,6 @@ class Session(Doubts, Workspace, Findings):
         self.param.update(measure=measure, explanation=None)
         self.save()
 
-    def select(self, rows: np.ndarray | None) -> None:
-        """Select some of the cells in front, or none."""
-        self.forget("explain")
-        self.param.update(selection=rows, explanation=None)
-
     def open_tab(self, name: str) -> None:
         """Open one of the tabs below the map."""
         self.tab = name
@@ -196,8 +190,10 @@ class Session(Doubts, Workspace, Findings):
             )  # fmt: skip
         if not keeps:
             self._begin_history()
+            self._select_again()
         self._examine()
         self.recolor()
+        see_again(self)
 
     # taking choices back
 
@@ -273,21 +269,30 @@ class Session(Doubts, Workspace, Findings):
 
     def resume(self, project_id: str, step: str = "") -> None:
         """Take up a project where it was left, in this or any other tab, before or after a restart."""
+        self._take_up(lambda: library.projects().get(project_id), step)
+
+    def open_link(self, id: str) -> None:
+        """Take up the project of a link, seen as by the person who made the link."""
+        self._take_up(lambda: shared(id), "")
+
+    def _take_up(self, find: Callable[[], Project], step: str) -> None:
         self._clear()
 
         def go_on(project: Project) -> None:
             self._adopt(project)
             wanted = step or project.view.get("step", "")
             self.step = wanted if wanted in STEPS else "data"
+            self.link = left_to_show(project.view)
             self.poll()
             self.look()
             self.recolor()
+            see_again(self)
 
         def use(project: Project) -> None:
             self.project = project
             self.choose_reference(Path(project.reference), lambda: go_on(project) if self.project is project else None)
 
-        self.attempt("project", "Opening the project", lambda: library.projects().get(project_id), use)
+        self.attempt("project", "Opening the project", find, use)
 
     def leave(self) -> None:
         """Put the project away; it stays in the list."""
@@ -305,7 +310,7 @@ class Session(Doubts, Workspace, Findings):
         }  # fmt: skip
         view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
                 "method": self.method, "measure": self.measure, "tab": self.tab, "tabs": self.tabs,
-                "pins": as_records(self.pins), **arrangement(self),
+                "pins": as_records(self.pins), **arrangement(self), **self._gates_as_values(),
                 "threshold": self.threshold, "coverage": self.coverage}  # fmt: skip
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
@@ -332,6 +337,7 @@ class Session(Doubts, Workspace, Findings):
             tabs=tabs if (tabs := view.get("tabs")) in TABS else "low",
             pins=read_records(view.get("pins", [])),
             **arranged(view, reference.levels if reference is not None else ()),
+            **self._gates_from(view),
             threshold=view.get("threshold", UNKNOWN_CONFIDENCE),
             coverage=coverage if (coverage := view.get("coverage")) in COVERAGES else COVERAGE,
             color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
@@ -342,13 +348,14 @@ class Session(Doubts, Workspace, Findings):
     def _clear(self) -> None:
         """Forget what belongs to one query."""
         results = [topic for topic in self.status if topic.startswith("result")]
-        self.forget("project", "reference", "file", "job", "examined", "color", "explain", *results)
+        self.forget("project", "reference", "file", "job", "examined", "color", "explain", *ASKED, *results)
         self.param.update(
             project=None, preflight=None, jobs={}, outcomes={}, job=None, outcome=None, selection=None,
             explanation=None, query_coloring=None, matrix="", batch="", own_label="", orthologs=False,
             refit_shared=False, modes={}, taught="", proteins="", hierarchical=False, measure="",
-            color=ColorBy("label"), **arranged({}, ()), hidden=[], pins=[], threshold=UNKNOWN_CONFIDENCE,
-            coverage=COVERAGE, examined={},
+            color=ColorBy("label"), **arranged({}, ()), **self._gates_from({}), hidden=[], pins=[],
+            threshold=UNKNOWN_CONFIDENCE, coverage=COVERAGE, examined={}, link={}, go_to=None,
+            **NOTHING_FOUND,
         )  # fmt: skip
         self._begin_history()
 

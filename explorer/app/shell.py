@@ -22,6 +22,7 @@ from explorer.app.status import NOTHING, Phase
 from explorer.app.turns import Turns
 from explorer.app.views import VIEWS
 from explorer.app.views.base import View
+from explorer.app.views.tools import ToolsView
 from explorer.beside import Signal
 from explorer.jobs import JobState
 from explorer.settings import ASSETS, settings
@@ -52,8 +53,8 @@ class Shell:
         self._pulse: PeriodicCallback | None = None
         self._steps = Steps(steps=self._told(), active=self.session.step)
         self._steps.param.watch(self._go, "active")
-        self._project = look.html(sizing_mode=None, width=130, height=20, align="center", margin=(0, 8, 0, 8))
-        self._machine = look.html(sizing_mode=None, width=112, height=24, align="center")
+        self._project = look.html(sizing_mode=None, width=124, height=20, align="center", margin=(0, 6))
+        self._machine = look.html(sizing_mode=None, width=96, height=24, align="center")
         self._root = PageRoot(width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
         self._root.param.watch(lambda _: self.session.undo(), "undo")
@@ -62,6 +63,7 @@ class Shell:
         self._undo.on_click(lambda _: self.session.undo())
         self._redo = pmui.IconButton(icon="redo", description="Redo it (Ctrl-Y)", **_TOOL)
         self._redo.on_click(lambda _: self.session.redo())
+        self._tools = ToolsView(self.session)
         self._problem = Notice("", kind="error")
         self._problem_row = pn.Row(self._problem, sizing_mode="stretch_width", margin=(4, 16), visible=False)
         self._body = pn.Column(self._problem_row, sizing_mode="stretch_both", margin=0)
@@ -98,17 +100,20 @@ class Shell:
         brand = look.html(
             f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
-        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._undo, self._redo, self._machine,
-                      self._root, margin=0, height=48, sizing_mode="stretch_width")  # fmt: skip
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._undo, self._redo, self._tools.panel,
+                      self._machine, self._root, margin=0, height=48, sizing_mode="stretch_width")  # fmt: skip
 
     # beginning and end
 
     def _start(self) -> None:
         """Take up what the address names, or begin at Home."""
         location = pn.state.location
-        project, step = asked_for(location.search or "" if location is not None else "")
+        search = location.search or "" if location is not None else ""
+        project, step = asked_for(search)
         self.session.step = step or "home"
-        if project:
+        if link := link_in(search):
+            self.session.open_link(link)
+        elif project:
             self.session.resume(project, step)
         else:
             self.session.choose_reference(settings().references[0])
@@ -129,7 +134,7 @@ class Shell:
             self._turns.close()
         if self._pulse is not None:
             self._pulse.stop()
-        for view in self._views.values():
+        for view in (*self._views.values(), self._tools):
             view.destroy()
         self._views.clear()
 
@@ -202,6 +207,9 @@ class Shell:
 
     def _follow_address(self, event: param.parameterized.Event) -> None:
         """Go where the browser's Back and Forward lead."""
+        if link := link_in(event.new["search"]):
+            self.session.open_link(link)
+            return
         project, step = asked_for(event.new["search"])
         known = self.session.project.id if self.session.project else ""
         if project and project != known:
@@ -227,6 +235,11 @@ def asked_for(search: str) -> tuple[str, str]:
     asked = parse_qs(search.lstrip("?"))
     project, step = (asked.get(key, [""])[0] for key in ("project", "step"))
     return project, step if step in STEPS else ""
+
+
+def link_in(search: str) -> str:
+    """The id of the shared view that an address names; "" for none."""
+    return parse_qs(search.lstrip("?")).get("view", [""])[0]
 
 
 def step_states(session: Session) -> dict[str, tuple[str, str]]:

@@ -66,7 +66,9 @@ class HomeView(View):
         self.panel = self._layout()
         self.watch(self._draw, ["reference", "status", "traits", "offered", "build", "method"])
         self.watch(self._list_projects, ["project", "job", "step"])
+        self.watch(self._draw_offer, ["knows_tour"])
         self._draw()
+        self._draw_offer()
         self._list_projects()
 
     def destroy(self) -> None:
@@ -95,7 +97,20 @@ class HomeView(View):
         title = look.html(
             "<h1>Map your cells onto a reference, and see how sure the answer is and why</h1>", margin=(28, 0, 18, 0)
         )
-        return sheet(title, cards, pn.Spacer(height=16), self._training.panel, projects)
+        return sheet(title, self._build_offer(), cards, pn.Spacer(height=16), self._training.panel, projects)
+
+    def _build_offer(self) -> pn.viewable.Viewable:
+        take = pmui.Button(label="Take the tour", variant="outlined", margin=(0, 8, 0, 16))
+        take.on_click(lambda _: setattr(self.session, "stop", 0))
+        aside = pmui.Button(label="No, thank you", variant="text", margin=0)
+        aside.on_click(lambda _: setattr(self.session, "knows_tour", True))
+        words = "New here? A tour leads through the six steps, on a demo file."
+        said = look.html(words, sizing_mode=None, align="center")
+        self._offer = pn.Row(said, take, aside, margin=(0, 0, 16, 0), visible=False)
+        return self._offer
+
+    def _draw_offer(self) -> None:
+        self._offer.visible = not self.session.knows_tour
 
     def _choose_reference(self, event: param.parameterized.Event) -> None:
         if event.new and (self.session.reference is None or event.new != str(self.session.reference.folder)):

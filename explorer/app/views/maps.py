@@ -15,6 +15,7 @@ from components.embedding_map import FOREGROUND, EmbeddingMap
 from components.points import Points
 from explorer.app import library, look
 from explorer.app.coloring import text_of
+from explorer.app.gates import SHAPE, Step, extended
 from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.workspace import ARRANGED, DRAWN, MOST_PANES, Pane, own_picture, plan
@@ -53,14 +54,14 @@ class MapsView(View):
         self._above = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX)
         self._below = pn.Row(sizing_mode="stretch_both", margin=0, styles=_BOX, visible=False)
         self.panel = pn.Column(self._above, self._below, sizing_mode="stretch_both", margin=0, styles=_BOX)
+        self.watch(self._follow_mode, ["mode"])
         self.watch(self._place, ["outcome", "reference", "method", "go_to", *ARRANGED])
         self.watch(self._paint, [*_PAINTED, *ARRANGED, *DRAWN])
         self._place()
 
-    def use_mode(self, mode: str) -> None:
-        """Let the next gesture on any map meet the selection in this way."""
+    def _follow_mode(self) -> None:
         for each in self._all:
-            each.map.mode = mode
+            each.map.mode = self.session.mode
 
     def highlight(self, category: int | None) -> None:
         """Fade all categories but one of the cells in front; `None` fades none."""
@@ -197,11 +198,35 @@ class MapsView(View):
     def _selected(self, event: param.parameterized.Event) -> None:
         at = next((i for i, each in enumerate(self._all) if each.map is event.obj), None)
         panes = plan(self.session)
-        if at is None or at >= len(panes) or not self._is_front(panes[at]):
+        if at is None or at >= len(panes):
+            return
+        if not self._is_front(panes[at]):
+            self._select_below(event, panes[at])
             return
         rows = None if event.new is None else np.flatnonzero(event.new)
         if not _same(rows, self.session.selection):
-            self.session.select(rows)
+            self.session.select(rows, self._step(event.obj, panes[at]))
+
+    def _select_below(self, event: param.parameterized.Event, pane: Pane) -> None:
+        """A shape drawn on the other cells means those in front that lie within it."""
+        if event.new is not None:
+            step = self._step(event.obj, pane)
+            event.obj.selected = None
+            self.session.do_steps(extended(self.session.recipe, step))
+
+    def _step(self, drawn_on: EmbeddingMap, pane: Pane) -> Step:
+        """What was drawn, so that it can be drawn again."""
+        session, coloring = self.session, self.session.coloring
+        within = (session.split, pane.title) if pane.shown is not None else ()
+        without: tuple[str, ...] = ()
+        if session.hidden and isinstance(coloring, Categories) and not pane.is_held:
+            names = (coloring.names[at] for at in session.hidden if at >= 0)
+            without = (session.color.kind, session.color.name, session.level, *names)
+        method = session.outcome.result.method if session.outcome is not None else session.method
+        return Step(
+            session.mode, SHAPE, of=pane.picture, name=method, level=session.level, x=tuple(drawn_on.drawn["x"]),
+            y=tuple(drawn_on.drawn["y"]), within=within, without=without,
+        )  # fmt: skip
 
     def _tapped(self, event: param.parameterized.Event) -> None:
         wanted = FOREGROUND if self.session.front == "query" else "background"

@@ -1,0 +1,206 @@
+"""What each figure of the app means, in a sentence with its source; and the keys. The one place for such texts.
+
+Screens show an explanation beside a name by `about`, the help sheet lists all of them. Knows words, not figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from explorer.app import look
+
+
+@dataclass(frozen=True)
+class Word:
+    """A quantity.
+
+    Attributes
+    ----------
+    name
+        What screens call it.
+    text
+        What it says, and what it does not.
+    source
+        The paper or the room where it comes from; empty where it is plain counting.
+    """
+
+    name: str
+    text: str
+    source: str = ""
+
+
+LABELS: Mapping[str, Word] = MappingProxyType({
+    "confidence": Word(
+        "Confidence",
+        "Calibrated probability of the label: of cells with 0.9, nine in ten were right on batches of the reference "
+        "that the model had not seen. It holds among the reference's labels, and says nothing of cells that it lacks.",
+        "Temperature scaling; Guo et al., ICML 2017",
+    ),
+    "novelty": Word(
+        "Novelty",
+        "How unusual a cell is for its label: 0.99 means farther from it than 99 % of the reference's own left-out "
+        "cells of that label, in the latent space or in expression, whichever is more.",
+        "1 minus a conformal p-value; Bates et al., Annals of Statistics 2023",
+    ),
+    "distance ratio": Word(
+        "Distance ratio",
+        "How many times as far a cell lies from its label as 99 % of that label's left-out cells. It goes on where "
+        "novelty has reached its top, so that far and very far stay apart.",
+        "Left-out cells of the reference",
+    ),
+    "disagreement": Word(
+        "Disagreement",
+        "How much the nearest reference cells differ in their labels: 0 if all carry the same, 1 if all labels are "
+        "equally frequent. It says that a cell lies between labels, not that it is far from them.",
+        "Entropy of the neighbours' votes, over its largest value",
+    ),
+    "prediction set": Word(
+        "Prediction set",
+        "Labels of which one is the true one for the share of cells that was asked for, as a rule 95 %. The more "
+        "labels in a set, the less is known. The promise is for batches like the reference's and for types that it "
+        "has.",
+        "Sadinle, Lei and Wasserman, JASA 2019; over batches, Dunn, Wasserman and Ramdas, JASA 2023",
+    ),
+    "unknown": Word(
+        "Unknown",
+        "A cell that lies farther from its label than at most 5 % of cells of an average left-out batch do, or whose "
+        "confidence is below the threshold. It keeps its likeliest label in tables and files, but is drawn grey.",
+        "Left-out batches of the reference",
+    ),
+    "threshold": Word(
+        "Threshold of confidence",
+        "Cells below it are called unknown on every screen and in every file. A higher one keeps fewer cells, and "
+        "more of those are right; how many is read off left-out cells of the reference.",
+        "Risk-coverage curve; El-Yaniv and Wiener, JMLR 2010",
+    ),
+    "agreement": Word(
+        "Agreement",
+        "Share of the methods that give a cell the consensus label. Methods that err alike also agree.",
+        "Counted over the methods that mapped",
+    ),
+    "consensus": Word(
+        "Consensus",
+        "The label with the highest mean of the methods' calibrated probabilities. The weights of the mean come from "
+        "left-out cells of the reference, and the mean is calibrated once more.",
+        "Linear opinion pool with weights fitted on left-out cells",
+    ),
+    "verdict": Word(
+        "Verdict",
+        "Whether the mapping as a whole is sound, doubtful or bad, told without any label of yours: by genes found, "
+        "counts a cell, confidence, distance, batches, and how far expression follows the labels.",
+        "Thresholds drawn from the sample queries named in the README",
+    ),
+})  # fmt: skip
+
+SCORES: Mapping[str, Word] = MappingProxyType({
+    "macro-F1": Word(
+        "Macro-F1",
+        "Mean over labels of how complete and how pure each is, so that rare labels count as much as frequent ones; 1 "
+        "is perfect. Measured on reference batches that the model was not trained on.",
+        "Harmonic mean of precision and recall, averaged over labels",
+    ),
+    "accuracy": Word(
+        "Accuracy", "Share of left-out reference cells that got the label they carry; frequent labels dominate it.",
+        "Left-out batches of the reference",
+    ),
+    "calibration error": Word(
+        "Calibration error",
+        "How far confidence is from the share of right labels, on average over bins of confidence; 0 is perfect.",
+        "Expected calibration error; Naeini, Cooper and Hauskrecht, AAAI 2015",
+    ),
+    "gene overlap": Word(
+        "Genes found",
+        "Share of the genes a model reads that your file has. Weighted by expression, missing a gene that hardly any "
+        "reference cell expresses costs little. Missing genes count as not expressed.",
+        "Your file beside the reference's genes",
+    ),
+    "batch mixing": Word(
+        "Batch mixing",
+        "Share of a cell's nearest cells that come from other batches, beside what it would be if batches did not "
+        "matter.",
+        "Neighbourhoods with batches dealt out anew as the expectation",
+    ),
+})  # fmt: skip
+
+GENES: Mapping[str, Word] = MappingProxyType({
+    "integrated gradients": Word(
+        "Integrated gradients",
+        "How much each gene moves the cells toward the label, from the reference's mean expression on. The scores add "
+        "up to the whole way, and what they fail to account for is shown beside them.",
+        "Sundararajan, Taly and Yan, ICML 2017",
+    ),
+    "attention": Word(
+        "Attention and roll-out",
+        "Weights inside the network, not effects: a high weight says where the model looks, not what decides the "
+        "label.",
+        "Abnar and Zuidema, ACL 2020, for roll-out",
+    ),
+    "expression": Word(
+        "log1p CP10k", "Counts of a gene for each 10,000 counts of its cell, as the natural logarithm of that plus "
+        "one.",
+    ),
+    "marker test": Word(
+        "Marker tests",
+        "The rank test asks whether a gene differs by more than chance, the effect size by how much. Cells of one "
+        "sample are not independent, so p-values between cells rank genes and prove nothing.",
+        "Wilcoxon rank-sum test; Welch's t-test",
+    ),
+    "pseudobulk": Word(
+        "Between samples",
+        "Counts are summed by sample and each sample is one observation, so that q-values hold for further samples.",
+        "Law et al., Genome Biology 2014; Smyth, SAGMB 2004",
+    ),
+    "q-value": Word(
+        "q-value", "Expected share of false findings among all genes or gene sets that are at least as significant.",
+        "Benjamini and Hochberg, JRSS B 1995",
+    ),
+    "gene set score": Word(
+        "Gene set score",
+        "Mean of a set's genes less that of genes of the same mean expression; 0 says that the set is no more seen.",
+        "Tirosh et al., Science 2016",
+    ),
+})  # fmt: skip
+
+WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES})
+
+KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("1", "…", "6"), "Go to a step, Home to Figures"),
+    (("←", "→"), "Move along the steps, a threshold, or the tour"),
+    (("Ctrl", "Z"), "Take the last choice back"),
+    (("Ctrl", "Y"), "Make it again"),
+    (("?",), "This sheet"),
+    (("Esc",), "Close what is open"),
+    (("Tab",), "Go to the next control"),
+    (("Enter",), "Press it"),
+)
+
+
+def sections() -> list[dict[str, Any]]:
+    """Keys and quantities as `components.help_sheet.HelpSheet` shows them."""
+    keys = [{"name": does, "keys": list(pressed)} for pressed, does in KEYS]
+    parts = (("Labels, and how sure they are", LABELS), ("How good a model or a mapping is", SCORES),
+             ("Genes and gene sets", GENES))  # fmt: skip
+    told = [{"title": title, "rows": [vars(word) for word in of.values()]} for title, of in parts]
+    return [{"title": "Keys", "rows": keys}, *told]
+
+
+def about(name: str) -> str:
+    """A small (i) as HTML that opens the explanation of a quantity; reached by Tab, opened by Enter, closed by Esc.
+
+    Parameters
+    ----------
+    name
+        One of `WORDS`.
+    """
+    word = WORDS[name]
+    place = f"about-{name.replace(' ', '-')}"
+    source = f'<span class="source">{look.text(word.source)}</span>' if word.source else ""
+    return (
+        f'<button type="button" class="about" popovertarget="{place}" title="{look.text(word.text)}" '
+        f'aria-label="What is {look.text(word.name.lower())}?">i</button>'
+        f'<span class="told" id="{place}" popover role="note"><b>{look.text(word.name)}</b>{look.text(word.text)}'
+        f"{source}</span>"
+    )
