@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from explorer.calibration import examine, expectations
 from explorer.fitting import Recipe, fit_method, folds
 from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.kinds import DataKind
-from explorer.labels import NEAREST, own_answers
+from explorer.labels import NEAREST, own_answers, softmax
 from explorer.learning import Annotated
 from explorer.mapping import NEIGHBORS
 from explorer.methods import METHODS
@@ -237,7 +236,7 @@ def _probabilities(model: Any, asked: FloatArray) -> FloatArray:
     margins = model.decision_function(asked)
     if margins.ndim == 1:  # two classes share one margin
         margins = np.column_stack([-margins / 2, margins / 2])
-    return np.asarray(softmax(margins, axis=1), np.float32)
+    return softmax(margins)
 
 
 def mixing(

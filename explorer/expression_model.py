@@ -27,7 +27,7 @@ from explorer.calibration import HeldOut, kept, quality
 from explorer.errors import ReferenceProblem
 from explorer.examined import Examined
 from explorer.flow import BoolArray, FloatArray, IntArray, Reference
-from explorer.labels import LINEAR, MOST_TRAINING_CELLS, fit_temperature, tempered
+from explorer.labels import LINEAR, MOST_TRAINING_CELLS, fit_temperature, softmax, tempered
 from explorer.learning import Annotated
 from explorer.networks.checkpoints import digest
 from explorer.progress import Progress
@@ -84,8 +84,8 @@ class ExpressionLevel:
         if found is not None and not found.all():
             # a label's typical expression of the missing genes adds the same to the scores of every cell
             added = self.typical[:, ~found] @ self.weight[~found]
-            scores = scores + _softmax(scores + added.mean(0)) @ added
-        return tempered(_softmax(scores), self.temperature)
+            scores = scores + softmax(scores + added.mean(0)) @ added
+        return tempered(softmax(scores), self.temperature)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def fit_expression(annotated: Annotated, fold_of: IntArray, seed: int, progress:
         known, asked = (annotated.cells.rows(rows).genes(positions).log1p() for rows in (rest, left_out))
         for level, found in answers.items():
             weight, bias = _fit(known, annotated.codes(level)[rest], found.shape[1], seed)
-            found[left_out] = _softmax(np.asarray(asked @ weight) + bias)
+            found[left_out] = softmax(np.asarray(asked @ weight) + bias)
     progress(n_folds / (n_folds + 1))
     positions = annotated.informative(np.arange(annotated.cells.n_cells), N_GENES)
     logged = annotated.cells.genes(positions).log1p()
@@ -208,11 +208,6 @@ def _means(logged: sparse.csr_matrix, codes: IntArray, n_classes: int) -> FloatA
     labelled = np.flatnonzero(codes >= 0)
     member = sparse.csr_matrix((np.ones(len(labelled)), (codes[labelled], labelled)), shape=(n_classes, len(codes)))
     return np.asarray((member @ logged).todense() / np.maximum(member.sum(1), 1), np.float32)
-
-
-def _softmax(scores: NDArray[np.floating]) -> FloatArray:
-    shifted = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True), np.float32)
 
 
 def write_expression_model(bundle: Path, model: ExpressionModel) -> None:

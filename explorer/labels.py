@@ -60,7 +60,7 @@ class LinearHead:
 
     def probabilities(self, values: FloatArray) -> FloatArray:
         """Softmax scores, float32 (n, classes), of an embedding (n, d)."""
-        return _softmax(normalised(values) @ self.weight + self.bias)
+        return softmax(normalised(values) @ self.weight + self.bias)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,13 @@ def fit_linear(values: FloatArray, codes: IntArray, n_classes: int, seed: int = 
 
 def tempered(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Probabilities with their logarithm divided by a temperature, float32, rows sum to 1."""
-    return _softmax(np.log(np.maximum(probabilities, LEAST_PROBABILITY)) / temperature)
+    return softmax(np.log(np.maximum(probabilities, LEAST_PROBABILITY)) / temperature)
+
+
+def softmax(scores: NDArray[np.floating]) -> FloatArray:
+    """Scores (n, classes) as probabilities, float32; rows sum to 1."""
+    shifted = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(1, keepdims=True), np.float32)
 
 
 def fit_temperature(probabilities: FloatArray, codes: IntArray) -> float:
@@ -357,8 +363,3 @@ def joined_levels(parts: Sequence[LevelLabels]) -> LevelLabels:
     per_cell = ("codes", "probabilities", "confidence", "disagreement", "novelty", "stretch", "unknown", "sets")
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in per_cell}
     return replace(parts[0], **joined)
-
-
-def _softmax(scores: NDArray[np.floating]) -> FloatArray:
-    shifted = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True), np.float32)

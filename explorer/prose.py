@@ -39,7 +39,7 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         *_asked(result),
         "Labels and their probabilities were taken from the model's latent space and calibrated on batches of the "
         "reference that were left out of training; novelty is 1 minus a conformal p-value against left-out reference "
-        "cells of the same label.",
+        "cells of the same label, and the distance ratio how many times as far a cell lies as 99 % of these.",
         *(consequence(result, level.level) for level in result.labels.levels),
         f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
         f"mapped {told.created[:10]}.",
