@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 WIDE, HIGH, FOOT, LEFT = 440, 130, 20, 40
-_INK, _SOFT, _LINE, _ACCENT = (f"var(--ax-{name})" for name in ("ink", "soft", "line", "accent"))
+_INK, _SOFT, _LINE, _ACCENT, _PAPER = (f"var(--ax-{name})" for name in ("ink", "soft", "line", "accent", "surface"))
+_APART = 15  # from one line of letters to the next
 _TEXT = f'font-size="12" fill="{_SOFT}"'
 
 
@@ -105,9 +106,9 @@ def curves(
         color = _SOFT if line.dashed else _ACCENT
         parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>')
     if at is not None:
-        x0 = float(across(at))
+        x0, shares = float(across(at)), [_at(line, at) for line in lines]
         parts.append(_rule(x0, 0, x0, HIGH, _INK, width=1.5))
-        parts += [_value(x0, line, at, float(up(_at(line, at)))) for line in lines]
+        parts += _values(x0, lines, shares, [float(up(share)) for share in shares])
     parts += [_words(0, HIGH + 15, f"{bounds[0]:g}"), _words(WIDE, HIGH + 15, f"{bounds[1]:g}", "end")]
     return _key(lines) + _svg(LEFT, parts, told)
 
@@ -118,18 +119,21 @@ def _at(line: Curve, x: float) -> float:
     return float(ys[min(int(np.searchsorted(xs, x - 1e-9)), len(ys) - 1)]) if len(ys) else float("nan")
 
 
-def _value(x: float, line: Curve, at: float, y: float) -> str:
-    """A dot where a line is crossed, and its share, on the side where there is room."""
-    share = _at(line, at)
-    if np.isnan(share):
-        return ""
-    color = _SOFT if line.dashed else _ACCENT
+def _values(x: float, lines: Sequence[Curve], shares: Sequence[float], ys: Sequence[float]) -> list[str]:
+    """A dot where each line is crossed, with its share on the side where there is room, none over another."""
+    crossed = zip(ys, shares, lines, strict=True)
+    known = sorted((y, share, line.dashed) for y, share, line in crossed if not np.isnan(share))
     side, anchor = (-9, "end") if x > WIDE / 2 else (9, "start")
-    text = f"{100 * share:.0f} %"
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"/><text x="{x + side:.1f}" y="{y + 15:.1f}" '
-        f'text-anchor="{anchor}" font-size="13" font-weight="600" fill="{_INK}">{text}</text>'
-    )
+    parts, lowest = [], -np.inf
+    for at, (y, share, dashed) in enumerate(known):
+        room = HIGH - 4 - _APART * (len(known) - 1 - at)  # for those below, above the axis
+        lowest = min(max(y + _APART, lowest + _APART), room)
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{_SOFT if dashed else _ACCENT}"/><text x="{x + side:.1f}" '
+            f'y="{lowest:.1f}" text-anchor="{anchor}" font-size="13" font-weight="600" fill="{_INK}" stroke="{_PAPER}" '
+            f'stroke-width="4" paint-order="stroke">{100 * share:.0f} %</text>'
+        )
+    return parts
 
 
 def _key(lines: Sequence[Curve]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from explorer.app.handouts import offered_predictions, offered_probabilities, of
 from explorer.app.session import Session
 from explorer.app.shell import step_states
 from explorer.app.tables import front_table, offered_groups
-from explorer.app.views.quality import missing_words, verdict_html
-from explorer.app.views.threshold import estimate_note, offers, trade_sentence
+from explorer.app.views.quality import missing_words, verdict_html, verdict_note
+from explorer.app.views.threshold import doubts_html, estimate_note, offers, trade_sentence
 from explorer.beside import Signal
 from explorer.conformal import likely_sets
 from explorer.errors import OptionsProblem
@@ -238,6 +239,18 @@ class TestEstimates:
         examined = Examined(np.arange(2), np.zeros(2, np.int32), np.arange(2, dtype=np.int32), np.eye(2, dtype="f4"))
         assert "2 reference cells of 2 batches" in estimate_note(examined, False)
         assert "fewer of your labels" in estimate_note(examined, True)
+
+    def test_the_two_doubts_divide_all_cells(self, result: MappingResult) -> None:
+        labels = with_threshold(result.labels.first, 0.9)
+        counts = [int(each.replace(",", "")) for each in re.findall(r'right">([\d,]+)</td>', doubts_html(labels))]
+        sure, far = labels.confidence >= 0.9, labels.novelty > 0.99
+        assert counts == [(sure & ~far).sum(), (~sure & ~far).sum(), (sure & far).sum(), (~sure & far).sum()]
+        assert sum(counts) == 832
+
+    def test_a_verdict_says_what_it_does_not_speak_of(self) -> None:
+        assert verdict_note(832, 0.5) == ""
+        assert "before the threshold rose to 0.80" in verdict_note(832, 0.8)
+        assert "on 1 cell says little" in verdict_note(1, 0.5)
 
     def test_nothing_kept_is_said_and_not_divided_by(self, result: MappingResult) -> None:
         one = _only(result.labels.first, 1)

@@ -157,6 +157,9 @@ def test_small_charts_say_what_they_show_and_where_lines_are_crossed():
     assert texts.count("0 %") == 2
     assert len(list(root.iter("polyline"))) == 2
     assert [each.get("stroke-dasharray") for each in root.iter("polyline")] == [None, "5 4"]
+    alike = curves([Curve("a", [0, 1], [0, 0]), Curve("b", [0, 1], [0.01, 0.01])], (0, 1), "Both low", at=0.5)
+    heights = [float(each.get("y")) for each in fromstring(f"<body>{alike}</body>").iter("text") if each.get("stroke")]
+    assert abs(heights[0] - heights[1]) >= 15
     root = fromstring(bars([0.0, 0.001, 0.999], (0, 1), "Shares", expected=0.5))
     high = [float(each.get("height")) for each in root.iter("rect")]
     assert high[0] == 0

@@ -15,7 +15,9 @@ from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.sureness import SurenessView
 from explorer.app.views.threshold import ThresholdView
 from explorer.beside import Light, Signal, Verdict
+from explorer.flow import UNKNOWN_CONFIDENCE
 
+FEWEST = 10  # cells to judge a mapping by
 _WORDS = {Signal.GOOD: "ok", Signal.DOUBTFUL: "look", Signal.BAD: "poor"}
 _MARKS = {Signal.GOOD: "✓", Signal.DOUBTFUL: "!", Signal.BAD: "×"}
 
@@ -89,10 +91,11 @@ class QualityView(View):
         self._level.param.update(options=list(reference.levels), value=session.level)
         title = session.project.title if session.project is not None else "Cells"
         self._lead.object = (
-            f'<p class="soft">{outcome.result.n_cells:,} cells of {look.text(title)} on {look.text(reference.title)}, '
+            f'<p class="soft">{_cells(outcome.result.n_cells)} of {look.text(title)} on {look.text(reference.title)}, '
             f"by {look.text(title_of(outcome.result.method))}.</p>"
         )
-        self._verdict.object = verdict_html(outcome.result.verdict)
+        result = outcome.result
+        self._verdict.object = verdict_html(result.verdict) + verdict_note(result.n_cells, session.threshold)
 
 
 def missing_words(session: Session) -> str:
@@ -122,6 +125,20 @@ def verdict_html(verdict: Verdict | None) -> str:
         f'<div class="verdict">{_lamp(verdict.signal, large=True)}<p class="big">{look.text(first)}</p></div>'
         f'{causes}<table class="plain lights"><tbody>{"".join(map(_light_row, ordered))}</tbody></table>'
     )
+
+
+def verdict_note(n_cells: int, threshold: float) -> str:
+    """What a verdict does not speak of, as HTML; empty where it speaks of everything."""
+    told = []
+    if n_cells < FEWEST:
+        told.append(f"A verdict on {_cells(n_cells)} says little: see on Explore what each cell resembles.")
+    if threshold > UNKNOWN_CONFIDENCE:
+        told.append(f"The verdict is on the labels as they were mapped, before the threshold rose to {threshold:.2f}.")
+    return f'<p class="soft small more">{" ".join(told)}</p>' if told else ""
+
+
+def _cells(n: int) -> str:
+    return f"{n:,} cell{'s' if n != 1 else ''}"
 
 
 def _sentence(text: str) -> str:

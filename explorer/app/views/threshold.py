@@ -22,6 +22,7 @@ from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
 from explorer.risk import at_threshold, risk_coverage
 
 BINS = 20
+FAR = 0.99  # novelty of cells that lie farther than 99 % of left-out ones
 WIDE = 440
 STEPS = np.linspace(0, 1, 101).round(2)
 WANTED = (0.95, 0.98, 0.99)  # shares of labels that are right, offered at a click
@@ -160,7 +161,7 @@ def novelty_html(labels: LevelLabels) -> str:
     """Novelty of the query beside that of the reference's own left-out cells, which is even by definition."""
     n = len(labels.novelty)
     shares = np.histogram(labels.novelty, bins=BINS, range=(0, 1))[0] / max(1, n)
-    far = int((labels.novelty > 0.99).sum())
+    far = int((labels.novelty > FAR).sum())
     said = (
         f"{far:,} of {n:,} cells ({look.share(far, n)}) lie farther from their label than 99 % of the reference's "
         "left-out cells; 1 % would by chance."
@@ -170,7 +171,27 @@ def novelty_html(labels: LevelLabels) -> str:
         "Broken line: the reference's own left-out cells, which are spread evenly. Bars piled up on the right are "
         "cells that the reference lacks."
     )
-    return f'{picture}<p class="more">{said}</p><p class="soft small">{note}</p>'
+    return f'{picture}<p class="more">{said}</p><p class="soft small">{note}</p>{doubts_html(labels)}'
+
+
+def doubts_html(labels: LevelLabels) -> str:
+    """The two kinds of doubt crossed, and what each says of a cell, as HTML."""
+    sure, far = labels.confidence >= labels.threshold, labels.novelty > FAR
+    told = (
+        ("Sure, and near", sure & ~far, "the label holds"),
+        ("Unsure, but near", ~sure & ~far, "between known labels: see the prediction sets"),
+        ("Sure, but far", sure & far, "like its label, in a state that the reference lacks, or a type it lacks"),
+        ("Unsure, and far", ~sure & far, "nothing in the reference fits"),
+    )
+    rows = "".join(
+        f'<tr><td>{name}</td><td class="right">{int(cells.sum()):,}</td>'
+        f'<td class="right">{look.share(int(cells.sum()), len(sure))}</td><td class="soft apart">{says}</td></tr>'
+        for name, cells, says in told
+    )
+    return (
+        '<h3 class="more">Two kinds of doubt</h3><table class="plain"><thead><tr><th></th><th class="right">cells</th>'
+        f'<th class="right">share</th><th class="apart">says</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
 
 
 _ABOUT_CONFIDENCE = (
