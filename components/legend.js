@@ -1,4 +1,5 @@
-// A list of categories: search, show or hide one, show only one. All text is set as text, never as HTML.
+// A tree of categories: search, show or hide, show only, select; a group stands for all of its own.
+// All text is set as text, never as HTML.
 export function render({model, el}) {
   const make = (tag, className, text) => {
     const node = document.createElement(tag)
@@ -21,53 +22,113 @@ export function render({model, el}) {
   root.append(title, search, bar, list, empty)
 
   const everything = () => model.names.map((_, i) => i)
-  const isolated = (i) => model.hidden.length === model.names.length - 1 && !model.hidden.includes(i)
-  const toggle = (i) => {
-    model.hidden = model.hidden.includes(i) ? model.hidden.filter((h) => h !== i) : [...model.hidden, i].sort((a, b) => a - b)
+  const shows = (i) => !model.hidden.includes(i)
+  const others = (own) => everything().filter((i) => !own.includes(i))
+  const same = (a, b) => a.length === b.length && a.every((value) => b.includes(value))
+  const isolated = (own, hidden = model.hidden) => own.length < model.names.length && same(hidden, others(own))
+  const toggle = (own) => {
+    const visible = own.some(shows)
+    const kept = model.hidden.filter((i) => !own.includes(i))
+    model.hidden = (visible ? [...kept, ...own] : kept).sort((a, b) => a - b)
   }
-  const isolate = (i) => { model.hidden = isolated(i) ? [] : everything().filter((other) => other !== i) }
+  const isolate = (own, hidden = model.hidden) => { model.hidden = isolated(own, hidden) ? [] : others(own) }
+
+  // hovering tells the server at most every 60 ms, and only where the pointer came to rest
+  let timer = null
+  const hover = (i) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => { if (model.hovered !== i) model.hovered = i }, 60)
+  }
 
   let rows = []
   const filter = () => {
     const wanted = search.value.trim().toLowerCase()
     let found = 0
-    for (const [i, {row}] of rows.entries()) {
-      row.hidden = !model.names[i].toLowerCase().includes(wanted)
+    for (const {row, own, name, group} of rows) {
+      const names = [name, group, ...(own.length > 1 ? own.map((i) => model.names[i]) : [])]
+      row.hidden = !names.some((each) => each.toLowerCase().includes(wanted))
+        || (wanted === "" && own.length === 1 && group !== "" && folded.has(group) && name !== group)
       found += row.hidden ? 0 : 1
     }
     empty.hidden = found > 0 || rows.length === 0
   }
   const mark = () => {
-    for (const [i, {row, box, only}] of rows.entries()) {
-      const off = model.hidden.includes(i)
-      row.classList.toggle("off", off)
-      box.setAttribute("aria-checked", String(!off))
-      only.textContent = isolated(i) ? "all" : "only"
+    for (const {row, box, only, own} of rows) {
+      const visible = own.filter(shows).length
+      row.classList.toggle("off", visible === 0)
+      box.setAttribute("aria-checked", visible === 0 ? "false" : visible < own.length ? "mixed" : "true")
+      only.textContent = isolated(own) ? "all" : "only"
     }
     all.disabled = model.hidden.length === 0
     none.disabled = model.hidden.length >= model.names.length
+  }
+
+  const folded = new Set()
+  const entry = (name, own, group, color, count, isGroup) => {
+    const row = make("li", isGroup ? "row group" : group ? "row inner" : "row")
+    if (isGroup) {
+      const fold = make("button", "fold", "▾")
+      fold.setAttribute("aria-label", `Fold ${name}`)
+      fold.setAttribute("aria-expanded", String(!folded.has(name)))
+      fold.textContent = folded.has(name) ? "▸" : "▾"
+      fold.addEventListener("click", () => {
+        if (folded.has(name)) folded.delete(name)
+        else folded.add(name)
+        fold.textContent = folded.has(name) ? "▸" : "▾"
+        fold.setAttribute("aria-expanded", String(!folded.has(name)))
+        filter()
+      })
+      row.append(fold)
+    }
+    const box = make("button", "entry")
+    box.setAttribute("role", "checkbox")
+    box.title = name
+    if (!isGroup) {
+      const swatch = make("span", "swatch")
+      swatch.style.setProperty("--color", color)
+      box.append(swatch)
+    }
+    box.append(make("span", "name", name))
+    if (count !== null) box.append(make("span", "count", count.toLocaleString("en-US")))
+    let before = []
+    box.addEventListener("click", (event) => {
+      if (event.detail === 2) { isolate(own, before); return }
+      before = [...model.hidden]
+      toggle(own)
+    })
+    const only = make("button", "only", "only")
+    only.setAttribute("aria-label", `Show only ${name}`)
+    only.addEventListener("click", () => isolate(own))
+    const pick = make("button", "only pick", "select")
+    pick.setAttribute("aria-label", `Select ${name}`)
+    pick.addEventListener("click", () => { model.chosen = {positions: own, at: Date.now()} })
+    row.append(box, ...(model.selectable ? [pick] : []), only)
+    if (!isGroup) {
+      row.addEventListener("pointerenter", () => hover(own[0]))
+      row.addEventListener("pointerleave", () => hover(null))
+    }
+    return {row, box, only, own, name, group}
   }
   const build = () => {
     title.textContent = model.title
     title.hidden = model.title === ""
     search.hidden = model.names.length <= model.search_from
-    rows = model.names.map((name, i) => {
-      const row = make("li", "row")
-      const box = make("button", "entry")
-      box.setAttribute("role", "checkbox")
-      box.title = name
-      const swatch = make("span", "swatch")
-      swatch.style.setProperty("--color", model.colors[i] ?? "transparent")
-      box.append(swatch, make("span", "name", name))
-      // names arrive before counts when both change: a new name has no count yet
-      if (i < model.counts.length) box.append(make("span", "count", model.counts[i].toLocaleString("en-US")))
-      box.addEventListener("click", () => toggle(i))
-      const only = make("button", "only", "only")
-      only.setAttribute("aria-label", `Show only ${name}`)
-      only.addEventListener("click", () => isolate(i))
-      row.append(box, only)
-      return {row, box, only}
-    })
+    const positions = everything()
+    const groupOf = (i) => (model.groups.length === model.names.length ? model.groups[i] : "")
+    // names arrive before counts when both change: a new name has no count yet
+    const count = (own) => (own.every((i) => i < model.counts.length)
+      ? own.reduce((sum, i) => sum + model.counts[i], 0) : null)
+    const single = (i, group) => entry(model.names[i], [i], group, model.colors[i] ?? "transparent", count([i]), false)
+    const seen = new Set()
+    rows = []
+    for (const i of positions) {
+      const group = groupOf(i)
+      const own = positions.filter((other) => groupOf(other) === group)
+      if (group === "" || (own.length === 1 && model.names[i] === group)) { rows.push(single(i, "")); continue }
+      if (seen.has(group)) continue
+      seen.add(group)
+      rows.push(entry(group, own, "", "", count(own), true), ...own.map((each) => single(each, group)))
+    }
     list.replaceChildren(...rows.map(({row}) => row))
     mark()
     filter()
@@ -76,7 +137,7 @@ export function render({model, el}) {
   all.addEventListener("click", () => { model.hidden = [] })
   none.addEventListener("click", () => { model.hidden = everything() })
   model.on("hidden", mark)
-  model.on(["names", "colors", "counts", "title", "search_from"], build)
+  model.on(["names", "colors", "counts", "title", "groups", "search_from", "selectable"], build)
   build()
   return root
 }

@@ -19,26 +19,38 @@ _HERE = Path(__file__).parent
 
 
 class Legend(JSComponent):
-    """A list of categories with swatch and count; a click hides one, "only" shows one alone.
+    """A list of categories with swatch and count, as a tree where they lie in groups.
 
-    Hiding more than once, searching and scrolling happen in the browser; `hidden` is all that comes back.
+    A click hides one or shows it again; a double click, or "only", shows it alone; "select" asks for its points.
+    A group does all that for its categories together. Searching, folding and scrolling happen in the browser.
     """
 
     names = param.List(default=[], item_type=str, doc="The categories, in order.")
     colors = param.List(default=[], item_type=str, doc="#rrggbb, one a category.")
     counts = param.List(default=[], item_type=int, doc="Points in each category; may be empty.")
     hidden = param.List(default=[], item_type=int, doc="Positions of the hidden categories.")
+    groups = param.List(default=[], item_type=str, doc="What each category lies in, \"\" for nothing; may be empty.")
+    selectable = param.Boolean(default=False, doc="Whether the points of a category can be asked for.")
+    hovered = param.Integer(default=None, allow_None=True, doc="Position of the category under the pointer.")
+    chosen = param.Dict(default={}, doc="""
+        The last categories whose points were asked for: {"positions": [...], "at": ms}.""")
     title = param.String(default="")
     search_from = param.Integer(default=8, doc="A search box appears above more categories than this.")
 
     _esm = _HERE / "legend.js"
     _stylesheets: ClassVar[list[str]] = [(_HERE / "legend.css").read_text(encoding="utf-8")]
 
-    def display(self, coloring: Categories) -> None:
-        """List the categories of a colouring, all of them visible."""
+    def display(self, coloring: Categories, groups: Sequence[str] = ()) -> None:
+        """List the categories of a colouring, all of them visible.
+
+        Parameters
+        ----------
+        groups
+            What each category lies in, "" for nothing; empty for a plain list.
+        """
         self.param.update(
             names=list(coloring.names), colors=list(coloring.colors), counts=coloring.counts.tolist(),
-            title=coloring.title, hidden=[],
+            groups=list(groups), title=coloring.title, hidden=[], hovered=None,
         )  # fmt: skip
 
     @property

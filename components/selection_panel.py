@@ -21,6 +21,7 @@ class SelectionPanel(pn.viewable.Viewer):
 
     mode: param.Selector[str] = param.Selector(default="replace", objects=list(_WORDS.values()))
     clear = param.Event(doc="The person asked to select nothing.")
+    invert = param.Event(doc="The person asked for all points but the selected ones.")
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -33,6 +34,10 @@ class SelectionPanel(pn.viewable.Viewer):
             label="Clear selection", visible=False, stylesheets=[_BUTTONS_CSS], margin=(6, 0, 0, 0)
         )
         self._clear.on_click(lambda _: self.param.trigger("clear"))
+        self._invert = pn.widgets.Button(
+            label="Invert", visible=False, stylesheets=[_BUTTONS_CSS], margin=(6, 6, 0, 0)
+        )
+        self._invert.on_click(lambda _: self.param.trigger("invert"))
         self.display(None, None)
 
     def display(self, mask: NDArray[np.bool_] | None, coloring: Categories | None) -> None:
@@ -46,7 +51,7 @@ class SelectionPanel(pn.viewable.Viewer):
             The categories whose shares to list; `None` lists none.
         """
         n = int(mask.sum()) if mask is not None else 0
-        self._clear.visible = n > 0
+        self._clear.visible = self._invert.visible = n > 0
         if mask is None or n == 0:
             hint = "Draw around cells with the lasso or the box to see what they are."
             self._body.object = f'<div class="soft">{hint}</div>'
@@ -56,7 +61,8 @@ class SelectionPanel(pn.viewable.Viewer):
         self._body.object = head + (_shares(mask, coloring) if coloring is not None else "")
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.Column(self._modes, self._body, self._clear, sizing_mode="stretch_width", margin=0)
+        buttons = pn.Row(self._invert, self._clear, sizing_mode="stretch_width", margin=0)
+        return pn.Column(self._modes, self._body, buttons, sizing_mode="stretch_width", margin=0)
 
 
 def _shares(mask: NDArray[np.bool_], coloring: Categories) -> str:

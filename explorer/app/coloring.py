@@ -5,8 +5,9 @@ Pure functions of what was opened, so that screens and files cannot disagree. Kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,17 @@ from explorer import keys
 from explorer.app.agreeing import consensus_of
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
-from explorer.errors import OptionsProblem, ReferenceProblem
+from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.export import read_gene_values
 from explorer.flow import LevelLabels, Reference
-from explorer.reference import read_gene
+from explorer.insight.by_gene import of_genes
+from explorer.insight.genescores import score_cells
+from explorer.proteins import centred_log_ratio
+from explorer.reference import read_gene, read_proteins
 
 CONSENSUS, AGREEMENT = "consensus", "agreement"
-KINDS = ("label", "confidence", "novelty", "column", "gene", CONSENSUS, AGREEMENT)
+GENES, PROTEIN = "genes", "protein"
+KINDS = ("label", "confidence", "novelty", "column", "gene", GENES, PROTEIN, CONSENSUS, AGREEMENT)
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,23 @@ class ColorBy:
     kind
         One of `KINDS`.
     name
-        The obs column or the gene; for what several methods say together, their jobs as
-        `explorer.app.agreeing.names_of` names them; empty for the other kinds.
+        The obs column, gene or protein; a set of genes as `name_of_genes` writes it; for what several methods say
+        together, their jobs as `explorer.app.agreeing.names_of` names them; empty for the other kinds.
     """
 
     kind: str
     name: str = ""
+
+
+def name_of_genes(title: str, genes: Sequence[str]) -> str:
+    """How a set of genes is written as the name of a `ColorBy`: "Title: A B C"."""
+    return f"{title.replace(':', ' ').strip()}: {' '.join(genes)}"
+
+
+def genes_named(name: str) -> tuple[str, tuple[str, ...]]:
+    """Title and genes of what `name_of_genes` wrote."""
+    title, _, genes = name.partition(":")
+    return title, tuple(genes.split())
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ def color_both(
     query = styled(color_query(outcome, by, level, known), style)
     try:
         beside = styled(color_reference(reference, by, level, known), style)
-    except (OptionsProblem, ReferenceProblem):
+    except (OptionsProblem, ReferenceProblem, GenesProblem):
         return query, None
     if isinstance(query, Values) and isinstance(beside, Values):
         beside = replace(beside, limits=query.scale)  # the same colour must mean the same value in both
@@ -144,6 +160,10 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
         return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":
         return _column(outcome.result.obs, by.name, known)
+    if by.kind == GENES:
+        return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
+    if by.kind == PROTEIN:
+        return _protein_of(outcome, by.name)
     if by.kind in (CONSENSUS, AGREEMENT):
         return _together(by, level, known)
     return _labels(outcome, level, known)
@@ -186,6 +206,10 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
     """
     if by.kind == "gene":
         return _gene(by.name, read_gene(reference, by.name))
+    if by.kind == GENES:
+        return _mean_of(by.name, reference)
+    if by.kind == PROTEIN:
+        return _protein_in(reference, by.name)
     if by.kind in ("confidence", "novelty", AGREEMENT):
         raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
     return _column(reference.obs, by.name if by.kind == "column" else level, known)
@@ -193,6 +217,27 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
 
 def _gene(name: str, values: np.ndarray) -> Values:
     return Values(values, f"{name}, log1p CP10k", zeros_grey=True)
+
+
+def _mean_of(name: str, source: Reference | Path) -> Values:
+    """Mean log1p CP10k over a set of genes; only their own values are read."""
+    title, genes = genes_named(name)
+    scores = score_cells(of_genes(source), {title: frozenset(gene.upper() for gene in genes)}, controls=0)
+    return Values(scores[title].to_numpy(np.float32), f"{title}, mean log1p CP10k", zeros_grey=True)
+
+
+def _protein_of(outcome: Outcome, name: str) -> Values:
+    found = outcome.result.proteins
+    if found is None or name not in found.names:
+        raise OptionsProblem(f"These cells have no surface protein called {name!r}. Choose one from the list.")
+    return Values(found.values[:, found.names.index(name)], f"{name}, protein of the nearest reference cells, CLR")
+
+
+def _protein_in(reference: Reference, name: str) -> Values:
+    counts = read_proteins(reference)
+    if counts is None or name not in reference.proteins:
+        raise OptionsProblem(f"The reference has no surface protein called {name!r}. Choose another colour.")
+    return Values(centred_log_ratio(counts)[:, reference.proteins.index(name)], f"{name}, protein, CLR")
 
 
 def _column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:

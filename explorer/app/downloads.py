@@ -151,3 +151,11 @@ def blocks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             yield block
+
+
+def blocks_once(path: Path) -> Iterator[bytes]:
+    """A file, a block at a time, which goes when it was read or nobody reads on."""
+    try:
+        yield from blocks_of(path)
+    finally:
+        path.unlink(missing_ok=True)

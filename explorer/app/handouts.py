@@ -6,13 +6,12 @@ Each is made when it is asked for, in a thread. Knows no widgets.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from explorer import keys
 from explorer.all_classes import probability_lines
 from explorer.app import drawing
-from explorer.app.downloads import Offered, blocks_of
+from explorer.app.downloads import Offered, blocks_once
 from explorer.app.library import Outcome
 from explorer.app.pins import Pin
 from explorer.app.session import Session
@@ -44,21 +43,13 @@ def offered_result(session: Session) -> Offered:
     outcome = _outcome(session)
     path = settings().home / "handouts" / f"{secrets.token_urlsafe(12)}.h5ad"
     write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path)
-    return Offered(f"{_title(session)}.mapped.h5ad", "application/x-hdf5", _once(path))
+    return Offered(f"{_title(session)}.mapped.h5ad", "application/x-hdf5", blocks_once(path))
 
 
 def offered_predictions(session: Session) -> Offered:
     """The table of predictions anew, with the threshold in view."""
     text = predictions_table(_outcome(session).result).to_csv(index=False, float_format="%.6g")
     return _as_file(f"{_title(session)}.predictions.csv", "text/csv; charset=utf-8", text)
-
-
-def _once(path: Path) -> Iterator[bytes]:
-    """A file, a block at a time, which goes when it was read or nobody reads on."""
-    try:
-        yield from blocks_of(path)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def offered_report(session: Session, pins: Sequence[Pin]) -> Offered:

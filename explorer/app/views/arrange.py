@@ -29,7 +29,7 @@ from explorer.app.workspace import (
     split_values,
 )
 
-_SLIM = {
+SLIM = {
     "& .MuiSelect-select, & .MuiInputBase-input": {"paddingTop": "4px", "paddingBottom": "4px", "fontSize": "13px"},
 }
 _ATLAS = "Reference's picture"
@@ -42,7 +42,7 @@ class ArrangeView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        slim: dict[str, Any] = {"size": "small", "margin": (7, 6, 0, 0), "sx": _SLIM}
+        slim: dict[str, Any] = {"size": "small", "margin": (7, 6, 0, 0), "sx": SLIM}
         contents = {title: name for name, title in CONTENTS.items()}
         self._show = pmui.Select(label="Cells", options=contents, value=session.show, width=158, **slim)
         self._panes = pmui.RadioButtonGroup(
@@ -51,7 +51,7 @@ class ArrangeView(View):
         )  # fmt: skip
         self._split = pmui.Select(label="Split by", options=[], width=130, **slim)
         self._values = pmui.MultiChoice(
-            label="Panes", options=[], width=210, max_items=MOST_PANES, margin=(7, 6, 0, 0), sx=_SLIM
+            label="Panes", options=[], width=210, max_items=MOST_PANES, margin=(7, 6, 0, 0), sx=SLIM
         )
         self._beside = pmui.Select(label="Beside", options=contents, value=session.beside, width=158, **slim)
         self._hold = pmui.Checkbox(
@@ -130,7 +130,7 @@ class DrawnView(View):
     def __init__(self, session: Session, first: EmbeddingMap) -> None:
         super().__init__(session)
         self._first = first
-        slim: dict[str, Any] = {"size": "small", "margin": (4, 10, 0, 0), "sx": _SLIM}
+        slim: dict[str, Any] = {"size": "small", "margin": (4, 10, 0, 0), "sx": SLIM}
         self._said = look.html(margin=(5, 0, 0, 0))
         self._open = pmui.IconButton(icon="tune", description="How cells are drawn", size="small", margin=(0, 4))
         self._order = pmui.Select(label="Draw order", options={}, width=130, **slim)

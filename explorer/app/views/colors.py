@@ -2,70 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 import param
 
-from components.coloring import Categories, Values
-from components.legend import ColorBar, Legend
 from explorer import keys
-from explorer.app import look
-from explorer.app.coloring import ColorBy
+from explorer.app import agreeing, look
+from explorer.app.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
+from explorer.app.genesearch import find_gene, suggestions
 from explorer.app.session import Session
-from explorer.app.status import READY
 from explorer.app.views.base import Standing, View
+from explorer.app.views.geneset import GeneSetView
+from explorer.app.views.legends import LegendView
 
-_KINDS = {
-    "Label": "label",
-    "Confidence": "confidence",
-    "Novelty": "novelty",
-    "Column": "column",
-    "Gene": "gene",
-}
-
-
-class CategoryList(Legend):
-    """The legend under a name that the Material page does not take for Bokeh's own legend, which it would restyle."""
+OWN, SAMPLE = "own", "sample"
+_TITLES = {
+    "label": "Label", "confidence": "Confidence", "novelty": "Novelty", OWN: "My label", SAMPLE: "Sample",
+    "column": "Column", "gene": "Gene", GENES: "Gene set", PROTEIN: "Protein", CONSENSUS: "Consensus",
+    AGREEMENT: "Agreement",
+}  # fmt: skip
+_NAMED = ("column", "gene", GENES, PROTEIN)
 
 
 class ColorsView(View):
     """Colour choice and legend."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, highlight: Callable[[int | None], None]) -> None:
         super().__init__(session)
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
         self._kind = pmui.RadioBoxGroup(
-            options=_KINDS, value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE, sizing_mode="stretch_width"
-        )
+            options=_options(_TITLES), value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
+            sizing_mode="stretch_width",
+        )  # fmt: skip
         self._level = pmui.Select(label="Label level", options=[], **wide)
         self._column = pmui.Select(label="Column", options=[], **wide)
+        self._protein = pmui.Select(label="Protein", options=[], **wide)
         self._gene = pmui.AutocompleteInput(
-            label="Gene", options=[], case_sensitive=False, min_characters=1, restrict=True,
-            search_strategy="includes", placeholder="type a symbol", **wide,
+            label="Gene", options=[], case_sensitive=False, min_characters=1, restrict=False,
+            search_strategy="includes", placeholder="symbol, Ensembl id, CD20", **wide,
         )  # fmt: skip
+        self._no_gene = look.html(visible=False)
+        self._set = GeneSetView(session)
+        self._genes: tuple[str, ...] = ()
         self._kind.param.watch(self._choose_kind, "value")
         self._level.param.watch(self._choose_level, "value")
-        self._column.param.watch(self._choose_column, "value")
+        self._column.param.watch(lambda event: self._choose_named("column", event.new), "value")
+        self._protein.param.watch(lambda event: self._choose_named(PROTEIN, event.new), "value")
         self._gene.param.watch(self._choose_gene, "value")
         self._standing = Standing()
-        self._legend = CategoryList(sizing_mode="stretch_width", margin=0)
-        self._legend.param.watch(self._hide, "hidden")
-        self._bar = ColorBar()
-        self._below = look.html(margin=(8, 0, 0, 0))
-        self._legend_box = pn.Column(self._legend, sizing_mode="stretch_width", margin=0)
-        self._bar_box = pn.Column(self._bar, sizing_mode="stretch_width", margin=0)
+        self._legend = LegendView(session, highlight)
         self.panel = pn.Column(
             look.html("<h3>Colour by</h3>", margin=(0, 0, 2, 0)), self._kind, self._level, self._column, self._gene,
-            self._standing, look.rule(), self._legend_box, self._bar_box, self._below,
+            self._no_gene, self._set.panel, self._protein, self._standing, look.rule(), self._legend.panel,
             width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
-        self.watch(self._fill, ["outcome", "reference", "show", "color", "level"])
-        self.watch(self._draw, ["query_coloring", "reference_coloring", "show", "outcome", "hidden"])
+        self.watch(self._fill, ["outcome", "outcomes", "reference", "show", "color", "level", "own_label", "batch"])
         self.watch(lambda: self._standing.display(session.standing("color")), ["status"])
         self._fill()
-        self._draw()
+
+    def destroy(self) -> None:
+        """Let go of the session, with all parts."""
+        self._set.destroy()
+        self._legend.destroy()
+        super().destroy()
+
+    def uncover_genes(self) -> None:
+        """Offer the search for a gene."""
+        self._kind.value = "gene"
+        self._uncover("gene")
 
     # choices
 
@@ -73,38 +80,60 @@ class ColorsView(View):
     # is news.
 
     def _choose_kind(self, event: param.parameterized.Event) -> None:
-        session = self.session
-        if event.new == session.color.kind:
+        session, kind = self.session, event.new
+        if kind == self._kind_now():
             return
-        likely = [name for name in (session.own_label, session.batch, *self._column.options) if name]
-        name = {"column": self._column.value or next(iter(likely), ""), "gene": self._gene.value or ""}.get(
-            event.new, ""
-        )
-        if event.new in ("column", "gene") and not name:
-            self._uncover(event.new)  # nothing to colour by yet: first let her choose
+        if kind in (OWN, SAMPLE):
+            self._choose(ColorBy("column", session.own_label if kind == OWN else session.batch))
+        elif kind in (CONSENSUS, AGREEMENT):
+            self._choose(ColorBy(kind, agreeing.names_of(session.outcomes)))
+        elif kind in _NAMED:
+            self._uncover(kind)  # first let her choose which
+            if name := self._likely(kind):
+                self._choose(ColorBy(kind, name))
         else:
-            self._choose(ColorBy(event.new, name))
+            self._choose(ColorBy(kind))
+
+    def _likely(self, kind: str) -> str:
+        if kind == "column":
+            return str(self._column.value or next(iter(self._column.options), ""))
+        if kind == "gene":
+            return find_gene(self._gene.value or "", self._genes) or ""
+        return str(self._protein.value or next(iter(self._protein.options), "")) if kind == PROTEIN else ""
 
     def _choose_level(self, event: param.parameterized.Event) -> None:
         if event.new and event.new != self.session.level:
             self.session.choose_color(self.session.color, event.new)
 
-    def _choose_column(self, event: param.parameterized.Event) -> None:
-        if event.new and self._kind.value == "column":
-            self._choose(ColorBy("column", event.new))
+    def _choose_named(self, kind: str, name: str | None) -> None:
+        if name and self._kind.value == kind:
+            self._choose(ColorBy(kind, name))
 
     def _choose_gene(self, event: param.parameterized.Event) -> None:
-        if event.new and self._kind.value == "gene":
-            self._choose(ColorBy("gene", event.new))
+        if not event.new or self._kind.value != "gene":
+            self._no_gene.visible = False
+            return
+        gene = find_gene(event.new, self._genes)
+        self._no_gene.visible = gene is None
+        self._no_gene.object = (
+            f'<p class="small soft" role="status">No gene {look.text(event.new)} among these cells. Try another name, '
+            "or its Ensembl id.</p>"
+        )
+        if gene is not None:
+            self._choose(ColorBy("gene", gene))
 
     def _choose(self, by: ColorBy) -> None:
         if by != self.session.color:
             self.session.choose_color(by)
 
-    def _hide(self, event: param.parameterized.Event) -> None:
-        self.session.hidden = list(event.new)
-
     # drawing
+
+    def _kind_now(self) -> str:
+        """Which of the choices the session's colour is."""
+        by, session = self.session.color, self.session
+        if by.kind == "column" and session.front == "query" and by.name:
+            return {session.own_label: OWN, session.batch: SAMPLE}.get(by.name, "column")
+        return str(by.kind)
 
     def _fill(self) -> None:
         session = self.session
@@ -112,61 +141,53 @@ class ColorsView(View):
             return
         outcome = session.outcome if session.front == "query" else None
         self._fill_column(list(outcome.columns if outcome is not None else session.traits.columns))
-        self._fill_genes(list(outcome.genes) if outcome is not None else session.reference.genes[keys.SYMBOL].tolist())
+        self._fill_genes(outcome.genes if outcome is not None else tuple(session.reference.genes[keys.SYMBOL]))
+        found = outcome.result.proteins if outcome is not None else None
+        proteins = list(found.names if found is not None else session.reference.proteins if outcome is None else ())
+        by = session.color
+        self._protein.param.update(options=proteins, value=by.name if by.kind == PROTEIN else None)
         self._level.param.update(options=list(session.reference.levels), value=session.level)
-        self._kind.value = session.color.kind
-        self._uncover(session.color.kind)
+        self._fill_kinds(has_proteins=bool(proteins), has_result=outcome is not None)
+
+    def _fill_kinds(self, *, has_proteins: bool, has_result: bool) -> None:
+        session, now = self.session, self._kind_now()
+        together = has_result and len(session.outcomes) > 1
+        there = {
+            OWN: has_result and bool(session.own_label), SAMPLE: has_result and bool(session.batch),
+            PROTEIN: has_proteins, CONSENSUS: together, AGREEMENT: together,
+        }  # fmt: skip
+        self._kind.param.update(options=_options([kind for kind in _TITLES if there.get(kind, True) or kind == now]))
+        self._kind.value = now
+        self._uncover(now)
 
     def _fill_column(self, columns: list[str]) -> None:
         by = self.session.color
         chosen = by.name if by.kind == "column" and by.name in columns else None
         self._column.param.update(options=columns, value=chosen)
 
-    def _fill_genes(self, genes: list[str]) -> None:
+    def _fill_genes(self, genes: tuple[str, ...]) -> None:
         by = self.session.color
-        if genes != self._gene.options:
-            self._gene.options = genes
-        if by.kind == "gene" and by.name in genes:
+        if genes != self._genes:
+            self._genes = genes
+            self._gene.options = suggestions(genes)
+        if by.kind == "gene" and by.name in genes and find_gene(self._gene.value or "", genes) != by.name:
             self._gene.value = by.name
 
     def _uncover(self, kind: str) -> None:
-        self._level.visible = kind in ("label", "confidence", "novelty")
+        self._level.visible = kind in ("label", "confidence", "novelty", CONSENSUS, AGREEMENT)
         self._column.visible = kind == "column"
         self._gene.visible = kind == "gene"
-
-    def _draw(self) -> None:
-        coloring = self.session.coloring
-        is_categories = isinstance(coloring, Categories)
-        self._legend_box.visible = is_categories
-        self._bar_box.visible = isinstance(coloring, Values)
-        if isinstance(coloring, Categories):
-            if _differs(self._legend, coloring):
-                self._legend.display(coloring)
-            if self._legend.hidden != self.session.hidden:
-                self._legend.hidden = list(self.session.hidden)
-        elif isinstance(coloring, Values):
-            self._bar.display(coloring, "" if coloring.limits else "from the 1st to the 99th percentile")
-        words = self._remark()
-        self._below.object = f'<p class="soft small">{look.text(words)}</p>' if words else ""
-
-    def _remark(self) -> str:
-        """What must be said of a reference that has nothing of the kind that was chosen."""
-        session = self.session
-        if session.reference is None or session.front == "query":
-            return ""
-        if session.outcome is None and session.color.kind in ("confidence", "novelty"):
-            return f"Only mapped cells have a {session.color.kind}; until then the labels are shown."
-        if session.reference_coloring is None and session.standing("color") == READY:
-            return "The reference has nothing of this kind; it is drawn in grey."
-        return ""
+        self._no_gene.visible = False
+        self._protein.visible = kind == PROTEIN
+        self._set.panel.visible = kind == GENES
 
 
-def _differs(legend: Legend, coloring: Categories) -> bool:
-    shown = (legend.title, legend.names, legend.colors, legend.counts)
-    return shown != (coloring.title, list(coloring.names), list(coloring.colors), coloring.counts.tolist())
+def _options(kinds: Any) -> dict[str, str]:
+    return {_TITLES[kind]: kind for kind in kinds}
 
 
 _DENSE = {
+    "&.MuiFormGroup-root, & .MuiFormGroup-root": {"display": "grid !important", "gridTemplateColumns": "1fr 1fr"},
     "& .MuiFormControlLabel-root": {"marginRight": "0", "minHeight": "26px"},
     "& .MuiRadio-root": {"padding": "3px 8px 3px 2px"},
     "& .MuiFormControlLabel-label": {"fontSize": "14px"},

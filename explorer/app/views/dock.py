@@ -12,10 +12,13 @@ from explorer.app import look
 from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.composition import CompositionView
+from explorer.app.views.filters import FiltersView
 from explorer.app.views.markers import MarkersView
 from explorer.app.views.models import ModelsView
 from explorer.app.views.own_labels import OwnLabelsView
+from explorer.app.views.pathways import PathwaysView
 from explorer.app.views.prototypes import PrototypesView
+from explorer.app.views.samples import SamplesView
 from explorer.app.views.signatures import SignaturesView
 
 TABS: Mapping[str, type[View]] = {
@@ -23,8 +26,11 @@ TABS: Mapping[str, type[View]] = {
     "Own vs predicted": OwnLabelsView,
     "Markers": MarkersView,
     "Signatures": SignaturesView,
+    "Pathways": PathwaysView,
     "Prototypes": PrototypesView,
+    "Samples": SamplesView,
     "Models": ModelsView,
+    "Filters": FiltersView,
 }
 HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
 

@@ -27,10 +27,10 @@ class ExploreView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._colors = ColorsView(session)
         self._selection = SelectionView(session)
         self._dock = DockView(session)
         self._maps = MapsView(session, tapped=self._selection.show_cell)
+        self._colors = ColorsView(session, highlight=self._maps.highlight)
         self._arrange = ArrangeView(session)
         self._drawn = DrawnView(session, self._maps.first)
         self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
@@ -49,7 +49,6 @@ class ExploreView(View):
         self._offer_row = pn.Row(self._offer, self._offer_button, sizing_mode="stretch_width", margin=(4, 12, 0, 12))
         self._line = look.html(margin=0)
         self.panel = self._layout()
-        self._selection.selection.param.watch(lambda event: self._maps.use_mode(event.new), "mode")
         self.watch(self._tell, ["outcome", "outcomes", "examined", "job", "status", "project", "show", "query_coloring",
                                 "selection", "hidden"])  # fmt: skip
         self._tell()

@@ -18,6 +18,7 @@ from explorer.app.session import Session
 from explorer.app.tables import offered_signature, offered_table
 from explorer.app.views.base import Standing, View
 from explorer.app.views.cell_card import CellCardView
+from explorer.app.views.gates import GatesView
 from explorer.methods.base import Measure
 
 
@@ -27,13 +28,16 @@ class SelectionView(View):
     Attributes
     ----------
     selection
-        Summary and the choice of how the next lasso meets the selection; the map follows its `mode`.
+        Summary and the choice of how the next gesture meets the selection.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.selection = SelectionPanel()
         self.selection.param.watch(lambda _: session.select(None), "clear")
+        self.selection.param.watch(lambda _: session.invert(), "invert")
+        self.selection.param.watch(lambda event: session.param.update(mode=event.new), "mode")
+        self._gates = GatesView(session)
         self._doubt = look.html(margin=(6, 0, 0, 0))
         self._offer = downloads.offer(lambda: offered_table(session))
         self._offer_why = downloads.offer(lambda: offered_signature(session))
@@ -41,11 +45,13 @@ class SelectionView(View):
         self._build_why()
         self._card = CellCardView(session)
         self.panel = pn.Column(
-            look.html("<h3>Selection</h3>", margin=(0, 0, 4, 0)), self.selection, self._doubt, self._table, look.rule(),
+            look.html("<h3>Selection</h3>", margin=(0, 0, 4, 0)), self.selection, self._doubt, self._gates.panel,
+            self._table, look.rule(),
             self._why, self._card.panel, width=312,
             sizing_mode="stretch_height", styles={**look.SIDE, "border-left": "1px solid var(--ax-line)"}, margin=0,
         )  # fmt: skip
         self.watch(self._draw, ["selection", "outcome", "reference", "show", "level"])
+        self.watch(lambda: setattr(self.selection, "mode", session.mode), ["mode"])
         self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level", "measure"])
         self._draw()
         self._draw_why()
@@ -77,6 +83,7 @@ class SelectionView(View):
 
     def destroy(self) -> None:
         """Let go of the session, and offer its tables no longer."""
+        self._gates.destroy()
         downloads.withdraw(self._offer)
         downloads.withdraw(self._offer_why)
         self._card.destroy()

@@ -1,0 +1,134 @@
+"""Selecting as one tab does it: by shape, range, label or row, with the recipe kept and saved under names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import param
+
+from explorer.app.coloring import ColorBy
+from explorer.app.doubts import Doubts
+from explorer.app.explaining import Explanation
+from explorer.app.gates import (
+    INTERSECT,
+    INVERT,
+    NAMES,
+    RANGE,
+    Cells,
+    Gate,
+    Mask,
+    Step,
+    as_records,
+    extended,
+    new_gate,
+    of_rows,
+    read_records,
+    read_steps,
+    select_by,
+    step_records,
+)
+
+GATED = ("selection", "recipe", "gates")
+
+
+class Gating(Doubts):
+    """What is selected among the cells in front, and how it came about."""
+
+    color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
+    level = param.String(default="", doc="Label level in view.")
+    selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
+    explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
+    recipe: Any = param.List(default=[], item_type=Step, doc="How the selection came about.")
+    gates: Any = param.List(default=[], item_type=Gate, doc="Selections saved under a name.")
+    mode: Any = param.Selector(default="replace", objects=["replace", "add", "subtract", "intersect"], doc="""
+        How the next gesture meets the selection.""")
+
+    @property
+    def front(self) -> str:
+        """Whose cells are in front, "query" or "reference"."""
+        raise NotImplementedError
+
+    @property
+    def cells(self) -> Cells | None:
+        """The cells in front as recipes are asked of them; `None` while no reference is open."""
+        if self.reference is None:
+            return None
+        method = self.outcome.result.method if self.outcome is not None else self.method
+        return Cells(self.front, self.reference, self.outcome, dict(self.outcomes), method)
+
+    def select(self, rows: np.ndarray | None, step: Step | None = None) -> None:
+        """Select some of the cells in front, or none; `step` says how it came about where that was more than rows."""
+        steps: Sequence[Step] = []
+        if rows is not None and step is not None:
+            steps = extended(self.recipe, step)
+        elif rows is not None and self.cells is not None:
+            steps = [of_rows(rows, self.cells.n)]
+        self._settle(rows, steps)
+
+    def select_names(self, names: Sequence[str]) -> None:
+        """Select the cells of some categories of what colours the cells in front."""
+        self.do_steps(extended(self.recipe, Step(
+            self.mode, NAMES, of=self.color.kind, name=self.color.name, level=self.level, names=tuple(names)
+        )))  # fmt: skip
+
+    def brush(self, of: str, ends: tuple[float, float] | None) -> None:
+        """Keep only cells whose values lie within some ends; `None` takes the range off again."""
+        level = self.level
+        kept = [step for step in self.recipe if (step.kind, step.of) != (RANGE, of)]
+        if ends is not None:
+            kept = extended(kept, Step(INTERSECT, RANGE, of=of, level=level, low=ends[0], high=ends[1]))
+        self.do_steps(kept)
+
+    def invert(self) -> None:
+        """Select what is not selected."""
+        self.do_steps([*self.recipe, Step(INVERT)])
+
+    def do_steps(self, steps: Sequence[Step]) -> None:
+        """Select by a recipe, done anew."""
+        cells = self.cells
+        if cells is None:
+            return
+        if not steps:
+            self._settle(None, [])
+            return
+
+        def use(found: Mask) -> None:
+            self._settle(np.flatnonzero(found) if found.any() else None, steps)
+
+        self.attempt("selection", "Selecting", lambda: select_by(steps, cells), use)
+
+    def save_gate(self, title: str) -> None:
+        """Keep the recipe of the selection under a name; one of that name is replaced."""
+        if self.recipe and title.strip():
+            gate = new_gate(title.strip(), self.front, self.recipe)
+            self.gates = [*(each for each in self.gates if each.title != gate.title), gate]
+            self.save()
+
+    def apply_gate(self, id: str) -> None:
+        """Select again what was saved."""
+        gate = next((gate for gate in self.gates if gate.id == id), None)
+        if gate is not None and gate.cells == self.front:
+            self.do_steps(gate.steps)
+
+    def forget_gate(self, id: str) -> None:
+        """Keep it no longer."""
+        self.gates = [gate for gate in self.gates if gate.id != id]
+        self.save()
+
+    def _settle(self, rows: np.ndarray | None, steps: Sequence[Step]) -> None:
+        self.forget("explain", "selection")
+        self.param.update(selection=rows, recipe=list(steps), explanation=None)
+        self.save()
+
+    def _gates_as_values(self) -> dict[str, Any]:
+        return {"gates": as_records(self.gates), "recipe": step_records(self.recipe), "gated": self.front}
+
+    def _gates_from(self, view: Any) -> dict[str, Any]:
+        return {"gates": read_records(view.get("gates", [])), "recipe": read_steps(view.get("recipe", []))}
+
+    def _select_again(self) -> None:
+        """Do the recipe that a project was left with, once its cells are there."""
+        if self.recipe and self.selection is None:
+            self.do_steps(list(self.recipe))

@@ -1,0 +1,95 @@
+"""Crossfilter: distributions of what was measured of the cells, each with a range to brush."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+import param
+from numpy.typing import NDArray
+
+from components.brush_histogram import BrushHistogram
+from explorer.app import look
+from explorer.app.gates import RANGE, measured, measured_columns
+from explorer.app.session import Session
+from explorer.app.views.arrange import SLIM
+from explorer.app.views.base import Standing, View
+
+SHOWN = 4
+_TITLES = {"confidence": "Confidence", "novelty": "Novelty"}
+
+
+class FiltersView(View):
+    """Histograms of the cells in front, the selected ones in colour."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._bars: dict[str, BrushHistogram] = {}
+        self._is_filling = False
+        self._columns = pmui.MultiChoice(
+            label="Distributions", options=[], chip=False, width=300, margin=(8, 12, 4, 0), sx=SLIM
+        )
+        self._columns.param.watch(lambda _: None if self._is_filling else self._draw(), "value")
+        self._said = look.html(margin=(14, 0, 0, 0))
+        self._standing = Standing()
+        self._row = pn.Row(sizing_mode="stretch_width", margin=0, styles={"flex-wrap": "wrap", "gap": "10px 22px"})
+        self.panel = pn.Column(
+            pn.Row(self._columns, self._said, sizing_mode="stretch_width", margin=0), self._standing, self._row,
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        self.watch(self._fill, ["outcome", "reference", "show"])
+        self.watch(self._draw, ["selection", "recipe", "level", "outcome"])
+        self.watch(lambda: self._standing.display(session.standing("selection")), ["status"])
+        self._fill()
+
+    def _fill(self) -> None:
+        cells = self.session.cells
+        if cells is None:
+            return
+        there = list(measured_columns(cells))
+        kept = [name for name in self._columns.value or [] if name in there] or there[:SHOWN]
+        self._is_filling = True
+        self._columns.param.update(options=there, value=kept)
+        self._is_filling = False
+        self._draw()
+
+    def _draw(self) -> None:
+        session, cells = self.session, self.session.cells
+        if cells is None:
+            return
+        wanted = [name for name in self._columns.value or [] if name in measured_columns(cells)]
+        some = _mask(session.selection, cells.n)
+        ranges = {step.of: [step.low, step.high] for step in session.recipe if step.kind == RANGE}
+        self._is_filling = True
+        for name in wanted:
+            bars = self._bars.setdefault(name, self._new(name))
+            bars.display(measured(cells, name, session.level), some)
+            bars.ends = ranges.get(name)
+        self._is_filling = False
+        boxes = [self._bars[name] for name in wanted]
+        if boxes != self._row.objects:
+            self._row.objects = boxes
+        n = cells.n if session.selection is None else len(session.selection)
+        words = f"Drag over a histogram to select; ranges narrow one another. {n:,} of {cells.n:,} cells."
+        self._said.object = f'<p class="small soft num" role="status">{look.text(words)}</p>'
+
+    def _new(self, name: str) -> BrushHistogram:
+        made = BrushHistogram(title=_TITLES.get(name, name), width=220, margin=0)
+
+        def brushed(event: param.parameterized.Event) -> None:
+            if not self._is_filling:
+                ends: Any = event.new
+                self.session.brush(name, (float(ends[0]), float(ends[1])) if ends else None)
+
+        made.param.watch(brushed, "ends")
+        return made
+
+
+def _mask(rows: NDArray[np.integer] | None, n: int) -> NDArray[np.bool_] | None:
+    if rows is None:
+        return None
+    mask = np.zeros(n, dtype=np.bool_)
+    mask[rows] = True
+    return mask
