@@ -127,6 +127,10 @@ def test_a_second_method_brings_agreement_colours_and_the_disputed_cells(home: P
         await session.settled()
         assert isinstance(session.coloring, Categories)
         assert session.coloring.title == f"Consensus {session.level}"
+        session.choose_threshold(0.99)
+        await session.settled()
+        unsure = at.labels.unknown | (at.labels.confidence < 0.99)
+        assert session.coloring.counts[-1] == unsure.sum()
         view._tint[AGREEMENT].clicks += 1
         await session.settled()
         assert isinstance(session.coloring, Values)

@@ -26,6 +26,7 @@ from explorer.insight.by_gene import of_genes
 from explorer.insight.genescores import score_cells
 from explorer.proteins import centred_log_ratio
 from explorer.reference import read_gene, read_proteins
+from explorer.thresholds import with_threshold
 
 CONSENSUS, AGREEMENT = "consensus", "agreement"
 GENES, PROTEIN = "genes", "protein"
@@ -165,7 +166,7 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     if by.kind == PROTEIN:
         return _protein_of(outcome, by.name)
     if by.kind in (CONSENSUS, AGREEMENT):
-        return _together(by, level, known)
+        return _together(by, level, known, labels.threshold)
     return _labels(outcome, level, known)
 
 
@@ -177,12 +178,12 @@ def label_categories(reference: Reference, outcome: Outcome | None, level: str, 
     return _names(reference.obs[level], level, known)
 
 
-def _together(by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
-    """What several methods say together."""
+def _together(by: ColorBy, level: str, known: Mapping[str, str], threshold: float) -> Coloring:
+    """What several methods say together, with the threshold of the result in view."""
     found = consensus_of(by.name).level(level)
     if by.kind == AGREEMENT:
         return Values(found.agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
-    return _named(found.labels, f"Consensus {level}", known)
+    return _named(with_threshold(found.labels, threshold), f"Consensus {level}", known)
 
 
 def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:

@@ -65,7 +65,7 @@ def set_sizes(sets: BoolArray) -> NDArray[np.float64]:
 
 def ambiguous_pairs(sets: BoolArray, classes: tuple[str, ...], most: int = 8) -> pd.DataFrame:
     """Pairs of labels that share a set most often: first, second, cells, alone (cells whose set holds no third)."""
-    held = sets.astype(np.int64)
+    held = sets.astype(np.float64)  # of which products are quick, and counts still exact
     together = held.T @ held
     of_two = held[held.sum(1) == 2]
     alone = of_two.T @ of_two

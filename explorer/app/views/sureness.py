@@ -44,8 +44,7 @@ class SurenessView(View):
         self._mixing = look.html()
         self._standing = Standing()
         self.panel = self._layout()
-        names = ["outcome", "level", "examined", "coverage"]
-        self.watch(self._draw, names)
+        self.watch(self._draw, ["outcome", "level", "examined", "coverage", "step"])
         self.watch(self._fill, ["outcome", "batch"])
         self._fill()
         self._draw()
@@ -99,7 +98,7 @@ class SurenessView(View):
     def _draw(self) -> None:
         session = self.session
         labels, sets = session.labels_at(session.level), session.sets_at(session.level)
-        if labels is None or sets is None:
+        if labels is None or sets is None or session.step != "quality":  # drawn when she comes back
             return
         self._coverage.value = session.coverage
         examined: Examined | None = session.examined.get(session.level)

@@ -52,7 +52,7 @@ class ThresholdView(View):
         )  # fmt: skip
         self.panel = pn.Row(confidence, pn.Spacer(width=16), novelty, sizing_mode="stretch_width",
                             margin=(0, 0, 16, 0))  # fmt: skip
-        self.watch(self._draw, ["outcome", "level", "examined", "threshold"])
+        self.watch(self._draw, ["outcome", "level", "examined", "threshold", "step"])
         self.watch(self._tell, ["outcome", "level", "examined", "status"])
         self._draw()
         self._tell()
@@ -67,7 +67,7 @@ class ThresholdView(View):
     def _draw(self) -> None:
         session = self.session
         labels, trade = session.labels_at(session.level), session.trade(session.level)
-        if labels is None or trade is None:
+        if labels is None or trade is None or session.step != "quality":  # drawn when she comes back
             return
         examined: Examined | None = session.examined.get(session.level)
         self._histogram.threshold = session.threshold
@@ -176,9 +176,10 @@ def novelty_html(labels: LevelLabels) -> str:
 
 def doubts_html(labels: LevelLabels) -> str:
     """The two kinds of doubt crossed, and what each says of a cell, as HTML."""
-    sure, far = labels.confidence >= labels.threshold, labels.novelty > FAR
+    # by how many times as far, since novelty cannot reach 0.99 of a label with few left-out cells
+    sure, far = labels.confidence >= labels.threshold, labels.stretch > 1
     told = (
-        ("Sure, and near", sure & ~far, "the label holds"),
+        ("Sure, and near", sure & ~far, "nothing of its own speaks against the label"),
         ("Unsure, but near", ~sure & ~far, "between known labels: see the prediction sets"),
         ("Sure, but far", sure & far, "like its label, in a state that the reference lacks, or a type it lacks"),
         ("Unsure, and far", ~sure & far, "nothing in the reference fits"),
@@ -189,8 +190,10 @@ def doubts_html(labels: LevelLabels) -> str:
         for name, cells, says in told
     )
     return (
-        '<h3 class="more">Two kinds of doubt</h3><table class="plain"><thead><tr><th></th><th class="right">cells</th>'
-        f'<th class="right">share</th><th class="apart">says</th></tr></thead><tbody>{rows}</tbody></table>'
+        '<h3 class="more">Two kinds of doubt</h3><table class="plain doubts"><thead><tr><th></th>'
+        '<th class="right">cells</th><th class="right">share</th><th class="apart">says</th></tr></thead>'
+        f'<tbody>{rows}</tbody></table>'
+        '<p class="soft small">Far: farther than 99 % of the left-out cells of its label.</p>'
     )
 
 
