@@ -23,6 +23,7 @@ from explorer import keys, panels
 from explorer.__main__ import main
 from explorer.errors import Cancelled, GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.export import read_result, write_csv, write_h5ad
+from explorer.fitting import build_reference
 from explorer.flow import MappingResult, Reference
 from explorer.genes import match_genes
 from explorer.jobs import Job, JobState, MapSpec, Queue
@@ -43,11 +44,50 @@ LEAST = 50  # planted references have few genes
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A lab's own folder, and a panel small enough for planted cells."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ATLAS_EXPLORER_MIN_PANEL_GENES", str(LEAST))
-    settings.cache_clear()
+    live_in(tmp_path / "home", monkeypatch)
     yield tmp_path / "home"
     settings.cache_clear()
+
+
+def live_in(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("ATLAS_EXPLORER_HOME", str(folder))
+    patch.setenv("ATLAS_EXPLORER_MIN_PANEL_GENES", str(LEAST))
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def refitted_once(
+    planted_query: ad.AnnData, planted_reference: Reference, panel: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A lab's own folder in which the method has been refitted on the panel."""
+    folder = tmp_path_factory.mktemp("refitted") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        live_in(folder, patch)
+        refitted(planted_query[:, panel].copy(), planted_reference)
+    settings.cache_clear()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick_reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """A reference of 144 cells that was hardly trained: for what does not depend on how good the labels are."""
+    folder = tmp_path_factory.mktemp("quick")
+    planted(cells=12).write_h5ad(folder / "cells.h5ad")
+    return build_reference(
+        folder / "cells.h5ad",
+        folder / "quick.atlas",
+        labels=("cell_type",),
+        batch="batch",
+        method="concord",
+        settings={"epochs": 3},
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def kept_before(home: Path, refitted_once: Path) -> Path:
+    """The lab's own folder, where the method need not be refitted on the panel any more."""
+    return shutil.copytree(refitted_once, home)
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +179,7 @@ class TestRefusal:
             refitted(few, planted_reference)
 
 
+@pytest.mark.usefixtures("kept_before")
 class TestAnswers:
     @pytest.fixture
     def result(self, few: ad.AnnData, planted_reference: Reference) -> MappingResult:
@@ -223,17 +264,18 @@ def loud(cells: ad.AnnData) -> ad.AnnData:
 
 class TestKeeping:
     def test_the_next_sample_of_a_panel_is_not_trained_for(
-        self, few: ad.AnnData, planted_reference: Reference, home: Path
+        self, few: ad.AnnData, quick_reference: Reference, home: Path
     ) -> None:
-        first = stages(lambda progress: refitted(few, planted_reference, progress))
+        first = stages(lambda progress: refitted(few, quick_reference, progress))
         before = state(home)
         shuffled = few[::-1, np.random.default_rng(0).permutation(few.n_vars)].copy()
-        second = stages(lambda progress: refitted(shuffled, planted_reference, progress))
+        second = stages(lambda progress: refitted(shuffled, quick_reference, progress))
         assert any("Training on all cells" in stage for stage in first)
         assert not any("Training" in stage or "left-out" in stage for stage in second)
         assert state(home) == before
         assert len(kept(home)) == 1
 
+    @pytest.mark.usefixtures("kept_before")
     def test_a_sample_that_lacks_a_few_genes_uses_the_same_model(
         self, few: ad.AnnData, planted_reference: Reference, home: Path
     ) -> None:
@@ -247,26 +289,27 @@ class TestKeeping:
         assert (result.labels.first.labels == whole.labels.first.labels)[known].mean() > 0.95
 
     def test_another_panel_is_another_model(
-        self, few: ad.AnnData, planted_reference: Reference, panel: np.ndarray, home: Path
+        self, few: ad.AnnData, quick_reference: Reference, panel: np.ndarray, home: Path
     ) -> None:
-        refitted(few, planted_reference)
-        refitted(few[:, :60].copy(), planted_reference)
+        refitted(few, quick_reference)
+        refitted(few[:, :60].copy(), quick_reference)
         assert len(kept(home)) == 2
 
     def test_a_damaged_model_is_refitted(
-        self, few: ad.AnnData, planted_reference: Reference, home: Path
+        self, few: ad.AnnData, quick_reference: Reference, home: Path
     ) -> None:
-        whole = mapped(few, planted_reference)
+        whole = mapped(few, quick_reference)
         weights = next(home.rglob(keys.WEIGHTS_FILE))
         good = weights.read_bytes()
         weights.write_bytes(good[:-8] + b"\0\0\0\0\0\0\0\1")
-        again = mapped(few, planted_reference)
+        again = mapped(few, quick_reference)
         assert weights.read_bytes() == good
         np.testing.assert_array_equal(again.embedding, whole.embedding)
         (weights.parent / keys.PANEL_FILE).write_text("{")
-        refitted(few, planted_reference)
+        refitted(few, quick_reference)
         assert len(kept(home)) == 1
 
+    @pytest.mark.usefixtures("kept_before")
     def test_a_model_no_longer_kept_is_told_of(
         self, few: ad.AnnData, planted_reference: Reference, home: Path
     ) -> None:
@@ -276,10 +319,10 @@ class TestKeeping:
             panels.reopened(planted_reference, result.provenance.panel)
 
     def test_a_read_only_reference_stays_as_it_is(
-        self, few: ad.AnnData, planted_reference: Reference, tmp_path: Path
+        self, few: ad.AnnData, quick_reference: Reference, tmp_path: Path
     ) -> None:
         copy = tmp_path / "read-only.atlas"
-        shutil.copytree(planted_reference.folder, copy)
+        shutil.copytree(quick_reference.folder, copy)
         before = state(copy)
         for path in (copy, *copy.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -288,7 +331,7 @@ class TestKeeping:
         assert state(copy) == before
 
     def test_cancel_leaves_nothing(
-        self, few: ad.AnnData, planted_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
+        self, few: ad.AnnData, quick_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checkpoints, "EVERY_SECONDS", float("inf"))  # as on a machine where this takes a second
         heard: list[str] = []
@@ -296,24 +339,25 @@ class TestKeeping:
             lambda report: heard.append(report.stage), lambda: any("Training on all" in stage for stage in heard)
         )
         with pytest.raises(Cancelled):
-            refitted(few, planted_reference, progress)
+            refitted(few, quick_reference, progress)
         assert not home.exists()
 
     def test_a_refit_that_was_stopped_goes_on(
-        self, few: ad.AnnData, planted_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
+        self, few: ad.AnnData, quick_reference: Reference, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
         heard: list[Report] = []
         progress = Progress.to(heard.append, lambda: bool(heard) and heard[-1].fraction > 0.6)
         with pytest.raises(Cancelled):
-            refitted(few, planted_reference, progress)
+            refitted(few, quick_reference, progress)
         assert [path.name for path in kept(home)] == ["unfinished"]
-        told = stages(lambda going_on: refitted(few, planted_reference, going_on))
+        told = stages(lambda going_on: refitted(few, quick_reference, going_on))
         assert any("going on from epoch" in stage for stage in told)
         assert "Mapping left-out batches (1 of 3)" not in told
         (model,) = kept(home)
         assert model.name != "unfinished"
 
+    @pytest.mark.usefixtures("kept_before")
     def test_two_at_once_leave_one_model(self, few: ad.AnnData, planted_reference: Reference, home: Path) -> None:
         whole = panels.find(refitted(few, planted_reference), "concord", tuple(few.var_names))
         assert whole is not None
@@ -347,6 +391,7 @@ class TestKeeping:
         found = [panels.find(planted_reference, "concord", (f"GENE{i}",)) is not None for i in range(MOST_KEPT + 2)]
         assert found == [False, *[True] * (MOST_KEPT + 1)] or found == [False, False, *[True] * MOST_KEPT]
 
+    @pytest.mark.usefixtures("kept_before")
     def test_a_model_is_kept_for_one_reference_and_one_method(
         self, few: ad.AnnData, planted_reference: Reference
     ) -> None:
@@ -360,10 +405,10 @@ class TestKeeping:
 
 class TestShell:
     def test_map_refits_and_says_so(
-        self, few: ad.AnnData, planted_reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, few: ad.AnnData, quick_reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         few.write_h5ad(tmp_path / "few.h5ad")
-        reference = ["--reference", str(planted_reference.folder), "--device", "cpu"]
+        reference = ["--reference", str(quick_reference.folder), "--device", "cpu"]
         words = ["map", str(tmp_path / "few.h5ad"), *reference, "--output", str(tmp_path / "result.h5ad")]
         assert main(words) == 2
         assert "--refit-shared" in capsys.readouterr().err
@@ -388,9 +433,9 @@ class TestJobs:
         made.close()
 
     def test_a_job_refits(
-        self, few: ad.AnnData, planted_reference: Reference, queue: Queue, tmp_path: Path
+        self, few: ad.AnnData, quick_reference: Reference, queue: Queue, tmp_path: Path
     ) -> None:
-        job = asked(few, planted_reference, queue, tmp_path)
+        job = asked(few, quick_reference, queue, tmp_path)
         do(job, queue, run_mapping)
         done = queue.get(job.id)
         assert done.state is JobState.DONE
