@@ -23,6 +23,7 @@ NO_VALUE = "no value"
 # Labels of at least so many cells a sample can show that equal numbers were drawn: by chance, counts lie within half a
 # Poisson standard deviation of their median in 38 of 100 samples. More than that is held against chance.
 _ENOUGH, _NEAR, _OF_ONE, _OF_ALL = 20, 0.5, 0.005, 0.001
+_ALIKE = 1e-12  # shares that differ by less differ by rounding
 
 
 def sample_columns(obs: pd.DataFrame) -> list[str]:
@@ -174,10 +175,7 @@ def differences(
         )
     rows = []
     for label, mine, theirs in zip(counts.index, one, other, strict=True):
-        found = stats.ttest_rel(mine, theirs) if donors is not None else stats.ttest_ind(mine, theirs, equal_var=False)
-        varies = np.ptp(mine - theirs) > 0 if donors is not None else np.ptp(mine) + np.ptp(theirs) > 0
-        low, high = found.confidence_interval(coverage) if varies else (np.nan, np.nan)
-        p = float(found.pvalue) if varies else np.nan
+        low, high, p = _tested(mine, theirs, coverage, paired=donors is not None)
         rows.append((label, mine.mean(), theirs.mean(), mine.mean() - theirs.mean(), low, high, p))
     table = pd.DataFrame(rows, columns=["label", "share", "share_against", "difference", "low", "high", "p"])
     known = table["p"].notna()
@@ -208,6 +206,18 @@ def warnings(counts: pd.DataFrame, conditions: Sequence[str] | None = None) -> t
             listed = ", ".join(f"{name} ({n})" for name, n in few.items())
             told.append(f"Fewer than {FEWEST} samples of {listed}: their shares may be those of a person, no more.")
     return tuple(told)
+
+
+def _tested(
+    mine: NDArray[np.float64], theirs: NDArray[np.float64], coverage: float, *, paired: bool
+) -> tuple[float, float, float]:
+    """Ends of the interval of a difference and its p; NaN where nothing varies, by which it could be judged."""
+    spread = np.ptp(mine - theirs) if paired else np.ptp(mine) + np.ptp(theirs)
+    if spread <= _ALIKE:
+        return float("nan"), float("nan"), float("nan")
+    found = stats.ttest_rel(mine, theirs) if paired else stats.ttest_ind(mine, theirs, equal_var=False)
+    low, high = found.confidence_interval(coverage)
+    return float(low), float(high), float(found.pvalue)
 
 
 def _shares(counts: pd.DataFrame) -> NDArray[np.float64]:
