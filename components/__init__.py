@@ -29,6 +29,9 @@ Parts, each a Panel viewer that is driven and read by its parameters:
     panel_list      PanelList(items, value, acted), panels of a figure in their order
     get_link        GetLink(label, href, about, primary; state), a link to a file that is made when asked for
     copied_text     CopiedText(text; copied), a paragraph with a button that copies it
+    upset           UpSet(names, members, counts, unit, action; picked), which of several agree and how often
+    scatter         Scatter(names, x, y, colors, marked, notes, x_title, y_title, legend; picked), named points
+    dossier         Dossier(title, sections; picked, closed), rows with bars about one thing
     choice_table    ChoiceTable, a table in which one row is chosen
     steps           Steps, the steps across the top of a page
 

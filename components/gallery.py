@@ -10,6 +10,7 @@ from components.cell_table import CellTable
 from components.choice_table import ChoiceTable
 from components.coloring import Categories, Values
 from components.copied_text import CopiedText
+from components.dossier import Dossier
 from components.embedding_map import EmbeddingMap
 from components.file_drop import FileDrop
 from components.get_link import GetLink
@@ -18,9 +19,11 @@ from components.legend import ColorBar, Legend
 from components.notice import Notice
 from components.panel_list import PanelList
 from components.ranked_bars import RankedBars
+from components.scatter import Scatter
 from components.selection_panel import SelectionPanel
 from components.small_charts import Curve, bars, curves
 from components.threshold_histogram import ThresholdHistogram
+from components.upset import UpSet
 
 
 def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +110,31 @@ def handouts() -> pn.viewable.Viewable:
     )
 
 
+def several() -> pn.viewable.Viewable:
+    """Who agrees with whom, samples on two axes, and all that is known of one cell."""
+    upset = UpSet(
+        names=["CONCORD", "scPoli", "KIDA"], members=[[True, True, True], [True, False, True], [False, False, False]],
+        counts=[812, 40, 6], unit="cells", width=330,
+    )  # fmt: skip
+    scatter = Scatter(
+        names=["donor 1", "donor 2", "donor 3", "yours"], x=[0.1, 0.5, 0.9, 0.45], y=[0.2, 0.8, 0.4, 0.5],
+        colors=["#0072b2", "#0072b2", "#e69f00", "#e69f00"], marked=[False, False, False, True],
+        x_title="PC1, 61 % of variance", y_title="PC2, 20 % of variance",
+        legend=[{"name": "healthy", "color": "#0072b2"}, {"name": "ill", "color": "#e69f00"},
+                {"name": "your file", "shape": "diamond"}],
+        width=440,
+    )  # fmt: skip
+    rows = [{"id": "T", "name": "T cell", "value": "0.71", "share": 0.71, "marked": True},
+            {"id": "NK", "name": "NK cell", "value": "0.24", "share": 0.24, "marked": True}]  # fmt: skip
+    near = [{"name": "T cell", "value": "0.93", "note": "donor 2 · AAACATACAACCAC-1"}]
+    dossier = Dossier(
+        title="AAACCGTGCTTCCG-1", width=300,
+        sections=[{"title": "Cell type", "rows": rows, "words": ["✓ cannot be told apart."]},
+                  {"title": "Nearest reference cells", "rows": near}],
+    )  # fmt: skip
+    return pn.Row(upset, pn.Spacer(width=24), scatter, pn.Spacer(width=24), dossier, margin=(16, 0))
+
+
 def gallery(dark: bool) -> pn.viewable.Viewable:
     """All parts on one page."""
     return pn.Column(
@@ -114,6 +142,7 @@ def gallery(dark: bool) -> pn.viewable.Viewable:
         tables(),
         small_charts(),
         handouts(),
+        several(),
         pn.Row(
             FileDrop(url="/upload", hint="One .h5ad file of any size; it is streamed to this machine.",
                      width=460, height=200),

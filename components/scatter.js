@@ -36,7 +36,26 @@ export function render({model}) {
       shape("text", {class: "title", x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle"}, model.x_title),
       shape("text", {class: "title", x: -(H - FOOT) / 2, y: 16, transform: "rotate(-90)", "text-anchor": "middle"}, model.y_title),
     )
-    const named = n <= 40
+    const taken = []
+    // right of the point, left of it, above or below; a name for which there is no room is in the tip only
+    const room = (x, y, name) => {
+      const wide = 6.6 * name.length
+      const tries = [[x + 10, y + 4, "start"], [x - 10, y + 4, "end"], [x, y - 11, "middle"], [x, y + 19, "middle"]]
+      for (const [at, base, anchor] of tries) {
+        const left = anchor === "start" ? at : anchor === "end" ? at - wide : at - wide / 2
+        const box = [left, base - 11, left + wide, base + 3]
+        const free = taken.every(([a, b, c, d]) => box[2] < a || box[0] > c || box[3] < b || box[1] > d)
+        if (box[0] > LEFT && box[2] < W && free) {
+          taken.push(box)
+          return {x: at, y: base, "text-anchor": anchor}
+        }
+      }
+      return null
+    }
+    model.names.forEach((_, i) => {
+      const x = atX(model.x[i]), y = atY(model.y[i])
+      taken.push([x - 7, y - 7, x + 7, y + 7])
+    })
     model.names.forEach((name, i) => {
       const x = atX(model.x[i]), y = atY(model.y[i]), diamond = model.marked[i] ?? false
       const point = shape(diamond ? "polygon" : "circle", {
@@ -48,8 +67,8 @@ export function render({model}) {
       point.addEventListener("click", pick)
       point.addEventListener("keydown", (event) => { if (event.key === "Enter") pick() })
       svg.append(point)
-      const right = x > W * 0.62
-      if (named) svg.append(shape("text", {class: "name", x: right ? x - 10 : x + 10, y: y + 4, "text-anchor": right ? "end" : "start"}, name))
+      const place = room(x, y, name)
+      if (place) svg.append(shape("text", {class: "name", ...place}, name))
     })
     const legend = make("div", "legend")
     legend.append(...model.legend.map((entry) => {

@@ -6,6 +6,7 @@ Safe to call from any thread; knows no widgets.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from explorer.settings import settings
 
 NAMED = "named_here"  # obs column of the names that were given on the page
 _UNSAFE = re.compile(r"[^a-z0-9]+")
+
+CLOSE = 0.04       # of the picture's extent: names of places nearer to one another would lie over each other
 
 Mark = tuple[str, float, float]
 
@@ -169,6 +172,15 @@ def marks_of(found: Unknowns, layout: FloatArray) -> list[Mark]:
         (name, *map(float, np.median(layout[found.rows[found.codes == code]], axis=0)))  # type: ignore[misc]
         for code, name in enumerate(found.names)
     ]
+
+
+def readable_marks(marks: Sequence[Mark], extent: float) -> list[Mark]:
+    """The same places; of those that lie closer than a twenty-fifth of the picture's extent, one carries all names."""
+    leaders: dict[int, list[str]] = {}
+    for i, (name, x, y) in enumerate(marks):
+        near = (at for at in leaders if np.hypot(marks[at][1] - x, marks[at][2] - y) < extent * CLOSE)
+        leaders.setdefault(next(near, i), []).append(name)
+    return [(", ".join(leaders.get(i, [])), x, y) for i, (_, x, y) in enumerate(marks)]
 
 
 def add_to_reference(

@@ -16,7 +16,15 @@ from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
 from explorer.app import look, references
 from explorer.app.downloads import Offered
-from explorer.app.prototyping import LabelPoints, Mark, add_to_reference, group_unknown, label_points, marks_of
+from explorer.app.prototyping import (
+    LabelPoints,
+    Mark,
+    add_to_reference,
+    group_unknown,
+    label_points,
+    marks_of,
+    readable_marks,
+)
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
@@ -72,7 +80,7 @@ class PrototypesView(TabView):
         self._distances = HeatTable(corner="distance", margin=0, sizing_mode="stretch_width")
         self._build_naming()
         self._body = side_by_side(
-            part("Labels", self._table, width=640), self._naming,
+            self._naming, part("Labels", self._table, width=640),
             part("Distances between prototypes", self._distances, width=820),
         )  # fmt: skip
         self.panel = pn.Column(
@@ -224,6 +232,7 @@ class PrototypesView(TabView):
             if self._groups is not None and session.outcome is not None:
                 groups = marks_of(self._groups, session.outcome.result.layout)
                 marks = marks + [(self._given.get(name, name), x, y) for name, x, y in groups]
+            marks = readable_marks(marks, float(np.ptp(self._found.places)))
         if marks != session.marks:
             session.marks = marks
 
