@@ -169,10 +169,14 @@ WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES})
 KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("1", "…", "6"), "Go to a step, Home to Figures"),
     (("←", "→"), "Move along the steps, a threshold, or the tour"),
+    (("g",), "Explore: search for a gene"),
+    (("s", "a", "x"), "Explore: the next gesture replaces, adds to, or subtracts from the selection"),
+    (("t",), "Explore: split into panes, or back"),
+    (("l",), "Explore: names of labels on the map"),
     (("Ctrl", "Z"), "Take the last choice back"),
     (("Ctrl", "Y"), "Make it again"),
     (("?",), "This sheet"),
-    (("Esc",), "Close what is open"),
+    (("Esc",), "Close what is open; on Explore, then clear the selection"),
     (("Tab",), "Go to the next control"),
     (("Enter",), "Press it"),
 )

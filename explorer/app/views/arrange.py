@@ -34,7 +34,7 @@ SLIM = {
 }
 _ATLAS = "Reference's picture"
 _AUTO = "by cells in view"
-_SUITED = "as suits the colours"
+_SUITED = "as suits colours"
 
 
 class ArrangeView(View):
@@ -51,7 +51,7 @@ class ArrangeView(View):
         )  # fmt: skip
         self._split = pmui.Select(label="Split by", options=[], width=130, **slim)
         self._values = pmui.MultiChoice(
-            label="Panes", options=[], width=210, max_items=MOST_PANES, margin=(7, 6, 0, 0), sx=SLIM
+            label="Panes", options=[], width=150, max_items=MOST_PANES, chip=False, margin=(7, 6, 0, 0), sx=SLIM
         )
         self._beside = pmui.Select(label="Beside", options=contents, value=session.beside, width=158, **slim)
         self._hold = pmui.Checkbox(
@@ -178,7 +178,8 @@ class DrawnView(View):
     def _fill(self) -> None:
         session, coloring = self.session, self.session.coloring
         is_named = coloring is None or isinstance(coloring, Categories)
-        orders = {RANDOM: "", AS_IN_FILE: AS_IN_FILE} if is_named else {_SUITED: "", **{name: name for name in ORDERS}}
+        # one title for what suits: a list whose titles change goes on showing the old one
+        orders = {_SUITED: "", **{name: name for name in ((RANDOM, AS_IN_FILE) if is_named else ORDERS)}}
         chosen = session.order if session.order in orders.values() else ""
         self._order.param.update(options=orders, value=chosen)
         self._zeros.param.update(value=session.zeros_grey, visible=not is_named)

@@ -52,6 +52,11 @@ class CellCardView(View):
         self.watch(lambda: self.show(None), ["show", "reference", "project"])
         self.watch(lambda: self.show(self._row), ["outcome"])
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it tells of a cell."""
+        return self._row is not None
+
     def show(self, row: int | None) -> None:
         """Tell of one cell in front, or of none."""
         session = self.session

@@ -170,7 +170,7 @@ class ColorsView(View):
         if genes != self._genes:
             self._genes = genes
             self._gene.options = suggestions(genes)
-        if by.kind == "gene" and by.name in genes and find_gene(self._gene.value or "", genes) != by.name:
+        if by.kind == "gene" and by.name in genes and self._gene.value != by.name:
             self._gene.value = by.name
 
     def _uncover(self, kind: str) -> None:

@@ -32,6 +32,9 @@ TABS: Mapping[str, type[View]] = {
     "Models": ModelsView,
     "Filters": FiltersView,
 }
+# nine questions beside one another in the middle of a window of 1280 pixels
+_NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 6px",
+                                       "fontSize": "12px"}}  # fmt: skip
 HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
 
 
@@ -42,7 +45,7 @@ class DockView(View):
         super().__init__(session)
         self._made: dict[str, View] = {}
         self._strip = pmui.RadioButtonGroup(
-            options=list(TABS), value=session.tab, size="small", margin=(4, 8, 4, 0), sx=look.SEGMENTS
+            options=list(TABS), value=session.tab, size="small", margin=(4, 8, 4, 0), sx=_NARROW
         )
         self._strip.param.watch(self._choose, "value")
         self._fold = pmui.IconButton(icon="expand_more", description="Fold the tabs away", size="small", margin=(2, 0))

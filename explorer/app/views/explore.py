@@ -18,6 +18,7 @@ from explorer.app.views.arrange import ArrangeView, DrawnView
 from explorer.app.views.base import Standing, View
 from explorer.app.views.colors import ColorsView
 from explorer.app.views.dock import DockView
+from explorer.app.views.keyboard import KeyboardView
 from explorer.app.views.maps import MapsView
 from explorer.app.views.selection import SelectionView
 
@@ -33,6 +34,7 @@ class ExploreView(View):
         self._colors = ColorsView(session, highlight=self._maps.highlight)
         self._arrange = ArrangeView(session)
         self._drawn = DrawnView(session, self._maps.first)
+        self._keyboard = KeyboardView(session, self._colors.uncover_genes, lambda: self._selection.is_card_open)
         self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
         self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
         self._pin = pmui.Button(label="Pin", icon="push_pin", variant="text", margin=(6, 4), size="small",
@@ -51,6 +53,7 @@ class ExploreView(View):
         self.panel = self._layout()
         self.watch(self._tell, ["outcome", "outcomes", "examined", "job", "status", "project", "show", "query_coloring",
                                 "selection", "hidden"])  # fmt: skip
+        self.watch(lambda: setattr(self._names, "value", session.show_names), ["show_names"])
         self._tell()
 
     def _layout(self) -> pn.viewable.Viewable:
@@ -63,11 +66,12 @@ class ExploreView(View):
         )  # fmt: skip
         work = pn.Row(self._colors.panel, centre, self._selection.panel, sizing_mode="stretch_both", margin=0,
                       styles={"height": "calc(100vh - 49px - 28px)"})  # fmt: skip
-        return pn.Column(work, self._line, sizing_mode="stretch_both", margin=0)
+        return pn.Column(work, self._line, self._keyboard.panel, sizing_mode="stretch_both", margin=0)
 
     def destroy(self) -> None:
         """Let go of the session, with all parts."""
-        for part in (self._colors, self._selection, self._dock, self._drawn, self._arrange, self._maps):
+        parts = (self._colors, self._selection, self._dock, self._drawn, self._arrange, self._maps, self._keyboard)
+        for part in parts:
             part.destroy()
         super().destroy()
 

@@ -76,7 +76,7 @@ class FiltersView(View):
         self._said.object = f'<p class="small soft num" role="status">{look.text(words)}</p>'
 
     def _new(self, name: str) -> BrushHistogram:
-        made = BrushHistogram(title=_TITLES.get(name, name), width=220, margin=0)
+        made = BrushHistogram(title=_TITLES.get(name, name), width=200, margin=0)
 
         def brushed(event: param.parameterized.Event) -> None:
             if not self._is_filling:

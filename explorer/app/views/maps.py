@@ -18,7 +18,7 @@ from explorer.app.coloring import text_of
 from explorer.app.gates import SHAPE, Step, extended
 from explorer.app.session import Session
 from explorer.app.views.base import View
-from explorer.app.workspace import ARRANGED, DRAWN, MOST_PANES, Pane, own_picture, plan
+from explorer.app.workspace import ARRANGED, DRAWN, Pane, own_picture, plan
 from explorer.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
@@ -51,9 +51,8 @@ class MapsView(View):
         self._all = [self._new(is_first=True)]
         self.first = self._all[0].map
         self.first.param.watch(lambda event: session.param.update(view=event.new), "view")
-        self._above = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX)
-        self._below = pn.Row(sizing_mode="stretch_both", margin=0, styles=_BOX, visible=False)
-        self.panel = pn.Column(self._above, self._below, sizing_mode="stretch_both", margin=0, styles=_BOX)
+        self._row = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX)
+        self.panel = self._row
         self.watch(self._follow_mode, ["mode"])
         self.watch(self._place, ["outcome", "reference", "method", "go_to", *ARRANGED])
         self.watch(self._paint, [*_PAINTED, *ARRANGED, *DRAWN])
@@ -120,10 +119,7 @@ class MapsView(View):
         for each, pane in zip(self._all[1:], panes[1:], strict=True):
             if pane.picture == panes[0].picture:
                 self.first.link(each.map)
-        boxes = [each.box for each in self._all]
-        n_above = 2 if len(boxes) == MOST_PANES else len(boxes)
-        self._above.objects, self._below.objects = boxes[:n_above], boxes[n_above:]
-        self._below.visible = len(boxes) > n_above
+        self._row.objects = [each.box for each in self._all]
 
     # painting
 
@@ -255,6 +251,9 @@ def _set(on: EmbeddingMap, /, **wanted: Any) -> None:
             same = now == value if isinstance(value, bool | int | list) else now is value
         if not same:
             changed[name] = value
+    for layer in {"background", "foreground"} & changed.keys():  # new points drop what is not set with them
+        kept = (f"{layer}_coloring", "selected", "shown")
+        changed |= {name: wanted[name] for name in kept}
     if changed:
         on.param.update(**changed)
 

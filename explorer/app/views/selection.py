@@ -141,6 +141,11 @@ class SelectionView(View):
         what = f"all {len(said.signature.names):,} {_PLURALS[said.signature.of]}"
         return f'<a class="get" href="{address}" download>Download {what} as csv</a>'
 
+    @property
+    def is_card_open(self) -> bool:
+        """Whether a cell is told of."""
+        return self._card.is_open
+
     def show_cell(self, row: int | None) -> None:
         """Tell of one cell in front, or of none."""
         self._card.show(row)
