@@ -1,4 +1,4 @@
-"""What belongs to the page as a whole: its theme, Back and Forward, undo and redo by keyboard. Shows nothing."""
+"""What belongs to the page as a whole: theme, Back and Forward, undo and redo by key, what is read out. Unseen."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ class PageRoot(JSComponent):
     undo, redo
         When Ctrl-Z and Ctrl-Y (or Shift-Ctrl-Z, on a Mac Command) were pressed last: `{"at": ms}`. Not while typing,
         where these keys are the field's own.
+    said
+        What screen readers read out when it changes, once they have come to an end with what they read.
     """
 
     dark = param.Boolean(default=False)
     went_to = param.Dict(default={})
     undo = param.Dict(default={})
     redo = param.Dict(default={})
+    said = param.String(default="")
 
     _esm = """
     export function render({model}) {
       const tell = () => { document.documentElement.dataset.theme = model.dark ? "dark" : "light" };
       const went = () => { model.went_to = {search: window.location.search, at: Date.now()} };
+      const heard = document.createElement("div");
+      heard.setAttribute("role", "status");
+      heard.style.cssText = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)";
+      document.body.append(heard);
+      model.on("said", () => { heard.textContent = model.said });
       model.on("dark", tell);
       window.addEventListener("popstate", went);
       const press = (event) => {
@@ -43,6 +51,7 @@ class PageRoot(JSComponent):
       };
       document.addEventListener("keydown", press);
       model.on("remove", () => {
+        heard.remove();
         window.removeEventListener("popstate", went);
         document.removeEventListener("keydown", press);
       });

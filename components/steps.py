@@ -109,9 +109,9 @@ class Steps(JSComponent):
           box-sizing: border-box; font-weight: 600; flex: none;
           box-shadow: inset 0 0 0 1px var(--ax-line);
         }
-        .ready .mark { background: var(--ax-ok); color: #fff; box-shadow: none; }
+        .ready .mark { background: var(--ax-ok); color: var(--ax-surface); box-shadow: none; }
         .mind .mark { background: var(--ax-warn); color: var(--ax-surface); box-shadow: none; }
-        .problem .mark { background: var(--ax-error); color: #fff; box-shadow: none; }
+        .problem .mark { background: var(--ax-error); color: var(--ax-surface); box-shadow: none; }
         .running .mark {
           box-shadow: none; border: 2px solid var(--ax-line);
           border-top-color: var(--ax-accent); animation: turn 1s linear infinite;

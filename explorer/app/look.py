@@ -17,6 +17,7 @@ from explorer.settings import ASSETS
 
 CSS = (ASSETS / "app.css").read_text(encoding="utf-8")
 LOGO = ASSETS / "logo.svg"
+_LEAST = 12  # pixels; nothing on the page is written smaller
 FONT = "Roboto, system-ui, sans-serif"
 CARD = {
     "border": "1px solid var(--ax-line)",
@@ -68,9 +69,14 @@ def _material(tokens: Mapping[str, str], mode: str) -> dict[str, Any]:
         "shape": {"borderRadius": 6},
         "typography": {"fontFamily": FONT, "fontSize": 13, "button": {"textTransform": "none", "fontWeight": 500}},
         "components": {
-            "MuiButton": {"defaultProps": {"disableElevation": True, "disableRipple": True, "size": "small"}},
+            "MuiButton": {"defaultProps": {"disableElevation": True, "disableRipple": True, "size": "small"},
+                          "styleOverrides": {"root": {"fontSize": 13}}},
             "MuiAppBar": {"defaultProps": {"elevation": 0}},
-            "MuiTooltip": {"defaultProps": {"enterDelay": 500}},
+            "MuiTooltip": {"defaultProps": {"enterDelay": 500}, "styleOverrides": {"tooltip": {"fontSize": _LEAST}}},
+            # the name of a field that holds something is shrunk to three quarters as a rule, below what can be read
+            "MuiInputLabel": {"styleOverrides": {"outlined": {"&.MuiInputLabel-shrink": {
+                "fontSize": _LEAST, "transform": "translate(14px, -9px) scale(1)"}}}},
+            "MuiOutlinedInput": {"styleOverrides": {"notchedOutline": {"& legend": {"fontSize": _LEAST}}}},
         },
     }
 

@@ -169,6 +169,7 @@ class Shell:
     def _tell(self) -> None:
         told = self._told()
         if told != self._steps.steps:
+            self._root.said = changes(self._steps.steps, told) or self._root.said
             self._steps.steps = told
         session = self.session
         if session.standing("project").phase is Phase.FAILED and session.standing("reference") == NOTHING:
@@ -240,6 +241,12 @@ def asked_for(search: str) -> tuple[str, str]:
 def link_in(search: str) -> str:
     """The id of the shared view that an address names; "" for none."""
     return parse_qs(search.lstrip("?")).get("view", [""])[0]
+
+
+def changes(before: list[dict[str, str]], now: list[dict[str, str]]) -> str:
+    """What has come to an end or begun, for those who do not see the steps: "Map: done. Quality: ok."."""
+    news = [new for old, new in zip(before, now, strict=True) if new["state"] not in (old["state"], "todo")]
+    return " ".join(f"{step['label']}: {step['detail']}." for step in news)
 
 
 def step_states(session: Session) -> dict[str, tuple[str, str]]:
