@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
 import pytest
 from planted import STRANGER, TYPES, markers
+from sessions import run
 
 from components.embedding_map import EmbeddingMap
 from explorer import keys, worker
@@ -26,30 +24,16 @@ from explorer.models import load_method
 from explorer.reference import open_reference, read_layout
 from explorer.settings import settings
 
-CACHED = (settings, library.queue, library.projects)
-
 
 @pytest.fixture
 def home(
-    tmp_path: Path, planted_reference: Reference, planted_query: ad.AnnData, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+    home: Path, planted_reference: Reference, planted_query: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A home folder of its own, and planted cells, a fifth of them of a type that the reference lacks."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ATLAS_EXPLORER_REFERENCES", str(planted_reference.folder))
-    for function in CACHED:
-        function.cache_clear()
-    planted_query.write_h5ad(tmp_path / "cells.h5ad")
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
+    settings.cache_clear()
+    planted_query.write_h5ad(home / "cells.h5ad")
+    return home
 
 
 async def mapped(home: Path) -> Session:
