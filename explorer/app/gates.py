@@ -265,6 +265,7 @@ def _places(step: Step, cells: Cells) -> Points:
 
 
 def _named(kind: str, name: str, level: str, names: Sequence[str], cells: Cells) -> Mask:
+    level = level or cells.reference.levels[0]
     known, by = label_colors(cells.reference, level), ColorBy(kind, name)
     coloring: Coloring
     if cells.of == "query" and cells.outcome is not None:

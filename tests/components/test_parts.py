@@ -7,6 +7,7 @@ from xml.etree.ElementTree import fromstring
 import numpy as np
 import pytest
 
+from components.brush_histogram import BrushHistogram
 from components.cell_table import CellTable
 from components.coloring import Categories, Values
 from components.file_drop import FileDrop
@@ -89,6 +90,26 @@ def test_a_legend_lists_a_colouring_and_knows_what_is_visible():
     assert legend.visible_names == ["B"]
 
 
+def test_a_legend_takes_groups_and_forgets_them_with_the_next_colouring():
+    legend = Legend()
+    legend.display(LABELS, ["Lymphocyte", "Lymphocyte", ""])
+    assert legend.groups == ["Lymphocyte", "Lymphocyte", ""]
+    legend.display(LABELS)
+    assert legend.groups == []
+
+
+def test_a_brushed_histogram_counts_all_and_those_in_front():
+    bars = BrushHistogram()
+    bars.display(np.array([0.0, 0.0, 5.0, 10.0, np.nan]), np.array([True, False, False, True, True]))
+    assert bars.bounds == (0.0, 10.0)
+    assert (sum(bars.counts), bars.counts[0], bars.counts[-1]) == (4, 2, 1)
+    assert (sum(bars.front), bars.front[0], bars.front[-1]) == (2, 1, 1)
+    bars.display(np.full(3, 2.0))
+    assert bars.bounds == (1.5, 2.5)
+    bars.display(np.full(3, np.nan))
+    assert sum(bars.counts) == 0
+
+
 def test_a_colour_bar_shows_the_ends_of_its_scale():
     bar = ColorBar()
     bar.display(Values(np.array([0.0, 1.0, 2.0]), NASTY, limits=(0.5, 2.0), zeros_grey=True), note="clipped")
@@ -155,6 +176,8 @@ def test_small_charts_say_what_they_show_and_where_lines_are_crossed():
     texts = [each.text for each in root.iter("text")]
     assert texts.count("90 %") == 1  # of the next point: what a threshold in between keeps
     assert texts.count("0 %") == 2
+    beyond = fromstring(f"<body>{curves([Curve('a', [0, 0.5], [1, 1])], (0, 1), 'Ends before', at=0.6)}</body>")
+    assert not list(beyond.iter("circle"))
     assert len(list(root.iter("polyline"))) == 2
     assert [each.get("stroke-dasharray") for each in root.iter("polyline")] == [None, "5 4"]
     alike = curves([Curve("a", [0, 1], [0, 0]), Curve("b", [0, 1], [0.01, 0.01])], (0, 1), "Both low", at=0.5)

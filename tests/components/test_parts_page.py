@@ -16,12 +16,14 @@ from pages import until
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler, stream_request_body
 
+from components.brush_histogram import BrushHistogram
 from components.cell_table import CellTable
 from components.choice_table import ChoiceTable
 from components.coloring import Categories
 from components.file_drop import FileDrop
 from components.legend import Legend
 from components.ranked_bars import RankedBars
+from components.shortcuts import Shortcuts
 from components.threshold_histogram import ThresholdHistogram
 
 pytestmark = [
@@ -274,6 +276,61 @@ def test_a_legend_hides_isolates_and_searches(show):
     assert [row.inner_text().split("\n")[0] for row in page.get_by_role("checkbox").all()] == ["NK cell"]
     page.get_by_placeholder("Search labels").fill("neuron")
     page.get_by_text("No label of that name.").wait_for()
+
+
+def test_a_legend_in_groups_hides_folds_and_selects_them_together(show):
+    legend = Legend(selectable=True)
+    legend.display(LABELS, ["Lymphocyte", "Lymphocyte", "Lymphocyte", ""])
+    page = show(legend)
+    group = page.get_by_role("checkbox", name="Lymphocyte")
+    total = sum(legend.counts[:3])
+    assert group.inner_text().split("\n") == ["Lymphocyte", str(total)]
+    group.click()
+    until(lambda: legend.hidden == [0, 1, 2], page)
+    page.get_by_role("checkbox", name="NK cell").dblclick()
+    until(lambda: len(legend.hidden) == 3 and legend.visible_names == ["NK cell"], page)
+    assert group.get_attribute("aria-checked") == "mixed"
+    group.hover()
+    page.get_by_role("button", name="Select Lymphocyte").click()
+    until(lambda: legend.chosen.get("positions") == [0, 1, 2], page)
+    page.get_by_role("checkbox", name="NK cell").hover()
+    until(lambda: legend.hovered == legend.names.index("NK cell"), page)
+    page.get_by_role("button", name="Fold Lymphocyte").click()
+    assert not page.get_by_role("checkbox", name="NK cell").is_visible()
+
+
+def test_a_range_is_brushed_typed_and_cleared(show):
+    bars = BrushHistogram(title="Confidence", width=240)
+    bars.display(np.linspace(0, 1, 200))
+    page = show(bars)
+    box = page.get_by_role("img", name="Histogram of Confidence").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 20, steps=4)
+    page.mouse.up()
+    until(lambda: bars.ends is not None, page)
+    assert bars.ends == pytest.approx([0.25, 0.75], abs=0.02)
+    page.get_by_role("spinbutton", name="Confidence from").fill("0.5")
+    page.keyboard.press("Tab")
+    until(lambda: bars.ends[0] == 0.5, page)
+    page.get_by_role("button", name="Clear Confidence").click()
+    until(lambda: bars.ends is None, page)
+
+
+def test_keys_are_heard_but_not_while_typing_and_lead_into_a_field(show):
+    keys, field = Shortcuts(keys=["g", "Escape"]), pn.widgets.TextInput(label="Gene")
+    page = show(pn.Column(keys, field, pn.widgets.RadioBoxGroup(options=["Gene"])))
+    page.get_by_role("textbox").wait_for()
+    page.keyboard.press("g")
+    until(lambda: keys.pressed.get("key") == "g", page)
+    keys.focus = {"label": "Gene", "at": 1}
+    until(lambda: page.get_by_role("textbox").evaluate("(node) => node.getRootNode().activeElement === node"), page)
+    keys.pressed = {}
+    page.keyboard.type("gag")
+    page.get_by_role("textbox").blur()
+    page.keyboard.press("Escape")
+    until(lambda: keys.pressed.get("key") == "Escape", page)
+    assert field.value == "gag"
 
 
 def test_labels_from_a_file_are_never_read_as_html(show):

@@ -198,12 +198,12 @@ def test_second_tab_shows_the_same_project(visit: Open, mapped: str) -> None:
 
 def test_gene_is_found_by_typing_and_colours_the_map(visit: Open, mapped: str) -> None:
     page = explore(visit, mapped)
-    page.get_by_role("radio", name="Gene").check()
+    page.get_by_role("radio", name="Gene", exact=True).check()
     box = page.get_by_role("combobox", name="Gene")
     box.fill("ISG15")
     page.get_by_role("option", name="ISG15", exact=True).click()
     expect(page.get_by_text("ISG15, log1p CP10k")).to_be_visible()
-    button(page, "Side by side")
+    button(page, "2")
     until(lambda: page.locator("canvas").count() >= 2, "two maps")
 
 
@@ -269,7 +269,7 @@ def test_back_leads_to_the_step_before(visit: Open, mapped: str) -> None:
 
 def test_number_keys_change_the_step_but_not_while_typing(visit: Open, mapped: str) -> None:
     page = explore(visit, mapped)
-    page.get_by_role("radio", name="Gene").check()
+    page.get_by_role("radio", name="Gene", exact=True).check()
     page.get_by_role("combobox", name="Gene").press_sequentially("CD3")
     expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
     page.keyboard.press("Escape")
