@@ -37,6 +37,8 @@ SEGMENTS = {
         "whiteSpace": "nowrap",
     }
 }
+NARROWS = ":host { min-width: 0 !important; }"
+"""Stylesheet of a row or column that may be narrower than what it holds, which Panel forbids: it wraps or scrolls."""
 SCROLL = {"overflow-y": "auto", "background": "var(--ax-raised)", "height": "calc(100vh - 49px)", "padding": "0 24px",
           "box-sizing": "border-box"}  # fmt: skip
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -21,7 +20,7 @@ from explorer.app.shares import Asked, Composed, cards, compose, condition_colum
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, row
+from explorer.app.views.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import NO_VALUE, sample_columns
 
@@ -57,21 +56,19 @@ class CompositionView(TabView):
         self._link = self.link("Shares, csv", self._offered)
         self._about = look.html(margin=(2, 0, 4, 0))
         self._standing = Standing()
-        self._bars = IntervalBars(sizing_mode="stretch_width", margin=(2, 0, 10, 0),
+        self._bars = IntervalBars(sizing_mode="stretch_width", margin=(2, 12, 10, 0),
                                   empty="No cell of those selected carries a label.")  # fmt: skip
         self._table = look.html(margin=(0, 0, 8, 0))
         self._difference = look.html(margin=(0, 0, 10, 0))
-        self._body = pn.Column(self._bars, sizing_mode="stretch_width", margin=0)
+        self._body = column(self._bars)
         self._column.param.watch(lambda _: self._fill_conditions(), "value")
         self._condition.param.watch(lambda _: self._fill_values(), "value")
         for part in (self._of, self._against, self._donor):
             part.param.watch(lambda _: self._count(), "value")
         self._picture.param.watch(lambda _: self._draw(), "value")
         self._bars.param.watch(self._select, "picked")
-        choices = row(self._column, self._condition, self._of, self._against, self._donor, self._picture, self._link)
-        self.panel = pn.Column(
-            choices, self._about, self._standing, self._body, sizing_mode="stretch_width", margin=0
-        )
+        choices = row(self._column, self._condition, self._of, self._against, self._donor, self._picture)
+        self.panel = column(choices, said(self._about, self._link), self._standing, self._body)
 
     # choices
 
@@ -172,7 +169,7 @@ class CompositionView(TabView):
     def _draw(self) -> None:
         found, labels = self._found, self._labels
         self._stand()
-        self._link.visible = found is not None
+        self.show_link(self._link, found is not None)
         if found is None or labels is None:
             self._about.object = '<p class="soft">These cells have no column that names samples.</p>'
             return

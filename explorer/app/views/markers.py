@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -38,7 +37,7 @@ from explorer.app.session import Session
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, row, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import sample_columns
 from explorer.insight.enrichment import ADJUSTED_P
@@ -100,7 +99,7 @@ class MarkersView(TabView):
         self._standing = Standing(_NOTHING)
         self._said = look.html(margin=(2, 0, 2, 0))
         self._table = PagedTable(unit="genes", action="Click to colour by this gene", margin=0, order_by="",
-                                 sizing_mode="stretch_width", min_width=300)  # fmt: skip
+                                 sizing_mode="stretch_width")  # fmt: skip
         self._volcano = Volcano(x_title="log2 fold change", y_title="−log10 adjusted p", margin=0,
                                 least_y=-float(np.log10(ADJUSTED_P)), sizing_mode="stretch_width")  # fmt: skip
         self._dots = DotPlot(value_title="mean log1p CP10k", sizing_mode="stretch_width", margin=0)
@@ -116,19 +115,15 @@ class MarkersView(TabView):
         self._missing = look.html(margin=0)
         self._picture.param.watch(lambda _: self._show_picture(), "value")
         self._genes.param.watch(lambda _: self._look_closer(), "value")
-        self._frame = pn.Column(self._volcano, sizing_mode="stretch_width", margin=0)
-        left = pn.Column(
-            self._table, sizing_mode="stretch_width", margin=0, styles={"flex": "1.3 1 380px", "min-width": "0"}
-        )
-        right = pn.Column(
-            row(self._picture, self._genes), self._missing, self._frame, sizing_mode="stretch_width", margin=0,
+        self._frame = column(self._volcano)
+        left = column(self._table, styles={"flex": "1.3 1 380px", "min-width": "0"})
+        right = column(
+            row(self._picture, self._genes), self._missing, self._frame,
             styles={"flex": "1 1 300px", "min-width": "0"},
         )  # fmt: skip
         self._results = side_by_side(left, right)
         choices = row(self._by, self._group, self._against, self._test, self._sample, self._ask, self._stop)
-        self.panel = pn.Column(
-            choices, self._standing, row(self._said, self._link), self._results, sizing_mode="stretch_width", margin=0
-        )
+        self.panel = column(choices, self._standing, said(self._said, self._link), self._results)
 
     # choices
 
@@ -217,9 +212,10 @@ class MarkersView(TabView):
         self._standing.display(READY if found is not None and standing.phase is Phase.NOTHING else standing)
         self._stop.visible = is_running
         self._ask.disabled = is_running
-        self._link.visible = self._results.visible = self._said.visible = found is not None
-        if found is not None:
-            self._said.object = f'<p class="small soft">{look.text(found.words)}{self._changed(found)}</p>'
+        self._results.visible = found is not None
+        self.show_link(self._link, found is not None)
+        words = f"{look.text(found.words)}{self._changed(found)}" if found is not None else ""
+        self._said.object = f'<p class="small soft">{words}</p>' if words else ""
 
     def _changed(self, found: Found) -> str:
         front = self.front

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -20,7 +19,7 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, row
+from explorer.app.views.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 
@@ -48,17 +47,15 @@ class OwnLabelsView(TabView):
         )
         self._only = pmui.Checkbox(label="Selected cells only", value=False, size="small", margin=(6, 8, 0, 0))
         self._link = self.link("Table, csv", self._offered)
-        self._choices = row(self._column, self._rule, self._picture, self._only, self._link)
+        self._choices = row(self._column, self._rule, self._picture, self._only)
         self._standing = Standing()
         self._said = look.html(margin=(2, 0, 4, 0))
         self._table = HeatTable(corner="yours \\ predicted", action="Click to select these cells", margin=0,
                                 sizing_mode="stretch_width")  # fmt: skip
         self._flow = Alluvial(sizing_mode="stretch_width", margin=0, left_title="Your labels", right_title="Predicted")
         self._per_label = look.html(margin=(10, 0, 12, 0))
-        self._body = pn.Column(self._table, self._per_label, sizing_mode="stretch_width", margin=0)
-        self.panel = pn.Column(
-            self._choices, self._standing, self._said, self._body, sizing_mode="stretch_width", margin=0
-        )
+        self._body = column(self._table, self._per_label)
+        self.panel = column(self._choices, self._standing, said(self._said, self._link), self._body)
         for part in (self._column, self._rule, self._only):
             part.param.watch(lambda _: self._count(), "value")
         self._picture.param.watch(lambda _: self._draw(), "value")
@@ -112,7 +109,8 @@ class OwnLabelsView(TabView):
         has = self._has_cells() and bool(self._column.value)
         self._standing.display(standing)
         self._choices.visible = has
-        self._body.visible = self._link.visible = has and self._found is not None and standing.phase is not Phase.FAILED
+        self._body.visible = has and self._found is not None and standing.phase is not Phase.FAILED
+        self.show_link(self._link, self._body.visible)
         if not has:
             self._said.object = f'<p class="soft">{_NONE if self._has_cells() else _ASK}</p>'
         elif not self._body.visible:

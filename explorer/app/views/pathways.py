@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -33,7 +32,7 @@ from explorer.app.session import Session
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, row, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 
 _COLUMNS = (
@@ -84,22 +83,15 @@ class PathwaysView(TabView):
         self._hint = look.html(margin=(4, 0))
         self._said = look.html(margin=(2, 0, 2, 0))
         self._table = PagedTable(unit="sets", action="Click to colour by the mean of its genes", margin=0,
-                                 sizing_mode="stretch_width", min_width=300)  # fmt: skip
+                                 sizing_mode="stretch_width")  # fmt: skip
         self._bars = RankedBars(sizing_mode="stretch_width", margin=0, empty="Click a gene set to see its genes.")
-        left = pn.Column(
-            self._table, sizing_mode="stretch_width", margin=0, styles={"flex": "1.4 1 380px", "min-width": "0"}
-        )
-        right = pn.Column(
-            self._bars, sizing_mode="stretch_width", margin=0, styles={"flex": "1 1 260px", "min-width": "0"}
-        )
+        left = column(self._table, styles={"flex": "1.4 1 380px", "min-width": "0"})
+        right = column(self._bars, styles={"flex": "1 1 260px", "min-width": "0"})
         self._results = side_by_side(left, right)
         self._choices = row(
             self._of, self._collections, self._how, self._toward, self._measure, self._ask, self._stop
         )
-        self.panel = pn.Column(
-            self._choices, self._hint, self._standing, row(self._said, self._link), self._results,
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
+        self.panel = column(self._choices, self._hint, self._standing, said(self._said, self._link), self._results)
         self._of.param.watch(lambda _: self._stand(), "value")
         self._ask.on_click(lambda _: self.look_up())
         self._stop.on_click(lambda _: self.session.forget("sets"))
@@ -204,13 +196,14 @@ class PathwaysView(TabView):
         several = self.session.spoken is not None and len(self.session.spoken.of_labels) > 1
         self._toward.visible = of == MODEL or (of == SIGNATURE and several)
         self._measure.visible = of == MODEL
-        self._results.visible = self._said.visible = self._link.visible = found is not None
+        self._results.visible = found is not None
+        self.show_link(self._link, found is not None)
+        self._said.object = f'<p class="small soft">{look.text(found.told)}</p>' if found is not None else ""
 
     def _draw(self) -> None:
         found: Sets | None = self.session.sets
         if found is None:
             return
-        self._said.object = f'<p class="small soft">{look.text(found.told)}</p>'
         self._table.picked = ""
         self._table.display(found.table, _COLUMNS)
         if found.key_genes is not None:

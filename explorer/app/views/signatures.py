@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -21,7 +20,7 @@ from explorer.app.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, 
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, row, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.insight.signatures import SHOWN
 from explorer.reasons import REFERENCE, REST
@@ -72,22 +71,17 @@ class SignaturesView(TabView):
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
         self._link = self.link("All scores, csv", self._offered)
         self._standing = Standing(_ASK)
-        self._none = look.html(f'<p class="soft">{_NO_QUERY}</p>', margin=(4, 0), visible=False)
+        self._none = look.html(margin=(4, 0))
         self._said = look.html(margin=(2, 0, 2, 0))
         self._table = PagedTable(unit="genes", action="Click to colour by this gene", margin=0,
-                                 sizing_mode="stretch_width", min_width=300)  # fmt: skip
+                                 sizing_mode="stretch_width")  # fmt: skip
         self._bars = RankedBars(sizing_mode="stretch_width", margin=0)
         self._dots = DotPlot(value_title="mean log1p CP10k", per_name=True, sizing_mode="stretch_width", margin=0)
-        self._frame = pn.Column(self._bars, sizing_mode="stretch_width", margin=0, styles=_BESIDE)
-        left = pn.Column(
-            self._table, sizing_mode="stretch_width", margin=0, styles={"flex": "1.2 1 360px", "min-width": "0"}
-        )
+        self._frame = column(self._bars, styles=_BESIDE)
+        left = column(self._table, styles={"flex": "1.2 1 360px", "min-width": "0"})
         self._results = side_by_side(left, self._frame)
         self._choices = row(self._cells, self._toward, self._measure, self._against, self._ask, self._stop)
-        self.panel = pn.Column(
-            self._none, self._choices, self._standing, row(self._said, self._link), self._results,
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
+        self.panel = column(self._none, self._choices, self._standing, said(self._said, self._link), self._results)
         self._cells.param.watch(lambda _: self._stand(), "value")
         self._toward.param.watch(lambda _: self._draw(), "value")
         self._ask.on_click(lambda _: self.ask())
@@ -150,11 +144,15 @@ class SignaturesView(TabView):
         is_running, has = standing.phase is Phase.RUNNING, self._has_cells
         quiet = not has or (spoken is not None and standing.phase is Phase.NOTHING)
         self._standing.display(READY if quiet else standing)
-        self._none.visible, self._choices.visible = not has, has
+        self._none.object = "" if has else f'<p class="soft">{_NO_QUERY}</p>'
+        self._choices.visible = has
         self._stop.visible, self._ask.disabled = is_running, is_running
         self._against.visible = self._cells.value != EVERY
         shown = has and spoken is not None
-        self._results.visible = self._said.visible = self._link.visible = shown
+        self._results.visible = shown
+        self.show_link(self._link, shown)
+        told = words(spoken, self._toward.value or "") if shown and spoken is not None else ""
+        self._said.object = f'<p class="small soft">{look.text(told)}</p>' if told else ""
 
     def _draw(self) -> None:
         spoken = self.session.spoken
@@ -162,7 +160,7 @@ class SignaturesView(TabView):
             return
         label = self._toward.value or ""
         one = spoken.of(label)
-        self._said.object = f'<p class="small soft">{look.text(words(spoken, label))}</p>'
+        self._stand()
         self._table.display(one.table, _COLUMNS)
         if spoken.groups:
             colors = label_colors(self.session.reference, spoken.question.level)

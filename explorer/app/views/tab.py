@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import panel as pn
 
@@ -22,15 +23,20 @@ class TabView(View):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._tokens: list[str] = []
+        self._links: dict[pn.pane.HTML, str] = {}
 
     def link(self, words: str, make: Callable[[], Offered]) -> pn.pane.HTML:
-        """A link to a file that is made when asked for; show it only while there is something to make it of."""
+        """A place for a link to a file that is made when asked for; empty until there is something to make it of."""
         token = downloads.offer(make)
         self._tokens.append(token)
         address = look.text(look.route("download") + downloads.offer_query(token))
-        return look.html(
-            f'<a class="small" href="{address}" download>{look.text(words)}</a>', margin=(4, 8, 4, 0), sizing_mode=None
-        )
+        place = look.html(margin=(4, 8, 4, 0), sizing_mode=None)
+        self._links[place] = f'<a class="small" href="{address}" download>{look.text(words)}</a>'
+        return place
+
+    def show_link(self, place: pn.pane.HTML, shown: bool) -> None:
+        """Fill the place of a link, or empty it: what is hidden while a page is being made fails to come back."""
+        place.object = self._links[place] if shown else ""
 
     def destroy(self) -> None:
         """Let go of the session, and offer its tables no longer."""
@@ -40,14 +46,27 @@ class TabView(View):
         super().destroy()
 
 
+_ROOM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [look.NARROWS]}
+
+
+def column(*parts: pn.viewable.Viewable, **more: Any) -> pn.Column:
+    """Parts one below the other, as narrow as need be."""
+    return pn.Column(*parts, **{**_ROOM, **more})
+
+
 def row(*parts: pn.viewable.Viewable) -> pn.Row:
     """Choices side by side, in a second row where the first is full."""
-    return pn.Row(*parts, sizing_mode="stretch_width", margin=0, styles=CHOICES)
+    return pn.Row(*parts, **_ROOM, styles=CHOICES)
+
+
+def said(words: pn.viewable.Viewable, link: pn.viewable.Viewable) -> pn.Row:
+    """What was found, in words, with the link to all of it behind them."""
+    return pn.Row(words, link, **_ROOM, styles={"flex-wrap": "nowrap"})
 
 
 def side_by_side(*parts: pn.viewable.Viewable) -> pn.Row:
     """Results side by side, below each other where there is no room."""
-    return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 12, 0), styles=CONTENT)
+    return pn.Row(*parts, **{**_ROOM, "margin": (4, 0, 12, 0)}, styles=CONTENT)
 
 
 def part(title: str, *shown: pn.viewable.Viewable | pn.viewable.Viewer, width: int) -> pn.Column:
