@@ -114,9 +114,13 @@ def curves(
 
 
 def _at(line: Curve, x: float) -> float:
-    """Share that a line has at x: that of the next point, since a threshold between two keeps what the higher keeps."""
-    xs, ys = np.asarray(line.x, float), np.asarray(line.y, float)
-    return float(ys[min(int(np.searchsorted(xs, x - 1e-9)), len(ys) - 1)]) if len(ys) else float("nan")
+    """Share that a line has at x: that of the next point, since a threshold between two keeps what the higher keeps.
+
+    NaN beyond the last point.
+    """
+    after = int(np.searchsorted(np.asarray(line.x, float), x - 1e-9))
+    shares = np.asarray(line.y, float)
+    return float(shares[after]) if after < len(shares) else float("nan")
 
 
 def _values(x: float, lines: Sequence[Curve], shares: Sequence[float], ys: Sequence[float]) -> list[str]:

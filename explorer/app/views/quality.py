@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import panel as pn
@@ -121,10 +122,18 @@ def verdict_html(verdict: Verdict | None) -> str:
     )
     causes = f'<h3>Likely cause, and what to try</h3><dl class="tried">{tried}</dl>' if tried else ""
     ordered = sorted(verdict.lights, key=lambda light: list(_WORDS)[::-1].index(light.signal))
+    good = [light for light in ordered if light.signal is Signal.GOOD]
+    names = "".join(f"<span>{_lamp(light.signal, word=_sentence(light.name))}</span>" for light in good)
+    folded = f'<details class="fine"><summary>{names}<u>why</u></summary>{_lights(good)}</details>' if good else ""
     return (
         f'<div class="verdict">{_lamp(verdict.signal, large=True)}<p class="big">{look.text(first)}</p></div>'
-        f'{causes}<table class="plain lights"><tbody>{"".join(map(_light_row, ordered))}</tbody></table>'
+        f"{causes}{_lights([light for light in ordered if light.signal is not Signal.GOOD])}{folded}"
     )
+
+
+def _lights(lights: Sequence[Light]) -> str:
+    """Lights with their reasons, as HTML."""
+    return f'<table class="plain lights"><tbody>{"".join(map(_light_row, lights))}</tbody></table>' if lights else ""
 
 
 def verdict_note(n_cells: int, threshold: float) -> str:
@@ -152,10 +161,10 @@ def _light_row(light: Light) -> str:
     )
 
 
-def _lamp(signal: Signal, *, large: bool = False) -> str:
+def _lamp(signal: Signal, *, large: bool = False, word: str = "") -> str:
     """A light that can be told by its shape and its word as well."""
     size = " large" if large else ""
     return (
         f'<span class="lamp {signal}{size}"><i aria-hidden="true">{_MARKS[signal]}</i>'
-        f"<span>{_WORDS[signal]}</span></span>"
+        f"<span>{word or _WORDS[signal]}</span></span>"
     )
