@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -16,6 +13,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
+from sessions import run
 
 from components.coloring import Categories, Values
 from explorer import keys, worker
@@ -47,27 +45,7 @@ from explorer.flow import Reference
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
-CACHED = (settings, library.queue, library.projects)
 KNOWN = ("MS4A1", "CD3E", "ISG15", "PDCD1", "H2-Ab1")
-
-
-@pytest.fixture
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home folder of its own for what this process stores."""
-    monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(tmp_path / "home"))
-    for function in CACHED:
-        function.cache_clear()
-    yield tmp_path
-    library.queue().close()
-    library.projects().close()
-    for function in CACHED:
-        function.cache_clear()
-
-
-def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end, as the server's event loop would."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(steps())).result()
 
 
 def with_pictures(folder: Path) -> Path:
@@ -230,9 +208,9 @@ def test_the_line_says_how_values_were_drawn() -> None:
 # a session
 
 
-def test_panes_selections_and_drawing_are_kept_taken_back_and_handed_out(own_home: Path) -> None:
+def test_panes_selections_and_drawing_are_kept_taken_back_and_handed_out(home: Path) -> None:
     async def steps() -> None:
-        session = await mapped(with_pictures(own_home))
+        session = await mapped(with_pictures(home))
         assert session.outcome.pictures == ("X_pca", "X_umap_own")
         assert [picture_title(name) for name in session.outcome.pictures] == ["Your X_pca", "Your X_umap"]
 
@@ -279,7 +257,7 @@ def test_panes_selections_and_drawing_are_kept_taken_back_and_handed_out(own_hom
         assert list(gated(session)) == ["selection_Sure _ cells"]
 
         # files
-        path = own_home / "out.h5ad"
+        path = home / "out.h5ad"
         path.write_bytes(b"".join(offered_gated_file(session).blocks))
         written = ad.read_h5ad(path)
         assert np.flatnonzero(written.obs["selection_Sure _ cells"]).tolist() == sure.tolist()

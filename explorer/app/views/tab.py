@@ -49,7 +49,7 @@ class TabView(View):
 _ROOM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [look.NARROWS]}
 
 
-def column(*parts: pn.viewable.Viewable, **more: Any) -> pn.Column:
+def column(*parts: pn.viewable.Viewable | pn.viewable.Viewer, **more: Any) -> pn.Column:
     """Parts one below the other, as narrow as need be."""
     return pn.Column(*parts, **{**_ROOM, **more})
 
