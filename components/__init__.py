@@ -25,6 +25,13 @@ Parts, each a Panel viewer that is driven and read by its parameters:
     cell_table      CellTable(names, counts, median, colors, title; picked), .display(Categories, values, mask)
     ranked_bars     RankedBars(names, scores, title, note, empty; picked)
     small_charts         bars(shares, bounds, told, expected), curves(lines, bounds, told, low, at) -> SVG text
+    paged_table     PagedTable(page, page_size, order_by, downwards, search; picked, found), .display(table, columns)
+    heat_table      HeatTable(rows, columns, texts, shades, colors; picked), fields shaded by their share
+    alluvial        Alluvial(left, right, links, colors; picked), flows between two columns of names
+    interval_bars   IntervalBars(cards, top; picked), shares with whiskers, a card a category
+    volcano         Volcano(least_x, least_y; picked), .display(names, x, y)
+    dot_plot        DotPlot(names, groups, shares, values; picked)
+    violins         Violins(names, groups, colors, shapes, medians, tops; picked), outlines(values, codes, n)
     threshold_histogram  ThresholdHistogram(threshold, bounds, step, title, summary), .display(values, tell)
     panel_list      PanelList(items, value, acted), panels of a figure in their order
     get_link        GetLink(label, href, about, primary; state), a link to a file that is made when asked for

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import panel as pn
 
 from components import theme
+from components.alluvial import Alluvial
+from components.brush_histogram import BrushHistogram
 from components.cell_table import CellTable
 from components.choice_table import ChoiceTable
 from components.coloring import Categories, Values
 from components.copied_text import CopiedText
 from components.dossier import Dossier
+from components.dot_plot import DotPlot
 from components.embedding_map import EmbeddingMap
 from components.file_drop import FileDrop
 from components.get_link import GetLink
+from components.heat_table import HeatTable
+from components.help_sheet import HelpSheet
+from components.interval_bars import IntervalBars
 from components.job_status import JobStatus
 from components.legend import ColorBar, Legend
 from components.notice import Notice
+from components.paged_table import Column, PagedTable
 from components.panel_list import PanelList
 from components.ranked_bars import RankedBars
 from components.scatter import Scatter
 from components.selection_panel import SelectionPanel
+from components.share_link import ShareLink
 from components.small_charts import Curve, bars, curves
+from components.steps import STATES, Steps
 from components.threshold_histogram import ThresholdHistogram
+from components.tour import Tour
 from components.upset import UpSet
+from components.violins import Violins, outlines
+from components.volcano import Volcano
 
 
 def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -46,8 +59,9 @@ def maps(dark: bool) -> pn.viewable.Viewable:
         background=reference, foreground=query, foreground_coloring=coloring, dark=dark, show_names=True,
         describe=lambda index, layer: f"{layer} point {index}\n<b>stays text</b>",
     )  # fmt: skip
-    legend = Legend(height=440, width=230)
-    legend.display(coloring)
+    legend = Legend(height=440, width=230, selectable=True)
+    legend.display(coloring, [("Lymphoid", "Myeloid", "")[int(name.split()[-1]) % 3] for name in coloring.names])
+    legend.param.watch(lambda event: by_label.param.update(highlight=event.new), "hovered")
     legend.param.watch(lambda event: by_label.param.update(hidden=event.new), "hidden")
     selection.param.watch(lambda event: by_label.param.update(mode=event.new), "mode")
     selection.param.watch(lambda _: by_label.select(None), "clear")
@@ -71,6 +85,8 @@ def tables() -> pn.viewable.Viewable:
     _, kind = toy_cells(8_000, seed=1)
     threshold = ThresholdHistogram(title="Confidence", threshold=0.8, width=330)
     threshold.display(confidence)
+    brushed = BrushHistogram(title="Confidence of the selected cells", width=240)
+    brushed.display(confidence, kind < 3)
     table = CellTable(median_title="median confidence", width=400, height=230)
     table.display(Categories.of([f"Cell type {k + 1}" for k in kind]), confidence)
     genes = ["LYZ", "S100A8", "CD14", "FCN1", "VCAN", "IL7R", "CD3E"]
@@ -97,6 +113,41 @@ def small_charts() -> pn.viewable.Viewable:
         [Curve("accuracy", x, 0.9 + 0.1 * x), Curve("kept", x, 1 - x**3, dashed=True)], (0, 1), "A trade", at=0.8
     )
     return pn.Row(pn.pane.HTML(even, width=440), pn.pane.HTML(crossed, width=480, margin=(0, 24)), margin=(16, 0))
+
+
+def charts() -> pn.viewable.Viewable:
+    """Genes and groups: a long table, a volcano, dots, violins, flows, fields, shares with intervals."""
+    random = np.random.default_rng(5)
+    names = np.array([f"Gene{i}" for i in range(400)], dtype=object)
+    fold, groups, colors = random.normal(0, 1.5, 400), ["T cell", "B cell", "Monocyte"], list(theme.CATEGORICAL[:3])
+    table = PagedTable(width=330, unit="genes")
+    order = np.argsort(-fold)
+    told = pd.DataFrame({"gene": names[order], "fold": fold[order], "p": np.exp(-(fold[order] ** 2) * 4)})
+    table.display(told, [Column("gene", "Gene"), Column("fold", "log2 FC", "number"), Column("p", "p", "p")])
+    volcano = Volcano(width=380, x_title="log2 fold change", y_title="−log10 p", least_y=1.3)
+    volcano.display(told["gene"].to_numpy(object), told["fold"].to_numpy(), fold[order] ** 2 * 4 / np.log(10))
+    shown, shares = ["CD3E", "MS4A1", "LYZ"], [[0.8, 0.1, 0.05], [0.1, 0.9, 0.1], [0.05, 0.1, 1.0]]
+    dots = DotPlot(names=shown, groups=groups, group_colors=colors, shares=shares, values=shares, width=390)
+    codes = random.integers(0, 3, 3_000)
+    shapes, medians, top = outlines(random.gamma(1 + 2 * codes, 0.5), codes, 3)
+    violins = Violins(
+        names=["LYZ"], groups=groups, colors=colors, shapes=[shapes], medians=[medians], tops=[top], width=300
+    )  # fmt: skip
+    links = [{"row": "T", "column": "T cell", "size": 80}, {"row": "T", "column": "B cell", "size": 10},
+             {"row": "Mono", "column": "Monocyte", "size": 60}]  # fmt: skip
+    by_name = dict(zip(groups, colors, strict=True))
+    flows = Alluvial(left=["T", "Mono"], right=groups, links=links, colors=by_name, width=460, left_title="yours",
+                     right_title="predicted")  # fmt: skip
+    fields = HeatTable(rows=["T", "Mono"], columns=groups, colors=colors, corner="yours \\ predicted",
+                       texts=[["80", "10", ""], ["", "", "60"]], shades=[[0.9, 0.1, 0], [0, 0, 1]])  # fmt: skip
+    bars = [{"name": "s1", "value": 0.5, "low": 0.4, "high": 0.6, "text": "50 %", "tip": ""},
+            {"name": "s2", "value": 0.2, "low": None, "high": None, "text": "20 %", "tip": "one sample"}]  # fmt: skip
+    intervals = IntervalBars(cards=[{"title": "T cell", "color": colors[0], "bars": bars}], top=0.65, width=260)
+    return pn.Column(
+        pn.Row(table, pn.Spacer(width=24), volcano, pn.Spacer(width=24), dots),
+        pn.Row(violins, flows, fields, intervals),
+        margin=(16, 0),
+    )  # fmt: skip
 
 
 def handouts() -> pn.viewable.Viewable:
@@ -135,11 +186,27 @@ def several() -> pn.viewable.Viewable:
     return pn.Row(upset, pn.Spacer(width=24), scatter, pn.Spacer(width=24), dossier, margin=(16, 0))
 
 
+def around() -> pn.viewable.Viewable:
+    """What stands around a page: steps, a link to it, help (key ?), a tour."""
+    steps = [{"key": state, "label": state.title(), "state": state, "detail": "a few words"} for state in STATES]
+    rows = [{"name": "Novelty", "text": "How unusual a cell is for its label.", "source": "A paper"}]
+    sections = [{"title": "Keys", "rows": [{"name": "This sheet", "keys": ["?"]}]}, {"title": "Words", "rows": rows}]
+    share = ShareLink(note="It stays as it is.")
+    share.param.watch(lambda event: setattr(share, "answer", {"link": "?view=3f9a", **event.new}), "asked")
+    tour = Tour(stops=[{"title": "Share", "text": "A link to the page.", "at": ["button.share"]},
+                       {"title": "Steps", "text": "Always open.", "at": ["nav"]}])  # fmt: skip
+    help_sheet = HelpSheet(sections=sections, action="Take the tour", margin=(0, 8))
+    help_sheet.param.watch(lambda _: setattr(tour, "stop", 0), "acted")
+    return pn.Row(Steps(steps=steps, active="ready"), share, help_sheet, tour)
+
+
 def gallery(dark: bool) -> pn.viewable.Viewable:
     """All parts on one page."""
     return pn.Column(
+        around(),
         maps(dark),
         tables(),
+        charts(),
         small_charts(),
         handouts(),
         several(),

@@ -82,10 +82,10 @@ class MarkersView(TabView):
         def select(label: str, width: int, **more: Any) -> pmui.Select:
             return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
-        self._by = select("Cells by", 165, options={})
-        self._group = select("Group", 150, options=[])
-        self._against = select("Against", 145, options=[REST])
-        self._test = select("Test", 155, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
+        self._by = select("Cells by", 145, options={})
+        self._group = select("Group", 140, options=[])
+        self._against = select("Against", 130, options=[REST])
+        self._test = select("Test", 145, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
         self._sample = select("Samples", 140, options=[], visible=False)
         self._ask = pmui.Button(label="Compare", variant="contained", margin=(8, 8, 4, 0), size="small")
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
@@ -116,7 +116,7 @@ class MarkersView(TabView):
         self._picture.param.watch(lambda _: self._show_picture(), "value")
         self._genes.param.watch(lambda _: self._look_closer(), "value")
         self._frame = column(self._volcano)
-        left = column(self._table, styles={"flex": "1.3 1 380px", "min-width": "0"})
+        left = column(self._table, styles={"flex": "1.3 1 330px", "min-width": "0"})
         right = column(
             row(self._picture, self._genes), self._missing, self._frame,
             styles={"flex": "1 1 300px", "min-width": "0"},

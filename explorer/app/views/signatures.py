@@ -78,7 +78,7 @@ class SignaturesView(TabView):
         self._bars = RankedBars(sizing_mode="stretch_width", margin=0)
         self._dots = DotPlot(value_title="mean log1p CP10k", per_name=True, sizing_mode="stretch_width", margin=0)
         self._frame = column(self._bars, styles=_BESIDE)
-        left = column(self._table, styles={"flex": "1.2 1 360px", "min-width": "0"})
+        left = column(self._table, styles={"flex": "1.2 1 340px", "min-width": "0"})
         self._results = side_by_side(left, self._frame)
         self._choices = row(self._cells, self._toward, self._measure, self._against, self._ask, self._stop)
         self.panel = column(self._none, self._choices, self._standing, said(self._said, self._link), self._results)
