@@ -25,7 +25,7 @@ from explorer.reference import has_expression
 
 SURENESS = (
     "The model has learned from these cells. How sure labels are is told as measured on left-out reference batches "
-    "before it did; novelty is that of the model before."
+    "before it did; novelty rests on expression and on no model."
 )
 
 

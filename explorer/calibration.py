@@ -19,7 +19,6 @@ from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.labels import (
     HEADS,
     LINEAR,
-    NEAREST,
     OWN,
     PROTOTYPES,
     VOTE,
@@ -29,8 +28,18 @@ from explorer.labels import (
     tempered,
     vote,
 )
-from explorer.neighbors import Index, LabelIndex
-from explorer.novelty import Expected, deviation, expected_shares, reach, squared_residuals, strayed
+from explorer.neighbors import Index
+from explorer.novelty import (
+    Expected,
+    Signs,
+    deviation,
+    expected_shares,
+    logarithm,
+    reach,
+    squared_residuals,
+    strayed,
+)
+from explorer.strangeness import Basis, far, fit_basis, fit_shapes
 
 RELIABILITY_BINS = 10
 MOST_EXAMINED = 2500  # enough for a quantile to half a point, small enough to travel with every method
@@ -48,14 +57,11 @@ class HeldOut:
         int32 (h,), their own labels.
     rows
         int64 (h,), which reference cells they are.
-    distance
-        float32 (h,), in the latent space, to the reference cells of their own label.
     """
 
     probabilities: dict[str, FloatArray]
     codes: IntArray
     rows: NDArray[np.int64]
-    distance: FloatArray
 
 
 def examine(
@@ -91,8 +97,7 @@ def examine(
     }
     if own is not None:
         probabilities[OWN] = own[labelled]
-    distance = LabelIndex(reference, reference_codes).distance(values, codes, NEAREST)
-    return HeldOut(probabilities, codes, rows, distance)
+    return HeldOut(probabilities, codes, rows)
 
 
 def pooled(parts: Sequence[HeldOut]) -> HeldOut:
@@ -101,8 +106,42 @@ def pooled(parts: Sequence[HeldOut]) -> HeldOut:
         {head: np.concatenate([part.probabilities[head] for part in parts]) for head in parts[0].probabilities},
         np.concatenate([part.codes for part in parts]),
         np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.distance for part in parts]),
     )
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Components that cells' expression is compared along.
+
+    Attributes
+    ----------
+    whole
+        Of all reference cells.
+    of_rest
+        For each fold, of the cells of the others.
+    """
+
+    whole: Basis
+    of_rest: tuple[Basis, ...]
+
+    @classmethod
+    def of(cls, cells: AlignedCells, fold_of: IntArray, seed: int) -> Bases:
+        """Learn them; each cell is left out in one fold, int32 (m,)."""
+        rest = tuple(fit_basis(cells.rows(fold_of != fold), seed) for fold in range(int(fold_of.max()) + 1))
+        return cls(fit_basis(cells, seed), rest)
+
+    def far(self, cells: AlignedCells, codes: IntArray, fold_of: IntArray, n_classes: int) -> FloatArray:
+        """How far each cell lies from its label as the *other* folds tell, float32 (m,).
+
+        NaN for cells without a label, and for those of labels that the other folds do not hold.
+        """
+        found = np.full(len(codes), np.nan, np.float32)
+        for fold, basis in enumerate(self.of_rest):
+            places, rest = basis.places(cells), fold_of != fold
+            asked = np.flatnonzero(~rest & (codes >= 0) & np.isin(codes, codes[rest]))
+            shapes = fit_shapes(basis, places[rest], codes[rest], n_classes)
+            found[asked] = far(basis, shapes, places[asked], codes[asked])
+        return found
 
 
 def expectations(
@@ -146,6 +185,7 @@ def level_head(
     codes: IntArray,
     fold_of: IntArray,
     batches: IntArray,
+    bases: Bases,
 ) -> LevelHead:
     """Choose and calibrate the head of a level on held-out cells, and train it on all of them.
 
@@ -156,6 +196,8 @@ def level_head(
     ----------
     embedding, cells, codes, fold_of, batches
         The whole reference: float32 (m, d), m x g, int32 (m,), int32 (m,), int32 (m,).
+    bases
+        Of `cells` and `fold_of`.
     """
     scores: dict[str, dict[str, Any]] = {}
     candidates = [head for head in HEADS if head in held_out.probabilities]
@@ -166,9 +208,10 @@ def level_head(
     compared = LINEAR not in candidates or len(np.unique(batches[held_out.rows])) > 1
     winner = max(candidates, key=lambda head: scores[head]["macro_f1"]) if compared else LINEAR  # the first of the best
     expected, strange = expectations(cells, codes, fold_of, len(classes))
-    # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
-    comparable = held_out.distance < 2
-    strays = held_out.codes[comparable], held_out.distance[comparable], strange[held_out.rows[comparable]]
+    apart = bases.far(cells, codes, fold_of, len(classes))
+    # a label that lives in one fold only has nobody who could tell how far its cells lie from it
+    rows = held_out.rows[np.isfinite(apart[held_out.rows])]
+    signs = Signs(apart[rows], logarithm(strange[rows]))
     parts = batches if len(np.unique(batches[held_out.rows])) > 1 else fold_of
     return LevelHead(
         level=level,
@@ -178,9 +221,11 @@ def level_head(
         linear=fit_linear(embedding, codes, len(classes)),
         prototypes=prototypes.prototypes(embedding, codes, len(classes)),
         expected=expected,
-        held_out=strayed(*strays, len(classes)),
+        basis=bases.whole,
+        shapes=fit_shapes(bases.whole, bases.whole.places(cells), codes, len(classes)),
+        held_out=strayed(codes[rows], signs, len(classes)),
         scores=scores,
-        reach=reach(*strays, parts[held_out.rows[comparable]], len(classes)),
+        reach=reach(signs, parts[rows]),
         examined=kept(held_out, winner, scores[winner]["temperature"], batches),
     )
 

@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.calibration import examine, expectations
-from explorer.fitting import Recipe, fit_method, folds
+from explorer.calibration import examine
+from explorer.fitting import Recipe, fit_method
 from explorer.flow import AlignedCells, FloatArray, IntArray
 from explorer.kinds import DataKind
-from explorer.labels import NEAREST, own_answers, softmax
+from explorer.labels import own_answers, softmax
 from explorer.learning import Annotated
 from explorer.mapping import NEIGHBORS
 from explorer.methods import METHODS
-from explorer.neighbors import Index, LabelIndex
-from explorer.novelty import deviation
+from explorer.neighbors import Index
 from explorer.progress import Progress
 from explorer.selection import accessible_peaks, variable_genes
 
@@ -54,20 +53,15 @@ class Answers:
         int32 (n,), their own labels.
     probabilities
         By head, float32 (n, classes).
-    distance, strange
-        By head, float32 (n,): latent distance and deviation of counts from the label that the head gives. Empty for
-        a contender without distances; `strange` also for cells without counts.
-    own_distance, own_strange
-        float32 (n,), the same from the cells' own label; empty likewise.
+    distance
+        By head, float32 (n,), for a contender whose strangers are told by a distance of its own; empty for others,
+        whose cells are measured when they are scored (explorer.measures).
     """
 
     rows: NDArray[np.int64]
     codes: IntArray
     probabilities: Mapping[str, FloatArray]
     distance: Mapping[str, FloatArray] = field(default_factory=dict)
-    strange: Mapping[str, FloatArray] = field(default_factory=dict)
-    own_distance: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
-    own_strange: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass
@@ -146,7 +140,6 @@ def _method(
         model, positions = fit_method(annotated, left_in, recipe, progress.part(progress.stage, 0.0, 0.9))
         cells = annotated.cells.genes(positions)
         reference = model.embed(cells.rows(left_in), progress=quiet).values
-    fold_of = folds(annotated.batches[left_in], seed)  # of the cells left in: they alone say how far genes vary
     answers, values, places = {}, reference[:0], left_out[:0]
     for level in annotated.levels:
         codes, n_classes = annotated.codes(level), len(annotated.classes(level))
@@ -157,18 +150,7 @@ def _method(
             found = examine(
                 embedding.values, codes[rows], rows, reference, codes[left_in], n_classes, NEIGHBORS, own
             )
-            given = {head: p.argmax(1).astype(np.int32) for head, p in found.probabilities.items()}
-            near = LabelIndex(reference, codes[left_in])
-            distance = {head: near.distance(embedding.values, guess, NEAREST) for head, guess in given.items()}
-            strange, own_strange = {}, found.distance[:0]
-            if cells.is_counts:
-                expected, _ = expectations(cells.rows(left_in), codes[left_in], fold_of, n_classes)
-                asked = cells.rows(rows)
-                strange = {head: deviation(asked, guess, expected) for head, guess in given.items()}
-                own_strange = deviation(asked, codes[rows], expected)
-        answers[level] = Answers(
-            rows, codes[rows], found.probabilities, distance, strange, found.distance, own_strange
-        )
+        answers[level] = Answers(rows, codes[rows], found.probabilities)
         if level == annotated.levels[0]:
             values, places = embedding.values, rows
     codes = annotated.codes(annotated.levels[0])

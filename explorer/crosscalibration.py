@@ -19,7 +19,22 @@ from explorer.contenders import Answers
 from explorer.examined import Examined
 from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, FloatArray, IntArray
 from explorer.labels import fit_temperature, tempered
-from explorer.novelty import Strayed, conformal, reach, strayed, stretch
+from explorer.measures import Measured
+from explorer.novelty import Signs, Strayed, conformal, reach, strayed, stretch
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a contender says of left-out cells, and how strange they are to each label.
+
+    Attributes
+    ----------
+    measured
+        As the cells left in tell; `None` for a contender with a distance of its own, or none.
+    """
+
+    answers: Answers
+    measured: Measured | None
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,7 @@ class Judged:
     unknown
         bool (n,), too novel or too little confidence.
     stretched
-        float32 (n,), how many times as far as 99 % of the held-out cells of their label; `None` like `novelty`.
+        float32 (n,), how many times as strange as 99 % of the held-out cells; `None` like `novelty`.
     """
 
     codes: IntArray
@@ -68,10 +83,10 @@ class Calibration:
     temperature
         Divides its log probabilities.
     held_out
-        How far their cells lay from their own label; `None` for a contender without distances.
+        How strange their cells were to their own label; `None` for a contender whose cells are not measured.
     reach
         The stretch beyond which a cell is unknown; `None` where there is one other batch only, and the 99 % quantile
-        of held-out distances decides.
+        of held-out cells decides.
     """
 
     head: str
@@ -80,50 +95,45 @@ class Calibration:
     reach: float | None
 
     @classmethod
-    def of(cls, others: Sequence[Answers]) -> Calibration:
+    def of(cls, others: Sequence[Asked]) -> Calibration:
         """Learn from the answers to some left-out batches."""
-        codes = np.concatenate([each.codes for each in others])
-        pooled = {
-            head: np.concatenate([each.probabilities[head] for each in others]) for head in others[0].probabilities
-        }
+        told = [each.answers for each in others]
+        codes = np.concatenate([each.codes for each in told])
+        pooled = {head: np.concatenate([each.probabilities[head] for each in told]) for head in told[0].probabilities}
         scores = {head: quality(p, codes)["macro_f1"] for head, p in pooled.items()}
         head = max(scores, key=lambda each: scores[each])  # the first of the best
         temperature = fit_temperature(pooled[head], codes)
-        distance = np.concatenate([each.own_distance for each in others])
-        if len(distance) == 0:
+        signs = [each.measured.by(each.answers.codes) for each in others if each.measured is not None]
+        if not signs:
             return cls(head, temperature, None, None)
-        strange = np.concatenate([each.own_strange for each in others])
-        if len(strange) == 0:  # no counts: the latent distance speaks alone
-            strange = np.zeros_like(distance)
-        batches = np.repeat(np.arange(len(others), dtype=np.int32), [len(each.codes) for each in others])
-        # a label that lives in one batch only has no like to be near to: distance 2 says nothing about it
-        near, n_classes = distance < 2, pooled[head].shape[1]
-        told = (codes[near], distance[near], strange[near])
-        several = len(np.unique(batches[near])) > 1
-        return cls(
-            head,
-            temperature,
-            strayed(*told, n_classes),
-            reach(*told, batches[near], n_classes) if several else None,
-        )
+        batches = np.repeat(np.arange(len(told), dtype=np.int32), [len(each.codes) for each in told])
+        both, several = _joined(signs), len(np.unique(batches)) > 1
+        held_out = strayed(codes, both, pooled[head].shape[1])
+        return cls(head, temperature, held_out, reach(both, batches) if several else None)
 
-    def applied(self, answers: Answers) -> Judged:
+    def applied(self, asked: Asked) -> Judged:
         """Answers as a user would get them."""
+        answers = asked.answers
         probabilities = tempered(answers.probabilities[self.head], self.temperature)
         doubtful = probabilities.max(1) < UNKNOWN_CONFIDENCE
-        if self.held_out is None:
+        if self.held_out is None or asked.measured is None:
             distance = answers.distance.get(self.head)
             return Judged(answers.codes, probabilities, distance, doubtful, distance)
         given = answers.probabilities[self.head].argmax(1).astype(np.int32)
-        distance, strange = answers.distance[self.head], answers.strange.get(self.head)
-        novelty, beyond = conformal(given, distance, strange, self.held_out)
-        stretched = stretch(given, distance, strange, self.held_out)
+        signs = asked.measured.by(given)
+        novelty, beyond = conformal(given, signs, self.held_out)
+        stretched = stretch(signs, self.held_out)
         if self.reach is not None:
             beyond = stretched > self.reach
         return Judged(answers.codes, probabilities, novelty, doubtful | beyond, stretched)
 
 
-def crossed(answers: Sequence[Answers], fold: int) -> tuple[Judged, Sequence[Judged], Calibration]:
+def _joined(parts: Sequence[Signs]) -> Signs:
+    odd = [part.odd for part in parts if part.odd is not None]
+    return Signs(np.concatenate([part.far for part in parts]), np.concatenate(odd) if odd else None)
+
+
+def crossed(answers: Sequence[Asked], fold: int) -> tuple[Judged, Sequence[Judged], Calibration]:
     """Answers to a left-out batch and to the others, all calibrated by the others.
 
     Parameters

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from explorer import keys
-from explorer.contenders import BASELINES, DRAWS_NOTHING, LOGISTIC, Answers, title_of
-from explorer.crosscalibration import Judged, consensus, crossed
+from explorer.contenders import BASELINES, DRAWS_NOTHING, LOGISTIC, NEIGHBORHOOD, Answers, title_of
+from explorer.crosscalibration import Asked, Judged, consensus, crossed
 from explorer.errors import OptionsProblem, ReferenceProblem, ResourceProblem
 from explorer.export import require_writable
 from explorer.flow import IntArray
 from explorer.kinds import require_learnable
 from explorer.learning import Annotated
 from explorer.mapping import versions
+from explorer.measures import Measured, Measures
 from explorer.methods import METHODS
 from explorer.progress import Progress
 from explorer.reference import open_reference, write_card
@@ -288,10 +289,11 @@ def _require_same_labels(folder: Path, labels: Sequence[str]) -> None:
 def _scorecard(output: Path, design: _Design, annotated: Annotated, progress: Progress) -> dict[str, Any]:
     records: list[Record] = []
     strangers: list[Record] = []
+    measures = Measures(annotated, design.fold_of)
     for i, seed in enumerate(design.seeds):
         for j, level in enumerate(design.plan.levels):
             progress((i + j / len(design.plan.levels)) / len(design.seeds))
-            found = _of_seed(output, design, annotated, seed, level)
+            found = _of_seed(output, design, measures, seed, level)
             records += found[0]
             strangers += found[1]
     levels = list(design.plan.levels)
@@ -319,18 +321,23 @@ def _scorecard(output: Path, design: _Design, annotated: Annotated, progress: Pr
 
 
 def _of_seed(
-    output: Path, design: _Design, annotated: Annotated, seed: int, level: str
+    output: Path, design: _Design, measures: Measures, seed: int, level: str
 ) -> tuple[list[Record], list[Record]]:
     """Records of all contenders and of their consensus, for one seed and level."""
     records: list[Record] = []
     strangers: list[Record] = []
-    codes = annotated.codes(level)
-    answers: dict[str, list[Answers]] = {}
+    codes = measures.annotated.codes(level)
+    answers: dict[str, list[Asked]] = {}
     spent: dict[str, list[Record]] = {}
+    measured: list[Measured] = []  # the same cells for every contender
     for name in design.contenders:
         own = seed if seed in design.seeds_of(name) else design.seeds[0]
         learned = [_kept(output, Task(name, own, fold), design) for fold in design.judged]
-        answers[name] = [each.answers[level] for each in learned]
+        own_answers = [each.answers[level] for each in learned]
+        if not measured:
+            by_fold = zip(own_answers, design.judged, strict=True)
+            measured = [measures.of(each.rows, level, fold) for each, fold in by_fold]
+        answers[name] = [_asked(name, *each) for each in zip(own_answers, measured, strict=True)]
         spent[name] = [spent_record(each.spent, each.mixing) for each in learned]
     voices = [name for name in design.contenders if name in METHODS or name == LOGISTIC]
     for at, fold in enumerate(design.judged):
@@ -344,12 +351,18 @@ def _of_seed(
         told = {"head": CONSENSUS, "uncounted": labelled - len(asked.codes)}
         records.append({**_named(CONSENSUS), **about, **told, **judged_record(asked, others)})
         if level == design.plan.levels[0]:
-            strangers += _strangers(output, design, seed, fold, judged, voices)
+            strangers += _strangers(output, design, measures, seed, fold, judged, voices)
     return records, strangers
 
 
 def _strangers(
-    output: Path, design: _Design, seed: int, fold: int, judged: Mapping[str, Any], voices: Sequence[str]
+    output: Path,
+    design: _Design,
+    measures: Measures,
+    seed: int,
+    fold: int,
+    judged: Mapping[str, Any],
+    voices: Sequence[str],
 ) -> list[Record]:
     """Records of the types that are left out together with one fold."""
     found = []
@@ -357,14 +370,21 @@ def _strangers(
     for code in (code for code, where in design.fold_without.items() if where == fold):
         about = {"level": level, "seed": seed, "left_out": design.folds[fold], "type": design.classes[level][code]}
         asked: dict[str, Judged] = {}
+        measured: Measured | None = None  # the same cells for every contender
         for name in design.contenders:
             own = seed if seed in design.seeds_of(name) else design.seeds[0]
             answers = _kept(output, Task(name, own, fold, code), design).answers[level]
-            asked[name] = judged[name][2].applied(answers)
+            measured = measured or measures.of(answers.rows, level, fold, code)
+            asked[name] = judged[name][2].applied(_asked(name, answers, measured))
             found.append({**_named(name), **about, **stranger_record(asked[name], code)})
         together, _ = consensus([asked[name] for name in voices], [judged[name][1] for name in voices])
         found.append({**_named(CONSENSUS), **about, **stranger_record(together, code)})
     return found
+
+
+def _asked(contender: str, answers: Answers, measured: Measured) -> Asked:
+    """The neighbourhood of principal components has a distance of its own."""
+    return Asked(answers, None if contender == NEIGHBORHOOD else measured)
 
 
 def _kept(output: Path, task: Task, design: _Design) -> Any:

@@ -170,7 +170,7 @@ def _level(
     rows = np.flatnonzero(codes >= 0)
     own, said = codes[rows], answers[rows]
     temperature = fit_temperature(said, own)
-    left_out = HeldOut({LINEAR: said}, own, rows, np.zeros(len(rows), np.float32))  # it knows no distance
+    left_out = HeldOut({LINEAR: said}, own, rows)
     weight, bias = _fit(logged, codes, len(classes), seed)
     return ExpressionLevel(
         level=level,

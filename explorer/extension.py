@@ -30,15 +30,15 @@ from explorer.examined import Examined
 from explorer.export import require_writable
 from explorer.flow import AlignedCells, FloatArray, IntArray, MappingResult, Query, Reference
 from explorer.genes import aligned_rows, coverage, match_genes, require_coverage
-from explorer.labels import NEAREST, OWN, LevelHead, refitted
+from explorer.labels import OWN, LevelHead, refitted
 from explorer.layout import place
 from explorer.mapping import NEIGHBORS
 from explorer.models import TrainedMethod, load_method
-from explorer.neighbors import Index
-from explorer.novelty import Expected, Strayed, deviation, expected_shares, strayed
+from explorer.novelty import Expected, Signs, Strayed, expected_shares, odd, strangeness
 from explorer.progress import Progress
 from explorer.proteins import own_proteins
 from explorer.reference import has_expression, open_reference, read_heads, write_card, write_heads
+from explorer.strangeness import Shapes, far, label_means
 
 LEAST_CELLS = 10   # of a label: fewer have no neighbours to vote
 PARTS = 10         # a cell's counts are compared with what the cells of the other parts lead one to expect
@@ -307,13 +307,13 @@ def _with_added(
             unlabelled = np.full(len(values), -1, np.int32)
             heads.append(refitted(head, embedding, np.concatenate([members.codes, unlabelled])))
             continue
-        wider = _widened(head, named, values, cells)
+        wider = _widened(head, named, cells)
         codes = pd.Categorical(named.labels, categories=list(wider.classes)).codes.astype(np.int32)
         heads.append(refitted(wider, embedding, np.concatenate([members.codes, codes])))
     return tuple(heads)
 
 
-def _widened(head: LevelHead, named: _Named, values: FloatArray, cells: AlignedCells) -> LevelHead:
+def _widened(head: LevelHead, named: _Named, cells: AlignedCells) -> LevelHead:
     """The head with the new labels as further classes; what it knows of the others stays.
 
     A method's own answers do not know the new labels, so the best of the other heads takes their place.
@@ -327,18 +327,16 @@ def _widened(head: LevelHead, named: _Named, values: FloatArray, cells: AlignedC
         others = {name: score for name, score in head.scores.items() if name != OWN}
         chosen = max(others, key=lambda name: others[name]["macro_f1"])
     shares = np.concatenate([head.expected.shares, expected_shares(cells, codes, len(new))])
-    alone = _held_out(values, cells, codes, len(new), head.expected.spread)
+    both, alone = _held_out(head, cells, codes, len(new))
+    means = label_means(head.basis.places(cells), codes, len(new))
     return replace(
         head,
         classes=head.classes + new,
         head=chosen,
         temperature=head.scores[chosen]["temperature"],
         expected=Expected(shares, head.expected.spread),
-        held_out=Strayed(
-            head.held_out.latent + alone.latent,
-            head.held_out.expression + alone.expression,
-            head.held_out.either + alone.either,
-        ),
+        shapes=Shapes(np.concatenate([head.shapes.means, means]), head.shapes.inverse),
+        held_out=Strayed(head.held_out.scale, head.held_out.both + both, head.held_out.alone + alone),
         examined=_without_new(head.examined, len(new)),
     )
 
@@ -349,21 +347,28 @@ def _without_new(examined: Examined, n_new: int) -> Examined:
 
 
 def _held_out(
-    values: FloatArray, cells: AlignedCells, codes: IntArray, n_classes: int, spread: FloatArray
-) -> Strayed:
-    """How far the cells of new labels lie from the others of their label, each cell taken as if it were not there."""
-    labelled = np.flatnonzero(codes >= 0)
-    latent = np.zeros(len(codes), np.float32)
-    strange = np.zeros(len(codes), np.float32)
+    head: LevelHead, cells: AlignedCells, codes: IntArray, n_classes: int
+) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
+    """How strange cells of new labels are to the others of their label, by both signs and by distance alone; sorted.
+
+    Each tenth in turn is compared with the rest; components, covariances and scale stay those of the reference.
+    """
+    places = head.basis.places(cells)
+    both, alone = [], []
     for code in range(n_classes):
         own = np.flatnonzero(codes == code)
-        near = Index(values[own]).search(values[own], NEAREST + 1).similarity[:, 1:]  # the first is the cell itself
-        latent[own] = 1 - near.mean(1)
+        parts = []
         for part in range(PARTS):
-            out, rest = own[part::PARTS], np.setdiff1d(own, own[part::PARTS])
-            shares = expected_shares(cells.rows(rest), codes[rest], n_classes)
-            strange[out] = deviation(cells.rows(out), codes[out], Expected(shares, spread))
-    return strayed(codes[labelled], latent[labelled], strange[labelled], n_classes)
+            out = own[part::PARTS]
+            rest = np.setdiff1d(own, out)
+            expected = Expected(expected_shares(cells.rows(rest), codes[rest], n_classes), head.expected.spread)
+            shapes = Shapes(label_means(places[rest], codes[rest], n_classes), head.shapes.inverse)
+            apart = far(head.basis, shapes, places[out], codes[out])
+            parts.append(Signs(apart, odd(cells.rows(out), codes[out], expected)))
+        scale = head.held_out.scale
+        both.append(np.sort(np.concatenate([strangeness(signs, scale) for signs in parts])))
+        alone.append(np.sort(np.concatenate([strangeness(Signs(signs.far, None), scale) for signs in parts])))
+    return tuple(both), tuple(alone)
 
 
 @contextmanager

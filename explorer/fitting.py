@@ -2,7 +2,7 @@
 
 What a bundle says of its own quality is measured with whole batches left out: for each of them the method is
 trained on the rest and the batch is mapped like a query. The same held-out cells choose the transfer head,
-calibrate its probabilities and give the distances that novelty is measured against.
+calibrate its probabilities and say how strange to their label cells may be.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from explorer import keys
-from explorer.calibration import HeldOut, examine, level_head, pooled
+from explorer.calibration import Bases, HeldOut, examine, level_head, pooled
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.export import require_writable
 from explorer.expression_model import TITLE, expression_summary, fit_missing, write_expression_model
-from explorer.flow import Embedding, FloatArray, IntArray, Reference
+from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray, Reference
 from explorer.kinds import require_learnable
 from explorer.labels import LevelHead, own_answers
 from explorer.layout import reference_layout
@@ -207,8 +207,10 @@ def fit_examined(annotated: Annotated, recipe: Recipe, unfinished: Unfinished, p
     )
     cells = annotated.cells.genes(positions)
     embedding = method.embed(cells, progress=progress.part("Embedding", 0.99, 1.0)).values
+    fold_of = left_out_in(annotated, recipe.config.seed)
+    bases = Bases.of(cells, fold_of, recipe.config.seed)
     by_all, by_rna = (
-        _heads(annotated, each, embedding, positions, recipe.config.seed) for each in (held_out.by_all, held_out.by_rna)
+        _heads(annotated, each, embedding, cells, fold_of, bases) for each in (held_out.by_all, held_out.by_rna)
     )
     return Fitted(method, positions, embedding, by_all, by_rna)
 
@@ -321,11 +323,10 @@ def _heads(
     annotated: Annotated,
     held_out: Mapping[str, HeldOut],
     embedding: FloatArray,
-    positions: NDArray[np.int64],
-    seed: int,
+    cells: AlignedCells,
+    fold_of: IntArray,
+    bases: Bases,
 ) -> tuple[LevelHead, ...]:
-    cells = annotated.cells.genes(positions)
-    fold_of = left_out_in(annotated, seed)
     return tuple(
         level_head(
             level,
@@ -336,6 +337,7 @@ def _heads(
             annotated.codes(level),
             fold_of,
             annotated.batches,
+            bases,
         )
         for level in held_out
     )

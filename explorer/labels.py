@@ -35,11 +35,11 @@ from explorer.flow import (
     Neighbors,
 )
 from explorer.neighbors import LabelIndex, normalised
-from explorer.novelty import Expected, Strayed, conformal, deviation, stretch
+from explorer.novelty import Expected, Signs, Strayed, conformal, odd, stretch
+from explorer.strangeness import Basis, Shapes, far
 
 VOTE, PROTOTYPES, LINEAR, OWN = "vote", "prototypes", "linear", "own"
 HEADS = (VOTE, PROTOTYPES, LINEAR, OWN)  # the simpler first
-NEAREST = 5            # cells of the label that a distance is averaged over
 MOST_TRAINING_CELLS = 50_000
 LEAST_PROBABILITY = 1e-6  # so that a logarithm can be taken
 SCALE = np.float32(np.sqrt(10.0))  # of unit embeddings before the penalised fit
@@ -81,13 +81,14 @@ class LevelHead:
         float32 (classes, d), of all reference cells.
     expected
         What counts of each label look like.
+    basis, shapes
+        Components of expression, the same at all levels, and where the cells of each label lie along them.
     held_out
-        How far the reference's own held-out cells lay from their label.
+        How strange the reference's own held-out cells were to their label.
     scores
         Held-out accuracy, macro-F1 and calibration error of each head.
     reach
-        How many times as far as 99 % of the held-out cells of its label a cell may lie, learned by leaving batches
-        out.
+        How many times as strange as 99 % of the held-out cells a cell may be, learned by leaving batches out.
     examined
         Its calibrated answers to a sample of the left-out cells.
     """
@@ -99,6 +100,8 @@ class LevelHead:
     linear: LinearHead
     prototypes: FloatArray
     expected: Expected
+    basis: Basis
+    shapes: Shapes
     held_out: Strayed
     scores: dict[str, dict[str, Any]]
     reach: float
@@ -204,22 +207,6 @@ def fit_temperature(probabilities: FloatArray, codes: IntArray) -> float:
     return float(np.exp(found.x))
 
 
-@dataclass(frozen=True)
-class Unadapted:
-    """Where the model that has not learned from the query places its cells: what their novelty is judged by.
-
-    Attributes
-    ----------
-    values
-        float32 (n, d).
-    members
-        The reference's cells by label, as that model places them.
-    """
-
-    values: FloatArray
-    members: LabelIndex
-
-
 def transfer_level(
     head: LevelHead,
     cells: AlignedCells,
@@ -230,7 +217,6 @@ def transfer_level(
     *,
     allowed: BoolArray | None = None,
     settled: IntArray | None = None,
-    unadapted: Unadapted | None = None,
     by_quantile: bool = False,
 ) -> LevelLabels:
     """Label cells at one level.
@@ -238,7 +224,7 @@ def transfer_level(
     Parameters
     ----------
     cells
-        n x g, what was embedded; counts are compared with what the label leads one to expect.
+        n x g, what was embedded; expression is compared with that of the label's cells, whatever the embedding.
     embedding, neighbors
         float32 (n, d) and the nearest reference cells.
     members
@@ -251,9 +237,6 @@ def transfer_level(
     settled
         int32 (n,), the label of each cell where levels have agreed on it, -1 where none fits: such a cell is unknown.
         By default each cell gets its most probable label.
-    unadapted
-        For a model that has learned from the query: its distances have no held-out cells to be compared with, so
-        those of the model before are taken.
     by_quantile
         Call a cell unknown beyond the 99 % quantile of its label's held-out cells, instead of beyond the head's reach.
 
@@ -275,11 +258,10 @@ def transfer_level(
         codes = np.where(nothing_fits, codes, settled).astype(np.int32)
     sets[np.arange(len(codes)), codes] = True
     confidence = probabilities[np.arange(len(codes)), codes]
-    strangeness = deviation(cells, codes, head.expected, found) if cells.is_counts else None
-    judged = unadapted or Unadapted(embedding.values, members)
-    distance = judged.members.distance(judged.values, codes, NEAREST)
-    novelty, beyond = conformal(codes, distance, strangeness, head.held_out)
-    stretched = stretch(codes, distance, strangeness, head.held_out)
+    places = head.basis.places(cells, found)
+    signs = Signs(far(head.basis, head.shapes, places, codes), odd(cells, codes, head.expected, found))
+    novelty, beyond = conformal(codes, signs, head.held_out)
+    stretched = stretch(signs, head.held_out)
     if not by_quantile:
         beyond = stretched > head.reach
     rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False

@@ -14,13 +14,12 @@ from explorer.flow import (
     AlignedCells,
     BoolArray,
     Embedding,
-    FloatArray,
     IntArray,
     LabelTransfer,
     LevelLabels,
     Neighbors,
 )
-from explorer.labels import Unadapted, log_answers, transfer_level
+from explorer.labels import log_answers, transfer_level
 from explorer.models import TrainedMethod
 from explorer.nesting import Nested, coarse_first, likeliest_path, nesting
 
@@ -78,7 +77,6 @@ def label_levels(
     neighbors: Neighbors,
     asked: Labelling,
     found: BoolArray,
-    unadapted: tuple[TrainedMethod, FloatArray] | None = None,
 ) -> LabelTransfer:
     """Label cells at every level, in the order of the reference.
 
@@ -88,8 +86,6 @@ def label_levels(
         n x g, float32 (n, d), and their nearest reference cells.
     found
         bool (g,), genes that the query holds.
-    unadapted
-        Of a method that has learned from the query: the one before, and where it places the cells, float32 (n, d).
     """
     at = {head.level: i for i, head in enumerate(trained.heads)}
     nested = levels_within(trained)
@@ -111,7 +107,6 @@ def label_levels(
             found,
             allowed=allowed,
             settled=settled.get(level),
-            unadapted=None if unadapted is None else Unadapted(unadapted[1], unadapted[0].members[at[level]]),
             by_quantile=asked.by_quantile,
         )
     return LabelTransfer(tuple(done[level] for level in at), {fine: of.within for fine, of in nested.items()})

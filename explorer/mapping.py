@@ -65,14 +65,14 @@ def map_query(
         One of `reference.methods`.
     mode
         One of the modes on the method's card; the first, which learns nothing, if not named. A method that learns
-        from the query places its cells, and the reference's, anew; their novelty stays that of the model before.
+        from the query places its cells, and the reference's, anew; novelty is measured in expression, by no model.
     hierarchical
         Label coarse levels first, and finer ones only with what lies in the label above. By default levels that lie
         in one another agree too, but all have a say: the likeliest path from the coarse to the fine is taken.
     independent
         Label each level by itself; a finer label may then contradict the coarser one.
     unknown
-        What makes a cell unknown besides a confidence under 0.5. "left-out": it lies farther from its label than
+        What makes a cell unknown besides a confidence under 0.5. "left-out": it is stranger to its label than
         leaving batches out allows, so that at most 5 % of the cells of an average left-out batch are called so.
         "quantile": it lies beyond the 99 % quantile of its label's held-out cells, as Concerto's authors do.
     batch
@@ -144,7 +144,7 @@ def map_query(
             learned = learn(
                 query, reference, trained, cells, chosen.name, batch=batch, own_labels=own_labels, progress=span
             )
-        mapper = replace(mapper, trained=learned.trained, before=trained)
+        mapper = replace(mapper, trained=learned.trained)
         blocks = _again(learned.cells)
         conditions, notices, done_before = learned.conditions, notices + learned.notices, 0.8
 
@@ -323,14 +323,11 @@ class _Mapper:
         bool (g,), genes of the method that the query holds.
     asked
         How levels are to be labelled.
-    before
-        The model before it learned from the query; `None` where it did not.
     """
 
     trained: TrainedMethod
     found: BoolArray
     asked: Labelling
-    before: TrainedMethod | None = None
 
 
 def _next(blocks: Iterator[AlignedCells], seconds: dict[str, float]) -> AlignedCells | None:
@@ -342,15 +339,10 @@ def _map_block(cells: AlignedCells, mapper: _Mapper, seconds: dict[str, float], 
     trained, quiet = mapper.trained, progress.part(progress.stage, 0.0, 0.0)
     with _timed(seconds, "embed"):
         embedding = trained.method.embed(cells, progress=quiet)
-        before = mapper.before
-        as_before = None
-        if before is not None:
-            as_before = before.method.embed(replace(cells, conditions=None), progress=quiet).values
     with _timed(seconds, "neighbors"):
         neighbors = trained.index.search(embedding.values, NEIGHBORS, quiet)
     with _timed(seconds, "labels"):
-        unadapted = None if before is None or as_before is None else (before, as_before)
-        labels = label_levels(trained, cells, embedding, neighbors, mapper.asked, mapper.found, unadapted)
+        labels = label_levels(trained, cells, embedding, neighbors, mapper.asked, mapper.found)
     with _timed(seconds, "layout"):
         layout = place(neighbors, trained.layout)
     return _Block(embedding.values, neighbors, labels, layout)

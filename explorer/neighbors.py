@@ -67,23 +67,6 @@ class LabelIndex:
         self._rows = {int(code): np.flatnonzero(codes == code) for code in np.unique(codes) if code >= 0}
         self._of_label = {code: Index(values[rows]) for code, rows in self._rows.items()}
 
-    def distance(self, values: FloatArray, codes: IntArray, k: int) -> FloatArray:
-        """Mean cosine distance to the k nearest cells of the label, float32 (n,) in [0, 2].
-
-        2, the farthest there is, where the reference has no cell of that label.
-
-        Parameters
-        ----------
-        values, codes
-            float32 (n, d) and int (n,): cells and the label each was given.
-        """
-        out = np.full(len(values), 2.0, np.float32)
-        for code in np.unique(codes):
-            if int(code) in self._of_label:
-                asked = np.flatnonzero(codes == code)
-                out[asked] = 1 - self._of_label[int(code)].search(values[asked], k).similarity.mean(1)
-        return out
-
     def neighbors(self, values: FloatArray, codes: IntArray, k: int) -> Neighbors:
         """The k nearest reference cells of the label that each cell was given, and of no other.
 

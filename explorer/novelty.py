@@ -1,16 +1,15 @@
-"""How far a cell is from its label, and how unusual that is. Knows vectors, counts and label codes.
+"""How strange a cell is to its label, and how unusual that is. Knows counts, distances and label codes.
 
-Two distances are taken, because each is blind where the other sees. In the latent space a cell can lie beside a
-label it has never been told from: an encoder only keeps what its reference varied in. In expression the same cell
-stands out by the genes that its label should not have (or should), whatever the encoder made of them. Each
-distance becomes its rank among the reference's own held-out cells of that label; the larger rank counts; and its
-place among the larger ranks of the same held-out cells is the conformal p-value that is reported.
+Two signs are taken: how far its expression lies from that of the label's cells (explorer.strangeness), and how odd its
+counts are beside those that the label leads one to expect. On the scale of the reference's own left-out cells they add
+up to one figure, the strangeness. Its place among left-out cells of the same label is the conformal p-value that is
+reported; and how many times as strange a cell is as 99 % of them all, the stretch, goes on where p-values end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,10 @@ from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray
 
 LARGEST_RESIDUAL = 10.0   # so that one gene cannot speak for a cell
 LEAST_SHARE = 1e-6        # of all counts, expected even of a gene that a label never showed
+LEAST_DEVIATION = 1e-3   # so that a logarithm can be taken
+USUAL_QUANTILE = 0.95
 UNKNOWN_QUANTILE = 0.99
-FALSE_UNKNOWN = 0.05      # share of left-out cells that may be called unknown for lying far
+FALSE_UNKNOWN = 0.05      # share of left-out cells that may be called unknown for being strange
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,45 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Strayed:
-    """How far the reference's own held-out cells lay from their own label; sorted float32, one array a class.
+class Signs:
+    """What may tell that cells do not belong to a label.
 
     Attributes
     ----------
-    latent, expression
-        Distances.
-    either
-        Larger of both ranks of each cell, in [0, 1].
+    far
+        float32 (n,), relative Mahalanobis distance of their expression from the label's cells.
+    odd
+        float32 (n,), logarithm of the `deviation` of their counts; `None` for cells without counts.
     """
 
-    latent: tuple[FloatArray, ...]
-    expression: tuple[FloatArray, ...]
-    either: tuple[FloatArray, ...]
+    far: FloatArray
+    odd: FloatArray | None
+
+    def rows(self, which: NDArray[Any]) -> Signs:
+        """Of some of the cells."""
+        return Signs(self.far[which], None if self.odd is None else self.odd[which])
+
+
+@dataclass(frozen=True)
+class Strayed:
+    """How strange the reference's own left-out cells were to their own label.
+
+    Attributes
+    ----------
+    scale
+        float32 (2, 2), of both signs the median and how far the 95 % quantile lies above it.
+    both, alone
+        Strangeness by both signs and by distance alone; sorted float32, one array a class, rounded to half precision,
+        as they are stored.
+    """
+
+    scale: FloatArray
+    both: tuple[FloatArray, ...]
+    alone: tuple[FloatArray, ...]
+
+    def ranked(self, signs: Signs) -> tuple[FloatArray, ...]:
+        """The strangeness of left-out cells that some signs can be compared with."""
+        return self.alone if signs.odd is None else self.both
 
 
 def expected_shares(cells: AlignedCells, codes: IntArray, n_classes: int) -> FloatArray:
@@ -119,118 +145,130 @@ def _surplus(cells: AlignedCells, codes: IntArray, expected: Expected) -> NDArra
     return np.asarray(residual**2 - mean / spread**2)
 
 
-def strayed(codes: IntArray, latent: FloatArray, expression: FloatArray, n_classes: int) -> Strayed:
-    """Sort held-out distances by label, and rank them together.
+def odd(cells: AlignedCells, codes: IntArray, expected: Expected, found: BoolArray | None = None) -> FloatArray | None:
+    """Logarithm of the `deviation` of counts, float32 (n,); `None` where values are no counts."""
+    return logarithm(deviation(cells, codes, expected, found)) if cells.is_counts else None
+
+
+def logarithm(deviating: FloatArray) -> FloatArray:
+    """Of deviations, float32; cells without counts deviate from nothing."""
+    return np.log(np.maximum(deviating, LEAST_DEVIATION))
+
+
+def strayed(codes: IntArray, signs: Signs, n_classes: int) -> Strayed:
+    """Learn the scale of both signs from left-out cells of all labels, and sort their strangeness by label.
 
     Parameters
     ----------
     codes
-        int32 (h,), own labels of held-out cells.
-    latent, expression
-        float32 (h,), distances to the own label.
+        int32 (h,), own labels of left-out cells.
+    signs
+        How far from these, and how odd, as the cells of other folds tell. Where there are no counts, distance counts
+        alone.
     """
-    members = [np.flatnonzero(codes == code) for code in range(n_classes)]
-    far = tuple(np.sort(latent[i]) for i in members)
-    odd = tuple(np.sort(expression[i]) for i in members)
-    either = tuple(
-        np.sort(np.maximum(_rank(latent[i], far[c]), _rank(expression[i], odd[c]))) for c, i in enumerate(members)
-    )
-    return Strayed(far, odd, either)
+    rows = [_scale(signs.far), _scale(signs.far if signs.odd is None else signs.odd)]
+    scale = np.array(rows, np.float32)
+    alone = _sorted(codes, strangeness(Signs(signs.far, None), scale), n_classes)
+    both = _sorted(codes, strangeness(signs, scale), n_classes)
+    return Strayed(scale, both, alone)
 
 
-def conformal(
-    codes: IntArray, latent: FloatArray, expression: FloatArray | None, held_out: Strayed
-) -> tuple[FloatArray, BoolArray]:
+def strangeness(signs: Signs, scale: FloatArray) -> FloatArray:
+    """Sum of the signs, each from its median in units of how far the 95 % quantile lies above it; float32 (n,).
+
+    Parameters
+    ----------
+    scale
+        As `Strayed` has it.
+    """
+    total = (signs.far - scale[0, 0]) / scale[0, 1]
+    return total if signs.odd is None else np.asarray(total + (signs.odd - scale[1, 0]) / scale[1, 1], np.float32)
+
+
+def conformal(codes: IntArray, signs: Signs, held_out: Strayed) -> tuple[FloatArray, BoolArray]:
     """Novelty of cells, and whether it is beyond the 99 % quantile of their label's held-out cells.
 
     Parameters
     ----------
     codes
         int32 (n,), the label that each cell was given.
-    latent
-        float32 (n,).
-    expression
-        float32 (n,); `None` for a query without counts, which is then judged by the latent distance alone.
+    signs
+        Measured from that label.
 
     Returns
     -------
     novelty
-        float32 (n,) in [0, 1]: 1 - p with p = (1 + held-out cells at least as far) / (1 + held-out cells).
+        float32 (n,) in [0, 1]: 1 - p with p = (1 + held-out cells at least as strange) / (1 + held-out cells).
     beyond
         bool (n,).
     """
     novelty = np.zeros(len(codes), np.float32)
     beyond = np.zeros(len(codes), bool)
+    strange = strangeness(signs, held_out.scale)
     for code in np.unique(codes):
         asked = np.flatnonzero(codes == code)
-        ranked = held_out.latent[code] if expression is None else held_out.either[code]
-        score = latent[asked]
-        if expression is not None:
-            score = np.maximum(
-                _rank(score, held_out.latent[code]), _rank(expression[asked], held_out.expression[code])
-            )
-        farther = len(ranked) - np.searchsorted(ranked, score, side="left")
-        novelty[asked] = 1 - (1 + farther) / (1 + len(ranked))
-        beyond[asked] = score > (np.quantile(ranked, UNKNOWN_QUANTILE) if len(ranked) else np.inf)
+        ranked = held_out.ranked(signs)[code]
+        stranger = len(ranked) - np.searchsorted(ranked, strange[asked], side="left")
+        novelty[asked] = 1 - (1 + stranger) / (1 + len(ranked))
+        beyond[asked] = strange[asked] > (np.quantile(ranked, UNKNOWN_QUANTILE) if len(ranked) else np.inf)
     return novelty, beyond
 
 
-def stretch(codes: IntArray, latent: FloatArray, expression: FloatArray | None, held_out: Strayed) -> FloatArray:
-    """How many times as far a cell lies as 99 % of the held-out cells of its label, float32 (n,).
+def stretch(signs: Signs, held_out: Strayed) -> FloatArray:
+    """How many times as strange cells are as 99 % of all held-out cells, float32 (n,), at least 0.
 
-    Of both distances the larger multiple counts. 0 where the label has no held-out cells. Unlike a rank it goes on
-    where held-out cells end, so that far and very far stay apart.
-
-    Parameters
-    ----------
-    codes, latent, expression
-        As `conformal` takes them.
+    0 where no cell was held out. Unlike a rank it goes on where held-out cells end, so that strange and very strange
+    stay apart.
     """
-    found = np.zeros(len(codes), np.float32)
-    for code in np.unique(codes):
-        if len(held_out.latent[code]) == 0:
-            continue
-        asked = np.flatnonzero(codes == code)
-        found[asked] = latent[asked] / _usual(held_out.latent[code])
-        if expression is not None:
-            found[asked] = np.maximum(found[asked], expression[asked] / _usual(held_out.expression[code]))
-    return found
+    return _times(strangeness(signs, held_out.scale), np.concatenate(held_out.ranked(signs)))
 
 
 def in_words(times: float) -> str:
-    """A stretch as a person reads it: "2.3 times as far as its label's own cells reach"; "" for a cell within reach."""
-    return f"{times:.1f} times as far as its label's own cells reach" if times > 1 else ""
+    """A stretch as a person reads it; "" for a cell no stranger than 99 % of the reference's own."""
+    return f"{times:.1f} times as strange as 99 % of the reference's own left-out cells" if times > 1 else ""
 
 
-def reach(codes: IntArray, latent: FloatArray, expression: FloatArray, batches: IntArray, n_classes: int) -> float:
+def reach(signs: Signs, batches: IntArray) -> float:
     """The stretch beyond which a cell is called unknown: at most 5 % of the cells of an average left-out batch are.
 
     Each batch in turn is measured against the held-out cells of the others, as a query would be, and every batch
-    counts the same. At least 1, so that nothing is unknown that lies as near as 99 % of its label do.
+    counts the same. At least 1, so that nothing is unknown that is no stranger than 99 % of the held-out cells.
 
     Parameters
     ----------
-    codes, latent, expression
-        int32, float32 and float32 (h,): own labels of held-out cells and distances to them.
+    signs
+        Of held-out cells, from their own labels.
     batches
         int32 (h,), at least two different.
     """
-    stretched, weight = np.zeros(len(codes), np.float32), np.zeros(len(codes))
+    stretched, weight = np.zeros(len(batches), np.float32), np.zeros(len(batches))
     for batch in np.unique(batches):
         own, others = batches == batch, batches != batch
-        measure = strayed(codes[others], latent[others], expression[others], n_classes)
-        stretched[own] = stretch(codes[own], latent[own], expression[own], measure)
+        scale = np.array([_scale(sign[others]) for sign in (signs.far, signs.odd) if sign is not None], np.float32)
+        strange = strangeness(signs, scale)
+        stretched[own] = _times(strange[own], strange[others])
         weight[own] = 1 / own.sum()
     farthest = np.argsort(-stretched, kind="stable")
     beyond = np.cumsum(weight[farthest]) / max(weight.sum(), 1e-12)
     at = np.searchsorted(beyond, FALSE_UNKNOWN + 1e-9, side="right")  # the first that would be one too many
-    return max(1.0, float(stretched[farthest[at]])) if at < len(codes) else 1.0
+    return max(1.0, float(stretched[farthest[at]])) if at < len(batches) else 1.0
 
 
-def _usual(ranked: FloatArray) -> float:
-    return max(float(np.quantile(ranked, UNKNOWN_QUANTILE)), 1e-6)  # held-out cells may all lie where their label does
+def _scale(values: FloatArray) -> tuple[float, float]:
+    if len(values) == 0:
+        return 0.0, 1.0
+    middle, high = np.quantile(values, (0.5, USUAL_QUANTILE))
+    return float(middle), max(float(high - middle), 1e-6)  # left-out cells may all lie where their label does
 
 
-def _rank(values: FloatArray, ranked: Sequence[float] | FloatArray) -> FloatArray:
-    """Share of `ranked` that is smaller, float32."""
-    return np.asarray(np.searchsorted(ranked, values, side="left") / max(1, len(ranked)), np.float32)
+def _sorted(codes: IntArray, strange: FloatArray, n_classes: int) -> tuple[FloatArray, ...]:
+    rounded = strange.astype(np.float16).astype(np.float32)
+    return tuple(np.sort(rounded[codes == code]) for code in range(n_classes))
+
+
+def _times(strange: FloatArray, held_out: FloatArray) -> FloatArray:
+    """Of what 99 % of the held-out cells do not exceed, float32."""
+    if len(held_out) == 0:
+        return np.zeros(len(strange), np.float32)
+    usual = max(float(np.quantile(held_out, UNKNOWN_QUANTILE)), 1e-6)
+    return np.asarray(np.maximum(strange, 0) / usual, np.float32)

@@ -36,12 +36,15 @@ from explorer.examined import Examined
 from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
 from explorer.labels import LevelHead, LinearHead
 from explorer.novelty import Expected, Strayed
+from explorer.strangeness import Basis, Shapes
 
 SCHEMA = 1
 CARD_KEYS = {"title", "labels", "methods", "files"}
 # bytes of like weight side by side: ascending row numbers take a third less room
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
-HEAD_ARRAYS = ("weight", "bias", "prototypes", "shares", "spread", "latent", "expression", "either")
+HEAD_ARRAYS = ("weight", "bias", "prototypes", "shares", "spread", "means", "inverse", "scale")
+HELD_OUT_ARRAYS = ("both", "alone")
+BASIS_ARRAYS = {"mean": np.float32, "loadings": np.float16, "variance": np.float32}  # once a method
 EXAMINED_ARRAYS = {"rows": np.int32, "codes": np.int32, "batches": np.int32, "probabilities": np.float16}
 
 
@@ -218,11 +221,14 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
             "prototypes": head.prototypes,
             "shares": head.expected.shares,
             "spread": head.expected.spread,
-            "latent": np.concatenate(head.held_out.latent),
-            "expression": np.concatenate(head.held_out.expression),
-            "either": np.concatenate(head.held_out.either),
+            "means": head.shapes.means,
+            "inverse": head.shapes.inverse,
+            "scale": head.held_out.scale,
         }
         arrays |= {f"{head.level}.{name}": np.ascontiguousarray(array, np.float32) for name, array in of_level.items()}
+        for name in HELD_OUT_ARRAYS:
+            arrays[f"{head.level}.{name}"] = np.concatenate(getattr(head.held_out, name)).astype(np.float16)
+        arrays |= {name: np.ascontiguousarray(getattr(head.basis, name), kind) for name, kind in BASIS_ARRAYS.items()}
         arrays |= examined_arrays(head.level, head.examined)
         summary.append(
             {
@@ -230,7 +236,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
                 "classes": list(head.classes),
                 "head": head.head,
                 "temperature": head.temperature,
-                "held_out_cells": [len(d) for d in head.held_out.either],
+                "held_out_cells": [len(d) for d in head.held_out.both],
                 "scores": head.scores,
                 "reach": head.reach,
             }
@@ -251,10 +257,10 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
         arrays = load_file(folder / keys.HEADS_FILE)
         summary = json.loads((folder / keys.CALIBRATION_FILE).read_text(encoding="utf-8"))
         levels = [entry["level"] for entry in summary if f"{entry['level']}.weight" in arrays]
-        if any(f"{level}.examined_rows" not in arrays for level in levels):
+        if any(f"{level}.examined_rows" not in arrays or "loadings" not in arrays for level in levels):
             raise ReferenceProblem(
-                f"{folder} was written by an older Atlas Explorer, which kept no answers to left-out cells. Build the "
-                "reference again: atlas-explorer build"
+                f"{folder} was written by an older Atlas Explorer, which kept less of left-out cells than novelty and "
+                "prediction sets need now. Build the reference again: atlas-explorer build"
             )
         return tuple(_head(entry, arrays) for entry in summary)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -264,7 +270,8 @@ def read_heads(folder: Path) -> tuple[LevelHead, ...]:
 def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LevelHead:
     of_level = {name: arrays[f"{entry['level']}.{name}"] for name in HEAD_ARRAYS}
     ends = np.cumsum(entry["held_out_cells"])[:-1]
-    latent, expression, either = (tuple(np.split(of_level[name], ends)) for name in ("latent", "expression", "either"))
+    stored = (arrays[f"{entry['level']}.{name}"].astype(np.float32) for name in HELD_OUT_ARRAYS)
+    both, alone = (tuple(np.split(strange, ends)) for strange in stored)
     return LevelHead(
         level=entry["level"],
         classes=tuple(entry["classes"]),
@@ -273,7 +280,9 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         linear=LinearHead(of_level["weight"], of_level["bias"]),
         prototypes=of_level["prototypes"],
         expected=Expected(of_level["shares"], of_level["spread"]),
-        held_out=Strayed(latent, expression, either),
+        basis=Basis(**{name: arrays[name].astype(np.float32) for name in BASIS_ARRAYS}),
+        shapes=Shapes(of_level["means"], of_level["inverse"]),
+        held_out=Strayed(of_level["scale"], both, alone),
         scores=entry["scores"],
         reach=entry["reach"],
         examined=read_examined(entry["level"], arrays),

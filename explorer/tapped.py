@@ -58,7 +58,7 @@ def tapped_cell(
         head, members = heads[labels.level]
         codes = members.codes[neighbors.indices[at]]
         votes = [head.classes[code] if code >= 0 else "" for code in codes]
-        held_out = len(head.held_out.either[labels.codes[row]])
+        held_out = len(head.held_out.both[labels.codes[row]])
         levels.append(level_of_cell(labels, row, place, head.prototypes, held_out, votes))
     first = result.labels.first
     match = match_genes(query.var, reference.genes, orthologs=bool(result.provenance.options.get("orthologs", False)))

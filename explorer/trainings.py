@@ -325,7 +325,7 @@ def _read(entry: dict[str, Any], tensors: dict[str, Tensor]) -> Answers:
     def found(name: Any) -> Any:
         return {key: found(part) for key, part in name.items()} if isinstance(name, dict) else tensors[name].numpy()
 
-    return Answers(**{part: found(name) for part, name in entry.items()})
+    return Answers(**{part.name: found(entry[part.name]) for part in fields(Answers)})
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

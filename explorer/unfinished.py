@@ -96,4 +96,4 @@ def _read(arrays: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeldOut:
     def found(name: Any) -> Any:
         return {key: found(part) for key, part in name.items()} if isinstance(name, dict) else tensors[name].numpy()
 
-    return HeldOut(**{part: found(name) for part, name in arrays.items()})
+    return HeldOut(**{part.name: found(arrays[part.name]) for part in fields(HeldOut)})

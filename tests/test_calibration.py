@@ -7,10 +7,11 @@ import pytest
 from scipy import sparse
 
 from explorer import calibration
-from explorer.calibration import HeldOut, examine, expectations, level_head, pooled, quality
+from explorer.calibration import Bases, HeldOut, examine, expectations, level_head, pooled, quality
 from explorer.flow import AlignedCells
 from explorer.labels import LINEAR, OWN, PROTOTYPES, VOTE, LevelHead
 from explorer.novelty import Expected, deviation, expected_shares
+from explorer.strangeness import far, fit_basis, fit_shapes
 
 A, B, C, NONE = 0, 1, 2, -1
 
@@ -96,7 +97,6 @@ class TestExamine:
         whole = examine(values[60:], codes[60:], np.arange(60, 90), values[:40], codes[:40], 3, 5)
         both = pooled(parts)
         np.testing.assert_array_equal(both.rows, whole.rows)
-        np.testing.assert_allclose(both.distance, whole.distance, atol=1e-6)
         np.testing.assert_allclose(both.probabilities[VOTE], whole.probabilities[VOTE], atol=1e-6)
 
 
@@ -153,15 +153,15 @@ class TestHead:
         self,
         of_vote: float,
         of_linear: float,
-        distance: np.ndarray | None = None,
         batches: np.ndarray | None = None,
+        fold_of: np.ndarray | None = None,
         **others: float,
     ) -> LevelHead:
-        far = self.rng.random(180).astype(np.float32) if distance is None else distance
         answers = {VOTE: of_vote, LINEAR: of_linear, **others}
-        held = HeldOut({head: self.right(share) for head, share in answers.items()}, self.codes, np.arange(180), far)
-        whole = (self.embedding, self.cells, self.codes, self.fold_of)
-        return level_head("type", ("a", "b", "c"), held, *whole, self.fold_of if batches is None else batches)
+        held = HeldOut({head: self.right(share) for head, share in answers.items()}, self.codes, np.arange(180))
+        parts = self.fold_of if fold_of is None else fold_of
+        whole = (self.embedding, self.cells, self.codes, parts, parts if batches is None else batches)
+        return level_head("type", ("a", "b", "c"), held, *whole, Bases.of(self.cells, parts, 0))
 
     @pytest.mark.parametrize(
         ("of_vote", "of_linear", "winner"),
@@ -214,13 +214,24 @@ class TestHead:
         assert found.scores[VOTE]["accuracy"] == 0.6
         assert found.scores[VOTE]["calibration_error"] < 0.02
 
-    def test_distances_are_kept_by_label(self) -> None:
-        found = self.made(0.9, 0.9)
-        assert [len(far) for far in found.held_out.latent] == [60, 60, 60]
-        assert all((np.diff(far) >= 0).all() for far in found.held_out.latent)
+    def test_strangeness_is_kept_by_label(self) -> None:
+        found = self.made(0.9, 0.9).held_out
+        for ranked in (found.both, found.alone):
+            assert [len(strange) for strange in ranked] == [60, 60, 60]
+            assert all((np.diff(strange) >= 0).all() for strange in ranked)
 
-    def test_a_label_that_lives_in_one_batch_has_no_yardstick(self) -> None:
-        distance = np.where(self.codes == C, 2, 0.1).astype(np.float32)
-        found = self.made(0.9, 0.9, distance)
-        assert [len(far) for far in found.held_out.latent] == [60, 60, 0]
-        assert [len(far) for far in found.held_out.either] == [60, 60, 0]
+    def test_a_label_that_lives_in_one_fold_has_no_yardstick(self) -> None:
+        fold_of = np.where(self.codes == C, 2, self.fold_of).astype(np.int32)
+        found = self.made(0.9, 0.9, fold_of=fold_of)
+        assert [len(strange) for strange in found.held_out.both] == [60, 60, 0]
+        assert [len(strange) for strange in found.held_out.alone] == [60, 60, 0]
+
+    def test_distances_of_a_fold_are_told_by_the_others(self) -> None:
+        """What a fold's own cells are like does not touch how far they are said to lie."""
+        found = Bases.of(self.cells, self.fold_of, 0).far(self.cells, self.codes, self.fold_of, 3)
+        others = self.cells.rows(self.fold_of != 1)
+        codes, own = self.codes[self.fold_of != 1], self.fold_of == 1
+        basis = fit_basis(others)
+        shapes = fit_shapes(basis, basis.places(others), codes, 3)
+        told = far(basis, shapes, basis.places(self.cells.rows(own)), self.codes[own])
+        np.testing.assert_allclose(found[own], told, rtol=1e-4, atol=1e-3)

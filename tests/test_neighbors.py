@@ -80,26 +80,8 @@ def test_it_reports_each_chunk_and_listens(reference: np.ndarray) -> None:
     assert len(heard) == 4
 
 
-class TestDistanceToALabel:
+class TestWithinALabel:
     codes = np.resize([0, 1, 2, -1], 200).astype(np.int32)
-
-    def test_it_is_the_mean_over_the_nearest_cells_of_that_label(
-        self, reference: np.ndarray, queries: np.ndarray
-    ) -> None:
-        asked = np.resize([0, 1, 2], 37).astype(np.int32)
-        found = LabelIndex(reference, self.codes).distance(queries, asked, 5)
-        for row, code in enumerate(asked):
-            far = 1 - cosines(queries[row : row + 1], reference[self.codes == code])[0]
-            assert found[row] == pytest.approx(np.sort(far)[:5].mean(), abs=1e-6)
-
-    def test_a_label_with_few_cells_uses_those(self, reference: np.ndarray, queries: np.ndarray) -> None:
-        codes = np.zeros(200, np.int32)
-        codes[7] = 1
-        found = LabelIndex(reference, codes).distance(queries[:1], np.array([1]), 5)
-        assert found[0] == pytest.approx(1 - cosines(queries[:1], reference[7:8])[0, 0], abs=1e-6)
-
-    def test_a_label_without_cells_is_as_far_as_can_be(self, reference: np.ndarray, queries: np.ndarray) -> None:
-        np.testing.assert_array_equal(LabelIndex(reference, self.codes).distance(queries, np.full(37, 9), 5), 2)
 
     def test_neighbours_within_a_label_are_those_of_a_search_among_its_cells(
         self, reference: np.ndarray, queries: np.ndarray

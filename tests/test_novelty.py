@@ -1,8 +1,6 @@
-"""How far a cell is from its label: counts against loops over a dense matrix, ranks against counting by hand."""
+"""How strange a cell is: counts against loops over a dense matrix, ranks against counting by hand."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,12 +11,16 @@ from explorer.novelty import (
     LARGEST_RESIDUAL,
     LEAST_SHARE,
     Expected,
+    Signs,
+    Strayed,
     conformal,
     deviation,
     expected_shares,
     in_words,
+    odd,
     reach,
     squared_residuals,
+    strangeness,
     strayed,
     stretch,
 )
@@ -122,162 +124,167 @@ def test_squared_residuals_are_summed_by_gene(cells: AlignedCells, codes: np.nda
     np.testing.assert_allclose(found, squares(cells, codes, plain).sum(0), rtol=1e-4)
 
 
-def of_one_label(latent: Sequence[float], expression: Sequence[float]) -> object:
-    return strayed(
-        np.zeros(len(latent), np.int32), np.array(latent, np.float32), np.array(expression, np.float32), 1
-    )
+def test_oddity_is_the_logarithm_of_deviation(cells: AlignedCells, codes: np.ndarray, expected: Expected) -> None:
+    found = odd(cells, codes, expected)
+    assert found is not None
+    np.testing.assert_allclose(found[:-1], np.log(squares(cells, codes, expected).mean(1)[:-1]), rtol=1e-3, atol=1e-4)
+    assert np.isfinite(found[-1]), "a cell without counts"
+    assert odd(AlignedCells(cells.values, cells.totals, False), codes, expected) is None
+
+
+def alone(*values: float) -> Signs:
+    return Signs(np.array(values, np.float32), None)
+
+
+def both(far: np.ndarray, odd: np.ndarray) -> Signs:
+    return Signs(np.asarray(far, np.float32), np.asarray(odd, np.float32))
+
+
+UNIT = np.array([[0, 1], [0, 1]], np.float32)
+
+
+def held(*by_label: list[float]) -> Strayed:
+    """Held-out cells whose strangeness is what is said, on a scale on which it is the sum of both signs."""
+    ranked = tuple(np.array(values, np.float32) for values in by_label)
+    return Strayed(UNIT, ranked, ranked)
+
+
+ONE = np.zeros(1, np.int32)
+FOUR = [0.1, 0.2, 0.3, 0.4]
+HUNDRED = np.linspace(0.01, 1, 100).tolist()  # the 99 % quantile is 0.9901
+
+
+class TestStrangeness:
+    def test_as_by_hand(self) -> None:
+        """Medians 50 and 20, 95 % quantiles 95 and 38: the units are 45 and 18."""
+        far, rare = np.arange(101.0), np.arange(101.0) * 0.4
+        found = strayed(np.zeros(101, np.int32), both(far, rare), 1)
+        np.testing.assert_allclose(found.scale, [[50, 45], [20, 18]], rtol=1e-5)
+        asked = both([50, 95, 140], [20, 20, 56])
+        np.testing.assert_allclose(strangeness(asked, found.scale), [0, 1, 4], atol=1e-5)
+        np.testing.assert_allclose(strangeness(Signs(asked.far, None), found.scale), [0, 1, 2], atol=1e-5)
+        np.testing.assert_allclose(found.both[0], np.sort(2 * (far - 50) / 45), atol=2e-3)
+        np.testing.assert_allclose(found.alone[0], np.sort((far - 50) / 45), atol=1e-3)
+
+    def test_labels_share_the_scale_and_keep_their_own_cells(self) -> None:
+        codes = np.repeat([0, 2], 50).astype(np.int32)
+        found = strayed(codes, both(np.arange(100), np.zeros(100)), 3)
+        assert [len(each) for each in found.both] == [50, 0, 50]
+        assert found.both[0].max() < found.both[2].min()
+
+    def test_left_out_cells_that_are_all_alike(self) -> None:
+        found = strayed(np.zeros(20, np.int32), both(np.ones(20), np.ones(20)), 1)
+        assert np.isfinite(stretch(both([2.0], [2.0]), found)).all()
 
 
 class TestConformal:
-    held = (0.1, 0.2, 0.3, 0.4)
 
     @pytest.mark.parametrize(
-        ("far", "as_far"),
+        ("strange", "at_least"),
         [(0.05, 4), (0.1, 4), (0.15, 3), (0.35, 1), (0.4, 1), (0.9, 0)],
-        ids=["nearest", "as near as the nearest", "second", "fourth", "as far as the farthest", "farthest"],
+        ids=["least", "as strange as the least", "second", "fourth", "as strange as the strangest", "strangest"],
     )
-    def test_p_counts_held_out_cells_at_least_as_far(self, far: float, as_far: int) -> None:
-        """Without counts, the latent distance alone; p = (1 + cells at least as far) / (1 + cells)."""
-        novelty, _ = conformal(
-            np.zeros(1, np.int32), np.array([far], np.float32), None, of_one_label(self.held, [0, 0, 0, 0])
-        )
-        assert novelty[0] == pytest.approx(1 - (1 + as_far) / 5)
+    def test_p_counts_held_out_cells_at_least_as_strange(self, strange: float, at_least: int) -> None:
+        """p = (1 + cells at least as strange) / (1 + cells)."""
+        novelty, _ = conformal(ONE, alone(strange), held(FOUR))
+        assert novelty[0] == pytest.approx(1 - (1 + at_least) / 5)
 
-    def test_the_larger_of_both_ranks_counts(self) -> None:
-        """Held out: latent ranks 0, 1, 2, 3 and expression ranks 3, 2, 1, 0 of 4: the larger are 3, 2, 2, 3."""
-        held = of_one_label(self.held, self.held[::-1])
-        assert held.either[0].tolist() == [0.5, 0.5, 0.75, 0.75]
-
-        def novelty(latent: float, expression: float) -> float:
-            at = np.array([latent], np.float32), np.array([expression], np.float32)
-            return float(conformal(np.zeros(1, np.int32), *at, held)[0][0])
-
-        assert novelty(0.0, 0.0) == pytest.approx(1 - 5 / 5)
-        assert novelty(0.35, 0.0) == novelty(0.0, 0.35) == pytest.approx(1 - 3 / 5)
-        assert novelty(0.9, 0.0) == novelty(0.0, 0.9) == novelty(0.9, 0.9) == pytest.approx(1 - 1 / 5)
+    def test_without_counts_cells_are_compared_by_distance_alone(self) -> None:
+        apart = Strayed(UNIT, (np.zeros(4, np.float32),), (np.array(FOUR, np.float32),))
+        assert conformal(ONE, alone(0.15), apart)[0][0] == pytest.approx(1 - 4 / 5)
+        assert conformal(ONE, both([0.15], [0.0]), apart)[0][0] == pytest.approx(1 - 1 / 5)
 
     def test_each_label_has_its_own_yardstick(self) -> None:
-        codes = np.repeat([0, 1], 99).astype(np.int32)
-        far = np.concatenate([np.linspace(0.01, 0.1, 99), np.linspace(0.5, 1, 99)]).astype(np.float32)
-        held = strayed(codes, far, far, 2)
-        novelty, beyond = conformal(
-            np.array([0, 1], np.int32), np.array([0.3, 0.3], np.float32), np.array([0.3, 0.3], np.float32), held
-        )
+        yardstick = held(np.linspace(0.01, 0.1, 99).tolist(), np.linspace(0.5, 1, 99).tolist())
+        novelty, beyond = conformal(np.array([0, 1], np.int32), alone(0.3, 0.3), yardstick)
         assert novelty.tolist() == pytest.approx([0.99, 0.0], abs=1e-6)
         assert beyond.tolist() == [True, False]
 
     def test_a_label_without_held_out_cells_cannot_be_novel(self) -> None:
-        held = strayed(np.zeros(4, np.int32), *np.array([self.held, self.held], np.float32), 2)
-        novelty, beyond = conformal(np.array([1], np.int32), np.ones(1, np.float32), np.ones(1, np.float32), held)
+        novelty, beyond = conformal(np.array([1], np.int32), alone(9), held(FOUR, []))
         assert (novelty.tolist(), beyond.tolist()) == ([0], [False])
 
+    @pytest.mark.parametrize("counted", [True, False], ids=["counts", "no counts"])
     @pytest.mark.parametrize("cells", [5, 17, 200], ids=str)
-    def test_the_latent_p_value_is_never_too_small_too_often(self, cells: int) -> None:
-        """A cell like the held-out ones gets p <= a in a share a of cases at most, however few they are."""
+    def test_cells_like_the_held_out_ones_get_uniform_p_values(self, cells: int, counted: bool) -> None:
+        """A cell like the held-out ones gets p <= a in a share a of cases, however few they are."""
         rng = np.random.default_rng(0)
+
+        def like(n: int) -> Signs:
+            far = rng.gamma(3, 1, n).astype(np.float32)
+            return Signs(far, (0.5 * far + rng.normal(size=n)).astype(np.float32) if counted else None)
+
         p = []
         for _ in range(400):
-            held = of_one_label(rng.random(cells).tolist(), rng.random(cells).tolist())
-            far = rng.random(50).astype(np.float32)
-            p.append(1 - conformal(np.zeros(50, np.int32), far, None, held)[0])
+            yardstick = strayed(np.zeros(cells, np.int32), like(cells), 1)
+            p.append(1 - conformal(np.zeros(50, np.int32), like(50), yardstick)[0])
         for level in np.arange(1, cells + 1) / (cells + 1):
             assert np.mean(np.concatenate(p) <= level + 1e-6) == pytest.approx(level, abs=0.03)
 
-    @pytest.mark.parametrize("bond", [0.0, 0.7], ids=["both distances apart", "both distances alike"])
-    def test_cells_like_the_held_out_ones_get_uniform_p_values(self, bond: float) -> None:
-        rng = np.random.default_rng(1)
-
-        def like(n: int) -> tuple[np.ndarray, np.ndarray]:
-            latent = rng.random(n)
-            return latent.astype(np.float32), (bond * latent + (1 - bond) * rng.random(n)).astype(np.float32)
-
-        held = strayed(np.zeros(1000, np.int32), *like(1000), 1)
-        novelty, beyond = conformal(np.zeros(20_000, np.int32), *like(20_000), held)
-        for level in (0.01, 0.05, 0.1, 0.5, 0.9):
-            chance = 3 * np.sqrt(level * (1 - level) / 1000)  # of which 1,000 cells were held out
-            assert np.mean(1 - novelty <= level) == pytest.approx(level, abs=chance)
-        assert beyond.mean() == pytest.approx(0.01, abs=0.01)
-
 
 class TestStretch:
-    held = np.linspace(0.01, 1, 100).tolist()  # the 99 % quantile is 0.9901
-
-    def test_the_larger_multiple_of_what_is_usual(self) -> None:
-        held = of_one_label(self.held, (2 * np.array(self.held)).tolist())
-        at = np.array([0.9901, 1.9802, 0.1], np.float32), np.array([0.5, 1.9802, 5.9406], np.float32)
-        found = stretch(np.zeros(3, np.int32), *at, held)
+    def test_a_multiple_of_what_99_of_100_do_not_exceed(self) -> None:
+        found = stretch(both([0.9901, 1.9802, -3], [0, 0.9901, 0.1]), held(HUNDRED))
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, [1, 2, 3], rtol=1e-4)
-        np.testing.assert_allclose(stretch(np.zeros(3, np.int32), at[0], None, held), [1, 2, 0.101], rtol=1e-3)
+        np.testing.assert_allclose(found, [1, 3, 0], rtol=1e-4)
 
-    def test_far_and_very_far_stay_apart(self) -> None:
-        held = of_one_label(self.held, self.held)
-        far = np.array([2.0, 9.0], np.float32)
-        codes = np.zeros(2, np.int32)
-        assert len(set(conformal(codes, far, far, held)[0])) == 1
-        assert (np.diff(stretch(codes, far, far, held)) > 0).all()
+    def test_held_out_cells_of_all_labels_are_the_measure(self) -> None:
+        apart = held(HUNDRED[:50], HUNDRED[50:], [])
+        np.testing.assert_array_equal(stretch(alone(0.4, 4), apart), stretch(alone(0.4, 4), held(HUNDRED)))
 
-    def test_a_label_without_held_out_cells_stretches_nothing(self) -> None:
-        held = strayed(np.zeros(100, np.int32), *np.array([self.held, self.held], np.float32), 2)
-        assert stretch(np.array([1], np.int32), np.ones(1, np.float32), None, held).tolist() == [0]
+    def test_strange_and_very_strange_stay_apart(self) -> None:
+        strange = alone(2, 9)
+        assert len(set(conformal(np.zeros(2, np.int32), strange, held(HUNDRED))[0])) == 1
+        assert (np.diff(stretch(strange, held(HUNDRED))) > 0).all()
 
-    def test_held_out_cells_that_lie_at_their_label(self) -> None:
-        held = of_one_label([0.0] * 20, [0.0] * 20)
-        assert np.isfinite(stretch(np.zeros(1, np.int32), np.ones(1, np.float32), None, held)).all()
+    def test_without_any_held_out_cell_nothing_is_stretched(self) -> None:
+        assert stretch(alone(1), held([], [])).tolist() == [0]
 
-    def test_a_person_is_told_only_of_what_lies_beyond_reach(self) -> None:
-        assert in_words(2.345) == "2.3 times as far as its label's own cells reach"
+    def test_a_person_is_told_only_of_what_lies_beyond(self) -> None:
+        assert in_words(2.345) == "2.3 times as strange as 99 % of the reference's own left-out cells"
         assert [in_words(times) for times in (0.0, 0.99, np.nan)] == ["", "", ""]
 
 
-def drawn(rng: np.random.Generator, batches: int, n: int) -> tuple[np.ndarray, ...]:
-    """Codes, both distances and batches of held-out cells of two labels; some batches lie farther off than others."""
+def drawn(rng: np.random.Generator, batches: int, n: int) -> tuple[Signs, np.ndarray]:
+    """Both signs and batches of held-out cells; some batches are stranger than others."""
     batch = np.repeat(np.arange(batches), n).astype(np.int32)
-    codes = rng.integers(0, 2, len(batch)).astype(np.int32)
-    shift = rng.lognormal(0, 0.3, batches)[batch] * (1 + codes)
-    latent, expression = (rng.gamma(4, 0.05, len(batch)) * shift for _ in range(2))
-    return codes, latent.astype(np.float32), expression.astype(np.float32), batch
+    shift = rng.lognormal(0, 0.3, batches)[batch]
+    return both(rng.gamma(4, 0.05, len(batch)) * shift, np.log(rng.gamma(4, 0.05, len(batch)) * shift)), batch
 
 
 class TestReach:
     def test_as_trying_every_value(self) -> None:
         """The lowest stretch of a left-out cell beyond which at most 5 % of the average batch lie."""
-        codes, latent, expression, batch = drawn(np.random.default_rng(0), 4, 60)
+        signs, batch = drawn(np.random.default_rng(0), 4, 60)
         batch[:40] = 3  # batches of different size
-        latent[batch == 0] *= 1.5
-        stretched = np.zeros(len(codes), np.float32)
+        signs.far[batch == 0] *= 2
+        stretched = np.zeros(len(batch), np.float32)
         for one in range(4):
             own = batch == one
-            held = strayed(codes[~own], latent[~own], expression[~own], 2)
-            stretched[own] = stretch(codes[own], latent[own], expression[own], held)
+            yardstick = strayed(np.zeros((~own).sum(), np.int32), signs.rows(~own), 1)
+            stretched[own] = stretch(signs.rows(own), yardstick)
 
         def beyond(limit: float) -> float:
             return float(np.mean([np.mean(stretched[batch == one] > limit) for one in range(4)]))
 
         assert beyond(1.0) > 0.05
-        found = reach(codes, latent, expression, batch, 2)
-        assert found == pytest.approx(min(limit for limit in stretched if beyond(limit) <= 0.05))
+        found = reach(signs, batch)
+        assert found == pytest.approx(min(limit for limit in stretched if beyond(limit) <= 0.05), rel=1e-2)
 
     def test_a_new_batch_of_the_same_kind_is_called_unknown_as_rarely_as_promised(self) -> None:
         rng = np.random.default_rng(1)
-        learned, quantile = [], []
+        learned = []
         for _ in range(60):
-            codes, latent, expression, batch = drawn(rng, 9, 100)
-            old, new = batch < 8, batch == 8
-            held = strayed(codes[old], latent[old], expression[old], 2)
-            limit = reach(codes[old], latent[old], expression[old], batch[old], 2)
-            at = codes[new], latent[new], expression[new]
-            learned.append(np.mean(stretch(*at, held) > limit))
-            quantile.append(np.mean(conformal(*at, held)[1]))
+            signs, batch = drawn(rng, 9, 100)
+            old, new = signs.rows(batch < 8), signs.rows(batch == 8)
+            limit = reach(old, batch[batch < 8])
+            learned.append(np.mean(stretch(new, strayed(np.zeros(800, np.int32), old, 1)) > limit))
         assert np.mean(learned) <= 0.06
-        assert np.mean(quantile) > 0, "the rule by quantiles promises nothing of a batch"
 
-    def test_what_lies_as_near_as_99_of_100_is_never_unknown(self) -> None:
-        rng = np.random.default_rng(0)
-        codes = np.zeros(400, np.int32)
-        near = rng.random(400).astype(np.float32)
-        assert reach(codes, near, near, np.resize([0, 1], 400).astype(np.int32), 1) == 1
+    def test_what_is_no_stranger_than_99_of_100_is_never_unknown(self) -> None:
+        near = np.random.default_rng(0).random(400)
+        assert reach(both(near, near), np.resize([0, 1], 400).astype(np.int32)) == 1
 
     def test_no_left_out_cell_at_all(self) -> None:
         none = np.empty(0, np.float32)
-        assert reach(np.empty(0, np.int32), none, none, np.empty(0, np.int32), 2) == 1
+        assert reach(Signs(none, none), np.empty(0, np.int32)) == 1

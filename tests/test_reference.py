@@ -119,7 +119,12 @@ def _same_heads(mine: LevelHead, other: LevelHead) -> None:
     np.testing.assert_array_equal(mine.linear.bias, other.linear.bias)
     np.testing.assert_array_equal(mine.expected.shares, other.expected.shares)
     np.testing.assert_array_equal(mine.expected.spread, other.expected.spread)
-    for name in ("latent", "expression", "either"):
+    for name in ("mean", "loadings", "variance"):
+        np.testing.assert_array_equal(getattr(mine.basis, name), getattr(other.basis, name))
+    np.testing.assert_array_equal(mine.shapes.means, other.shapes.means)
+    np.testing.assert_array_equal(mine.shapes.inverse, other.shapes.inverse)
+    np.testing.assert_array_equal(mine.held_out.scale, other.held_out.scale)
+    for name in ("both", "alone"):
         pairs = zip(getattr(mine.held_out, name), getattr(other.held_out, name), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
     for name in ("rows", "codes", "batches"):

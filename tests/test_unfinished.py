@@ -110,7 +110,7 @@ def test_what_is_kept_of_folds_is_what_was_given(tmp_path: Path) -> None:
     def examined(n: int) -> dict[str, HeldOut]:
         probabilities = {head: rng.random((n, 3), np.float32) for head in ("vote", "linear")}
         codes = rng.integers(0, 3, n).astype(np.int32)
-        return {"a level / b": HeldOut(probabilities, codes, rng.permutation(n), rng.random(n, np.float32))}
+        return {"a level / b": HeldOut(probabilities, codes, rng.permutation(n))}
 
     by_all, by_rna = [examined(5), examined(0), examined(7)], [examined(4)]
     unfinished = Unfinished(tmp_path / "unfinished", "this")
