@@ -54,11 +54,14 @@ export function render({model}) {
     root.setAttribute("aria-label", model.title)
     root.append(head, ...model.sections.map(sectionOf))
   }
+  const isOver = (node) => /^(dialog|listbox|menu)$/.test(node.getAttribute?.("role") ?? "")
   const press = (event) => {
-    if (event.key === "Escape" && model.sections.length && !event.defaultPrevented) close()
+    if (event.key !== "Escape" || !root.getClientRects().length || event.composedPath().some(isOver)) return
+    event.stopPropagation()  // one press closes one thing
+    close()
   }
-  document.addEventListener("keydown", press)
-  model.on("remove", () => document.removeEventListener("keydown", press))
+  document.addEventListener("keydown", press, true)
+  model.on("remove", () => document.removeEventListener("keydown", press, true))
   model.on(["title", "sections"], build)
   build()
   return root

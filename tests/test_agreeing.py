@@ -115,9 +115,9 @@ def test_a_second_method_brings_agreement_colours_and_the_disputed_cells(home: P
         assert "Nothing is mapped yet" in view._said.object
         await map_by(session, "concord")
         assert "Only CONCORD has mapped these cells" in view._said.object
-        assert view._go.visible
+        assert view._go in view._box.objects
         await map_by(session, "concord", "bascvi")
-        assert not view._go.visible
+        assert view._go not in view._box.objects
         assert {"CONCORD", "BA-scVI"} <= set(view._pairs.rows)
         at = agreeing.consensus_of(agreeing.names_of(session.outcomes)).level(session.level)
         view._select.clicks += 1

@@ -70,7 +70,8 @@ class MapsView(View):
 
     def destroy(self) -> None:
         """Let go of the session and of the maps' arrays."""
-        for each in self._all:
+        gone, self._all = self._all, []  # so that what they let go of is not taken for a choice
+        for each in gone:
             each.map.destroy()
         super().destroy()
 

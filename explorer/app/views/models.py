@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -23,7 +22,7 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import TabView, part, row, side_by_side
+from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.errors import OptionsProblem
 from explorer.thresholds import with_threshold
@@ -75,18 +74,17 @@ class ModelsView(TabView):
         self._labels = ChoiceTable(
             columns=_COLUMNS, radio=False, dense=True, margin=0, sizing_mode="stretch_width"
         )
-        self._buttons = row(
-            self._select, *self._tint.values(), self.link("All cells, csv", self._offer_all),
-            self.link("Disputed cells, csv", self._offer_disputed),
+        self._downloads = (
+            self.link("All cells, csv", self._offer_all), self.link("Disputed cells, csv", self._offer_disputed)
         )  # fmt: skip
+        self._buttons = row(self._select, *self._tint.values(), *self._downloads)
         self._body = side_by_side(
             part("Which methods give the consensus label", self._upset, width=390),
             part("Labels, the most disputed first", self._labels, width=430),
             part("Two and two", self._measure, self._pairs, width=640),
         )
-        self.panel = pn.Column(
-            self._said, self._go, self._buttons, self._standing, self._body, sizing_mode="stretch_width", margin=0
-        )
+        self._box = column()
+        self.panel = column(self._said, self._standing, self._box)
         self._measure.param.watch(lambda _: self._draw(), "value")
         self._pairs.param.watch(self._choose_pair, "picked")
         self._upset.param.watch(self._choose_pattern, "picked")
@@ -157,8 +155,11 @@ class ModelsView(TabView):
         standing = session.standing("agreement")
         self._standing.display(standing)
         is_ready = found is not None and at is not None and standing.phase is not Phase.FAILED
-        self._body.visible = self._buttons.visible = is_ready
-        self._go.visible = len(session.outcomes) < 2
+        for place in self._downloads:
+            self.show_link(place, is_ready)
+        shown = [self._go] * (len(session.outcomes) < 2) + [self._buttons, self._body] * is_ready
+        if self._box.objects != shown:
+            self._box.objects = shown
         words = [self._missing()]
         if is_ready and found is not None and at is not None:
             words += [agreement_words(found, at, session.threshold), *found.notices]

@@ -29,7 +29,7 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import TabView, part, row, side_by_side
+from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.insight.unknowns import Unknowns
 from explorer.settings import settings
@@ -79,14 +79,11 @@ class PrototypesView(TabView):
         self._table.param.watch(self._choose_label, "value")
         self._distances = HeatTable(corner="distance", margin=0, sizing_mode="stretch_width")
         self._build_naming()
-        self._body = side_by_side(
-            self._naming, part("Labels", self._table, width=640),
-            part("Distances between prototypes", self._distances, width=820),
+        self._of_labels = (
+            part("Labels", self._table, width=640), part("Distances between prototypes", self._distances, width=820)
         )  # fmt: skip
-        self.panel = pn.Column(
-            row(self._on_map, self._group, self._link), self._standing, self._grouping, self._said, self._body,
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
+        self._choices, self._body = row(self._on_map, self._link), side_by_side()
+        self.panel = column(self._choices, self._standing, self._grouping, self._said, self._body)
         self.watch(self._ask, ["outcome", "reference", "method", "level", "show"])
         self.watch(self._stand, ["status"])
         self._ask()
@@ -107,7 +104,6 @@ class PrototypesView(TabView):
             pn.Row(self._name, self._save, self._extend, margin=0, styles={"flex-wrap": "wrap"}),
             self._adding, self._added, width=560,
         )  # fmt: skip
-        self._naming.visible = False
 
     def destroy(self) -> None:
         """Let go of the session, and of its marks on the map."""
@@ -212,13 +208,14 @@ class PrototypesView(TabView):
     def _draw(self) -> None:
         session, found = self.session, self._found
         has_query = session.front == "query" and session.outcome is not None
-        self._group.visible = has_query
-        self._body.visible = self._link.visible = found is not None
+        _fill(self._choices, [self._on_map, *([self._group] * has_query), self._link])
+        naming = [self._naming] * (has_query and self._groups is not None)
+        _fill(self._body, [*naming, *self._of_labels] if found is not None else [])
+        self.show_link(self._link, found is not None)
         self._said.object = f'<p class="small soft">{_ABOUT if has_query else _ABOUT_REFERENCE}</p>'
         if found is not None:
             self._table.rows = prototype_rows(found)
             self._distances.param.update(**distance_table(found))
-        self._naming.visible = has_query and self._groups is not None
         self._group_table.rows = [] if self._groups is None else group_rows(self._groups, self._given)
         if self._groups is None:
             self._added.object, self._name.value, self._group_table.value = "", "", ""
@@ -280,6 +277,11 @@ def group_rows(found: Unknowns, given: dict[str, str]) -> list[dict[str, str]]:
         }
         for told in found.table.to_dict("records")
     ]
+
+
+def _fill(box: pn.Row, parts: list[pn.viewable.Viewable]) -> None:
+    if box.objects != parts:
+        box.objects = parts
 
 
 def _number(value: Any) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 import param
 
@@ -32,7 +31,7 @@ from explorer.app.sampling import (
 from explorer.app.session import Session
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, part, row, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, part, row, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
 
@@ -94,16 +93,13 @@ class SamplesView(TabView):
         self._guessed = look.html(margin=0)
         self._gene_part = part("Genes that go along with the component", self._genes, width=400)
         self._choices = row(self._color, self._component, self._ask_genes, self._label, self._link, self._gene_link)
-        self._body = side_by_side(
+        self._parts = [
             part("Principal components of the samples", self._scatter, width=430),
             part("What goes along with them", self._table, width=380),
-            self._gene_part,
             part("Labels by the nearest samples", self._guessed, width=400),
-        )
-        self.panel = pn.Column(
-            self._choices, self._standing, self._reading, self._said, self._go, self._body,
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
+        ]
+        self._body, self._box = side_by_side(), column()
+        self.panel = column(self._standing, self._reading, self._box)
         self._color.param.watch(lambda _: self._paint(), "value")
         self._label.param.watch(lambda _: self._guess(), "value")
         self.watch(self._ask, ["outcome", "reference", "method", "show"])
@@ -207,9 +203,14 @@ class SamplesView(TabView):
     def _draw(self) -> None:
         session, found = self.session, self._found
         has = found is not None
-        self._choices.visible = self._body.visible = has
         is_empty = not has and self._has_looked
-        self._go.visible = is_empty
+        genes = [self._gene_part] * (self._along is not None)
+        for box, wanted in (
+            (self._body, [*genes, *self._parts]),
+            (self._box, [self._choices, self._said, self._body] if has else [self._said, self._go] * is_empty),
+        ):
+            if box.objects != wanted:
+                box.objects = wanted
         title = title_of(session.method)
         if found is not None:
             query = _WITH if found.from_query.any() else _WITHOUT
@@ -220,7 +221,8 @@ class SamplesView(TabView):
             self._said.object = (
                 _said(_NONE.format(method=title, others=" or ".join(methods_that_describe()))) if is_empty else ""
             )
-        self._gene_part.visible = self._gene_link.visible = self._along is not None
+        self.show_link(self._link, has)
+        self.show_link(self._gene_link, self._along is not None)
         self._genes.rows = [] if self._along is None else gene_rows(self._along)
         self._stand()
 
