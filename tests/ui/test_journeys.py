@@ -274,7 +274,7 @@ def test_number_keys_change_the_step_but_not_while_typing(visit: Open, mapped: s
     expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_text("Colour by").click()
-    page.keyboard.press("5")
+    page.keyboard.press("6")
     expect(page.get_by_text("How this result came about")).to_be_visible()
 
 
