@@ -18,7 +18,7 @@ export function render({model}) {
   const sheet = make("dialog")
   sheet.setAttribute("aria-label", "Help")
   const search = make("input")
-  search.type = "search"
+  search.type = "text"  // a search field would take the first Esc for itself
   search.placeholder = "Find a word"
   search.setAttribute("aria-label", "Find a word")
   const close = make("button", "close", "×")

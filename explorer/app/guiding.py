@@ -56,7 +56,7 @@ STOPS = (
         "data", "Looked over before anything runs",
         "Which values are used, what the genes are called, which columns hold samples and labels, and how many genes "
         "the models find. Where something is in the way, the button that mends it stands beside it.",
-        ('h2:has-text("Genes shared")', 'h2:has-text("What the file holds")', _step(2)),
+        ('table:has-text("Weighted by expression")', 'h2:has-text("What the file holds")', _step(2)),
     ),
     Stop(
         "map", "Choose one model or several",

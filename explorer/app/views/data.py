@@ -11,14 +11,16 @@ import param
 
 from components.notice import Notice
 from explorer import panels
-from explorer.app import look
+from explorer.app import estimates, look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
+from explorer.app.words import about
 from explorer.methods import METHODS
+from explorer.methods.base import INSTANT
 from explorer.provenance import Coverage
 from explorer.query import ColumnFound, MatrixFound
 from explorer.settings import settings
@@ -87,7 +89,8 @@ class DataView(View):
             self._orthologs, self._refit, pn.Row(self._next, self._other, margin=0), **card,
         )  # fmt: skip
         genes = pn.Column(
-            look.html("<h2>Genes shared with the reference</h2>", margin=(0, 0, 10, 0)), self._genes,
+            look.html(f"<h2>Genes shared with the reference{about('gene overlap')}</h2>", margin=(0, 0, 10, 0)),
+            self._genes,
             styles=look.CARD, margin=(16, 0, 0, 0), sizing_mode="stretch_width",
         )  # fmt: skip
         return pn.Column(
@@ -135,7 +138,7 @@ class DataView(View):
         if found is None:
             return
         self._facts.object = look.facts(file_facts(found))
-        self._genes.object = genes_table(found)
+        self._genes.object = genes_table(found, session.reference.n_cells if session.reference is not None else 0)
         told = (refit_words(session),) if session.refit_shared and found.shared else ()
         self._notes.object = look.notes((*told, *found.notices))
         self._problem.text = found.problem
@@ -212,24 +215,29 @@ def _is_upload(path: Path) -> bool:
     return path.is_relative_to(settings().uploads)
 
 
-def genes_table(found: Preflight) -> str:
-    """Share of genes found, one row a method, as HTML."""
+def genes_table(found: Preflight, n_reference: int) -> str:
+    """Share of genes found, time and memory, one row a method, as HTML."""
     if not found.coverages:
         return '<p class="soft">Nothing can be said until the genes meet the reference.</p>'
-    rows = "".join(_coverage_row(name, covered) for name, covered in found.coverages.items())
+    n_cells = found.inspection.n_cells
+    rows = "".join(_coverage_row(name, covered, n_cells, n_reference) for name, covered in found.coverages.items())
     return (
         '<table class="plain"><thead><tr><th>Model</th><th class="right">Found</th><th class="right">Share</th>'
-        '<th class="right">Weighted by expression</th><th class="apart">Most expressed among the missing</th>'
+        '<th class="right">Weighted by expression</th><th class="right">Time here</th><th class="right">Memory</th>'
+        '<th class="apart">Most expressed among the missing</th>'
         f"</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
-def _coverage_row(name: str, covered: Coverage) -> str:
+def _coverage_row(name: str, covered: Coverage, n_cells: int, n_reference: int) -> str:
     title = METHODS[name].card.title if name in METHODS else name
+    takes = estimates.about(estimates.seconds(name, INSTANT.name, n_cells, n_reference))
+    needs = estimates.about_bytes(estimates.memory(INSTANT.name, n_cells, n_reference))
     missing = ", ".join(covered.missing[:6]) + (" …" if len(covered.missing) > 6 else "")
     return (
         f'<tr><td>{look.text(title)}</td><td class="right">{covered.found:,} of {covered.needed:,}</td>'
         f'<td class="right">{look.share(covered.found, covered.needed)}</td>'
         f'<td class="right">{look.share(covered.weighted_share, 1)}</td>'
+        f'<td class="right">{takes}</td><td class="right">{needs}</td>'
         f'<td class="soft apart">{look.text(missing or "none")}</td></tr>'
     )

@@ -16,6 +16,7 @@ from explorer.app.doubts import COVERAGES
 from explorer.app.session import Session
 from explorer.app.tables import names_of, offered_groups
 from explorer.app.views.base import Standing, View
+from explorer.app.words import about
 from explorer.conformal import prediction_sets
 from explorer.examined import Examined
 from explorer.insight.composition import sample_columns
@@ -58,7 +59,7 @@ class SurenessView(View):
     def _layout(self) -> pn.viewable.Viewable:
         card: dict[str, Any] = {"styles": look.CARD, "margin": (0, 0, 16, 0), "sizing_mode": "stretch_width"}
         sets = pn.Column(
-            look.html("<h2>Prediction sets</h2>", margin=(0, 0, 4, 0)),
+            look.html(f"<h2>Prediction sets{about('prediction set')}</h2>", margin=(0, 0, 4, 0)),
             look.html(f'<p class="soft small">{_ABOUT_SETS}</p>', margin=(0, 0, 10, 0)), self._coverage, self._sets,
             **card,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from explorer.app import look
 from explorer.app.doubts import Trade, percent
 from explorer.app.session import Session
 from explorer.app.views.base import View
+from explorer.app.words import about
 from explorer.beside import Signal
 from explorer.examined import Examined
 from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
@@ -42,12 +43,12 @@ class ThresholdView(View):
         self._novelty = look.html()
         card: dict[str, Any] = {"styles": look.CARD, "margin": 0, "sizing_mode": "stretch_width", "align": "auto"}
         confidence = pn.Column(
-            look.html("<h2>Confidence, and how sure is sure enough</h2>", margin=(0, 0, 4, 0)),
+            look.html(f"<h2>Confidence, and how sure is sure enough{about('confidence')}</h2>", margin=(0, 0, 4, 0)),
             look.html(f'<p class="soft small">{_ABOUT_CONFIDENCE}</p>', margin=(0, 0, 10, 0)),
             self._histogram, self._said, self._offers, self._curve, self._note, **card,
         )  # fmt: skip
         novelty = pn.Column(
-            look.html("<h2>Novelty</h2>", margin=(0, 0, 4, 0)),
+            look.html(f"<h2>Novelty{about('novelty')}</h2>", margin=(0, 0, 4, 0)),
             look.html(f'<p class="soft small">{_ABOUT_NOVELTY}</p>', margin=(0, 0, 10, 0)), self._novelty, **card,
         )  # fmt: skip
         self.panel = pn.Row(confidence, pn.Spacer(width=16), novelty, sizing_mode="stretch_width",
