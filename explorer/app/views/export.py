@@ -21,7 +21,7 @@ from explorer.provenance import Provenance
 
 
 class ExportView(View):
-    """The fifth screen."""
+    """The last screen."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
