@@ -20,6 +20,7 @@ from explorer.app.coloring import Style, color_both, label_categories, styled
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.downloads import Offered
 from explorer.app.library import Outcome
+from explorer.app.pictures import picture_title
 from explorer.app.pins import MAP, Pin, unpacked
 from explorer.app.session import Session
 from explorer.charts import Bars, Confusion, Dots, Histogram
@@ -118,6 +119,9 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
         cells_name=source.title, background_name=f"reference {title}", point=pin.point, names=pin.names,
         note=_threshold(outcome, pin),
     )  # fmt: skip
+    if ground is None and pin.picture:
+        name = picture_title(pin.picture).removeprefix("Your ")
+        picture = replace(picture, axes=(f"{name} 1", f"{name} 2"))
     maps: list[Panel] = [*_split(_with_selection(picture, pin), outcome.result.obs, pin.split)]
     if pin.show == "both":
         maps.append(replace(of_reference, title="Reference"))

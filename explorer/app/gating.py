@@ -123,7 +123,7 @@ class Gating(Doubts):
         self.save()
 
     def _gates_as_values(self) -> dict[str, Any]:
-        return {"gates": as_records(self.gates), "recipe": step_records(self.recipe), "gated": self.front}
+        return {"gates": as_records(self.gates), "recipe": step_records(self.recipe)}
 
     def _gates_from(self, view: Any) -> dict[str, Any]:
         return {"gates": read_records(view.get("gates", [])), "recipe": read_steps(view.get("recipe", []))}
