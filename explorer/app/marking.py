@@ -244,13 +244,6 @@ def find(
     return Found(contrast, between, inside, outside, front.obs.index)
 
 
-def named_genes(text: str, known: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Genes that a person typed, as they are known, and what is not among them; upper and lower case are one."""
-    spelled = {gene.upper(): gene for gene in known}
-    typed = list(dict.fromkeys(word.upper() for word in text.replace(",", " ").replace(";", " ").split()))
-    return tuple(spelled[word] for word in typed if word in spelled), tuple(w for w in typed if w not in spelled)
-
-
 def panel(front: Front, genes: Sequence[str], groups: Categories) -> Panel:
     """How genes are expressed in the groups, those of most cells where there are very many.
 

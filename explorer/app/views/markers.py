@@ -16,6 +16,7 @@ from explorer.app import look
 from explorer.app.coloring import ColorBy
 from explorer.app.confusion import named_columns
 from explorer.app.downloads import Offered
+from explorer.app.genesearch import genes_among
 from explorer.app.marking import (
     LABEL,
     REST,
@@ -28,7 +29,6 @@ from explorer.app.marking import (
     Panel,
     find,
     grouping,
-    named_genes,
     panel,
     shown_groups,
     sides,
@@ -244,7 +244,7 @@ class MarkersView(TabView):
         front, found, session = self.front, self.session.markers, self.session
         if front is None or found is None:
             return
-        typed, missing = named_genes(self._genes.value or "", found.table["gene"].astype(str).tolist())
+        typed, missing = genes_among(self._genes.value or "", tuple(found.table["gene"].astype(str)))
         told = look.text(", ".join(missing))
         self._missing.object = f'<p class="small mind">Not among the genes compared: {told}</p>' if missing else ""
         genes = typed or tuple(found.table["gene"].astype(str).head(TOP_GENES))
