@@ -245,13 +245,13 @@ class LevelLabels:
     disagreement
         float32 (n,) in [0, 1]: normalised entropy of the neighbours' votes. Says that neighbours differ.
     novelty
-        float32 (n,) in [0, 1]: 1 - conformal p-value. 0.99 means farther from its label than 99 % of the
-        reference's own held-out cells. Says that nothing like it is near.
+        float32 (n,) in [0, 1]: 1 - conformal p-value. 0.99 means stranger to its label, by its expression, than 99 % of
+        the reference's own held-out cells of it. Says that nothing like it is near.
     stretch
-        float32 (n,), at least 0: how many times as far from its label as 99 % of that label's held-out cells. Goes on
-        where `novelty` has reached its top, so that far and very far stay apart. 0 for a label without held-out cells.
+        float32 (n,), at least 0: how many times as strange to its label as 99 % of all held-out cells are to theirs.
+        Goes on where `novelty` has reached its top, so that strange and very strange stay apart.
     unknown
-        bool (n,): too far, by `stretch`, or too little confidence to carry a label.
+        bool (n,): too strange, by `stretch`, or too little confidence to carry a label.
     sets
         bool (n, classes): labels of which one is the true one with a coverage of 0.95, promised from left-out
         batches; the cell's own label is always among them.

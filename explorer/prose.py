@@ -12,7 +12,7 @@ from explorer.methods.base import INSTANT
 
 _RULES = {
     QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
-    LEFT_OUT_BATCHES: "they lie farther from their label than cells of left-out batches do (5 % of an average batch)",
+    LEFT_OUT_BATCHES: "they are stranger to their label than cells of left-out batches are (5 % of an average batch)",
 }
 
 
@@ -38,8 +38,10 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         f"{covered.weighted_share:.0%} weighted by expression).",
         *_asked(result),
         "Labels and their probabilities were taken from the model's latent space and calibrated on batches of the "
-        "reference that were left out of training; novelty is 1 minus a conformal p-value against left-out reference "
-        "cells of the same label, and the distance ratio how many times as far a cell lies as 99 % of these.",
+        "reference that were left out of training; novelty is 1 minus a conformal p-value of how strange a cell's "
+        "expression is to its label (relative Mahalanobis distance, Ren et al. 2021, and deviation of counts), against "
+        "left-out reference cells of the same label; the distance ratio is how many times as strange it is as 99 % of "
+        "all of these.",
         *(consequence(result, level.level) for level in result.labels.levels),
         f"Random seed {told.seed}; device {told.device}; reference checksum (sha256) {told.reference_checksum[:16]}; "
         f"mapped {told.created[:10]}.",

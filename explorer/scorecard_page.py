@@ -128,7 +128,7 @@ def _types(scorecard: Mapping[str, Any]) -> str:
             plots.strangers(scorecard["types"], rows, "auroc_stretch"),
             "Area under the ROC curve of novelty, here the stretch, between cells of a type that was left out of "
             "training (how many, in brackets) and the other cells of their batch: 0.5 is chance, 1 is perfect. For "
-            "PCA + 15-NN it is the distance to the neighbours; the linear baselines measure none.",
+            "PCA + 15-NN it is the distance to the neighbours; all others are measured alike, by the labels they give.",
         )
         + _figure(
             "Whether doubt tells them",
@@ -156,7 +156,8 @@ def _method() -> str:
             "were calibrated alike; margins of the support vector machine went through a softmax.",
             "The consensus is that of all methods evaluated and the logistic regression.",
             "Each type was left out together with the batch that has most of its cells, which was then mapped.",
-            "Stretch: how many times as far a cell lies from its label as 99 % of that label's left-out cells do. Over "
+            "Stretch: how many times as strange a cell is to its label as 99 % of all left-out cells are to theirs, by "
+            "how far its expression lies from the label's cells and how odd its counts are, whatever the method. Over "
             "the stretch that 5 % of the cells of an average other batch have, or below a confidence of 0.5, a cell is "
             "called unknown. Unlike the p-value it goes on where left-out cells end, and therefore orders strangers.",
             "Mixing: of a left-out cell's nearest cells with its own label, the share from other batches, divided by "

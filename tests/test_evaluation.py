@@ -184,7 +184,7 @@ def some_answers(rng: np.random.Generator, n: int = 60, sure: float = 2.0) -> As
     scores = rng.normal(size=(2, n, 3))
     scores[:, np.arange(n), codes] += np.array([0.5, sure])[:, None]
     p = (np.exp(scores) / np.exp(scores).sum(2, keepdims=True)).astype(np.float32)
-    far, odd = rng.random((2, n, 3)).astype(np.float32)
+    far, odd = rng.spawn(1)[0].random((2, n, 3)).astype(np.float32)
     return Asked(Answers(np.arange(n), codes, {"vote": p[0], "linear": p[1]}), Measured(far, odd))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -337,7 +338,11 @@ class TestTransfer:
     def test_counts_that_contradict_the_label_are_novel_wherever_the_cell_lies(self) -> None:
         """Cells hold 8 and 2 counts: as A is expected to, and as B is not."""
         head = self.head(VOTE)
-        blind = replace(head, basis=replace(self.basis, loadings=np.zeros((2, 2), np.float32)))
+        nowhere: dict[str, Any] = {
+            "basis": replace(self.basis, loadings=np.zeros((2, 2), np.float32)),
+            "shapes": replace(head.shapes, means=np.zeros((2, 2), np.float32)),
+        }
+        blind = replace(head, **nowhere)
         found = self.map([0.0, 90.0], blind, counts=True)
         assert found.labels.tolist() == ["a", "b"]
         assert found.novelty[1] > 0.99 > found.novelty[0]

@@ -207,7 +207,7 @@ class TestConformal:
     @pytest.mark.parametrize("counted", [True, False], ids=["counts", "no counts"])
     @pytest.mark.parametrize("cells", [5, 17, 200], ids=str)
     def test_cells_like_the_held_out_ones_get_uniform_p_values(self, cells: int, counted: bool) -> None:
-        """A cell like the held-out ones gets p <= a in a share a of cases, however few they are."""
+        """A cell like the held-out ones gets p <= a in a share a of cases, however few of its label they are."""
         rng = np.random.default_rng(0)
 
         def like(n: int) -> Signs:
@@ -216,7 +216,7 @@ class TestConformal:
 
         p = []
         for _ in range(400):
-            yardstick = strayed(np.zeros(cells, np.int32), like(cells), 1)
+            yardstick = strayed(np.repeat([0, 1], [cells, 300]).astype(np.int32), like(cells + 300), 2)
             p.append(1 - conformal(np.zeros(50, np.int32), like(50), yardstick)[0])
         for level in np.arange(1, cells + 1) / (cells + 1):
             assert np.mean(np.concatenate(p) <= level + 1e-6) == pytest.approx(level, abs=0.03)

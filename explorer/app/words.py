@@ -41,14 +41,15 @@ LABELS: Mapping[str, Word] = MappingProxyType({
     ),
     "novelty": Word(
         "Novelty",
-        "How unusual a cell is for its label: 0.99 means farther from it than 99 % of the reference's own left-out "
-        "cells of that label, in the latent space or in expression, whichever is more.",
-        "1 minus a conformal p-value; Bates et al., Annals of Statistics 2023",
+        "How strange a cell is to its label: 0.99 means stranger than 99 % of the reference's own left-out cells of "
+        "that label. It rests on expression: how far the cell lies from the label's, and how odd its counts are beside "
+        "theirs.",
+        "1 minus a conformal p-value; Bates et al., Annals of Statistics 2023; distance: Ren et al., arXiv:2106.09022",
     ),
     "distance ratio": Word(
         "Distance ratio",
-        "How many times as far a cell lies from its label as 99 % of that label's left-out cells. It goes on where "
-        "novelty has reached its top, so that far and very far stay apart.",
+        "How many times as strange a cell is to its label as 99 % of the reference's own left-out cells are to theirs. "
+        "It goes on where novelty has reached its top, so that strange and very strange stay apart.",
         "Left-out cells of the reference",
     ),
     "disagreement": Word(
