@@ -244,6 +244,7 @@ class TestBuilding:
             *(f"Mapping left-out batches ({i} of 3)" for i in (1, 2, 3)),
             "Training on all cells",
             "Embedding",
+            "Logistic regression on expression",
             "Drawing the picture",
             "Writing",
         ]
@@ -310,7 +311,8 @@ class TestOneMethodMore:
         assert (again.title, again.card["origin"]) == ("Planted", "a garden")
         assert again.card["methods"]["concord"]["seed"] == 1
         after = state(out)
-        assert {name for name in before if before[name] == after[name]} == {"cells.h5ad", "genes.csv"}
+        regression = {"expression/config.json", "expression/weights.safetensors"}  # of the cells, not of a method
+        assert {name for name in before if before[name] == after[name]} == {"cells.h5ad", "genes.csv", *regression}
         assert set(before) == set(after)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["out.atlas", "source.h5ad"]
 

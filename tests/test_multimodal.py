@@ -293,7 +293,7 @@ class TestAfterwards:
             write_h5ad(map_query(opened, reference, name, device="cpu"), opened, out)
         assert set(ad.read_h5ad(second).obsm) == {
             "X_concerto", "X_umap", "doubt_cell_type", "doubt_kind", "probabilities_cell_type", "probabilities_kind",
-            "protein_counts", *keys.RESULT_PROTEINS,
+            "prediction_set_cell_type", "prediction_set_kind", "protein_counts", *keys.RESULT_PROTEINS,
         }  # fmt: skip
 
     def test_the_report_tells_how_far_imputed_and_measured_agree(
