@@ -193,4 +193,4 @@ def _consensus_name(name: str) -> str:
 def _naming(method: str) -> Naming:
     """What a file of several methods calls something of one of them; its embedding is called after it anyway."""
     own = keys.embedding(method)
-    return lambda name: name if name == own else keys.OF_METHOD.format(name=name, method=method)
+    return lambda name: name if name == own else keys.of_method(name, method)

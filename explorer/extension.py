@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer import keys
-from explorer.clusters import clusters
 from explorer.errors import OptionsProblem, ReferenceProblem, ValuesProblem
 from explorer.examined import Examined
 from explorer.export import require_writable
-from explorer.flow import AlignedCells, FloatArray, IntArray, MappingResult, Query, Reference
+from explorer.flow import AlignedCells, FloatArray, IntArray, Query, Reference
 from explorer.genes import aligned_rows, coverage, match_genes, require_coverage
 from explorer.labels import OWN, LevelHead, refitted
 from explorer.layout import place
@@ -142,24 +141,6 @@ def extend_reference(
         write_card(folder, {**card, "cells": reference.n_cells + len(named.labels), "extended": told})
     progress(1.0)
     return open_reference(out)
-
-
-def suggested_types(result: MappingResult, resolution: float = 1.0, seed: int = 0) -> pd.Series:
-    """Names to start from: cells that a mapping called unknown, grouped by where they lie; text (n,), "" for others.
-
-    Put it into the query's obs, rename what you recognise, and hand the column to `extend_reference`.
-
-    Parameters
-    ----------
-    resolution
-        Above 1 for more and smaller groups.
-    """
-    unknown = np.flatnonzero(result.labels.first.unknown)
-    names = np.full(result.n_cells, "", dtype=object)
-    if len(unknown):
-        groups = clusters(result.embedding[unknown], resolution, seed)
-        names[unknown] = [f"new {group + 1}" for group in groups]
-    return pd.Series(names, index=result.obs.index)
 
 
 def _checked(reference: Reference, query: Query, out: Path, column: str, level: str | None) -> str:

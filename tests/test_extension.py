@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -14,8 +13,8 @@ from scipy import sparse
 from explorer import keys
 from explorer.__main__ import main
 from explorer.errors import Cancelled, OptionsProblem
-from explorer.extension import extend_reference, suggested_types
-from explorer.flow import LabelTransfer, MappingResult, Reference
+from explorer.extension import extend_reference
+from explorer.flow import Reference
 from explorer.mapping import map_query
 from explorer.progress import Progress
 from explorer.query import open_query
@@ -88,21 +87,6 @@ def test_the_other_strangers_are_found(
     assert before.unknown[stranger].mean() > 0.8
     kept = before.labels[~stranger] == found.labels[~stranger]
     assert kept.mean() > 0.95
-
-
-def test_unknown_cells_are_grouped_for_naming(planted_reference: Reference, planted_query: ad.AnnData) -> None:
-    result = map_query(open_query(planted_query), planted_reference, METHOD)
-    found = suggested_types(result, resolution=0.2)
-    assert ((found != "") == result.labels.first.unknown).all()
-    stranger = (planted_query.obs["cell_type"] == STRANGER).to_numpy()
-    assert (found[stranger] == "new 1").mean() > 0.7
-    assert not suggested_types(replace(result, labels=known(result))).any()
-
-
-def known(result: MappingResult) -> LabelTransfer:
-    """The labels of a result, as if no cell were unknown."""
-    sure = np.zeros(result.n_cells, bool)
-    return LabelTransfer(tuple(replace(level, unknown=sure) for level in result.labels.levels))
 
 
 def test_another_stranger_is_still_novel(extended: Reference) -> None:
