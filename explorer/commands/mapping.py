@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from explorer.commands.shared import Bar, Commands, require_safe
 from explorer.errors import OptionsProblem
@@ -82,14 +83,8 @@ def _map(options: argparse.Namespace) -> None:
             reference,
             method,
             mode=options.mode,
-            hierarchical=options.hierarchical,
-            independent=options.independent,
-            unknown=options.unknown,
-            batch=options.batch,
             own_labels=options.own_labels,
-            proteins=options.proteins,
-            orthologs=options.orthologs,
-            device=options.device,
+            **_asked(options),
             notices=told,
             progress=placing,
         )
@@ -103,6 +98,12 @@ def _map(options: argparse.Namespace) -> None:
             write_csv(result, options.csv)
         progress(1.0)
     print(describe_result(result, options.batch))
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What is asked alike of one method and of several."""
+    names = ("hierarchical", "independent", "unknown", "batch", "proteins", "orthologs", "device")
+    return {name: getattr(options, name) for name in names}
 
 
 def _map_all(options: argparse.Namespace) -> None:
@@ -139,13 +140,7 @@ def _map_all(options: argparse.Namespace) -> None:
             query,
             reference,
             methods,
-            hierarchical=options.hierarchical,
-            independent=options.independent,
-            unknown=options.unknown,
-            batch=options.batch,
-            proteins=options.proteins,
-            orthologs=options.orthologs,
-            device=options.device,
+            **_asked(options),
             notices=told,
             progress=placing,
         )
