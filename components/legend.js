@@ -35,7 +35,10 @@ export function render({model, el}) {
 
   // hovering tells the server at most every 60 ms, and only where the pointer came to rest
   let timer = null
+  let wanted = null
   const hover = (i) => {
+    if (i === wanted) return
+    wanted = i
     clearTimeout(timer)
     timer = setTimeout(() => { if (model.hovered !== i) model.hovered = i }, 60)
   }
@@ -104,7 +107,8 @@ export function render({model, el}) {
     pick.addEventListener("click", () => { model.chosen = {positions: own, at: Date.now()} })
     row.append(box, ...(model.selectable ? [pick] : []), only)
     if (!isGroup) {
-      row.addEventListener("pointerenter", () => hover(own[0]))
+      // a row that comes to lie under a pointer at rest was not pointed at: only a moving pointer counts
+      row.addEventListener("pointermove", (event) => { if (event.movementX || event.movementY) hover(own[0]) })
       row.addEventListener("pointerleave", () => hover(null))
     }
     return {row, box, only, own, name, group}

@@ -21,11 +21,11 @@ OURS = ("-m", "explorer", "serve")
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
-    """Wait for something that another process does; fail if it does not."""
+    """Wait for something that another process does; an assertion fails if it does not."""
     give_up = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > give_up:
-            pytest.fail(f"not within {seconds:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.02)
 
 

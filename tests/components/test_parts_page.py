@@ -278,6 +278,21 @@ def test_a_legend_hides_isolates_and_searches(show):
     page.get_by_text("No label of that name.").wait_for()
 
 
+def test_a_legend_that_comes_to_lie_under_a_resting_pointer_fades_nothing(show):
+    legend = Legend(visible=False)
+    legend.display(LABELS)
+    page = show(pn.Column(legend))
+    page.mouse.move(60, 60)
+    legend.visible = True
+    row = page.locator("li:hover .name")
+    until(lambda: row.count() == 1, page)
+    page.wait_for_timeout(150)  # longer than the legend waits before it tells
+    assert legend.hovered is None
+    page.mouse.move(62, 61)
+    until(lambda: legend.hovered is not None, page)
+    assert legend.names[legend.hovered] == row.inner_text()
+
+
 def test_a_legend_in_groups_hides_folds_and_selects_them_together(show):
     legend = Legend(selectable=True)
     legend.display(LABELS, ["Lymphocyte", "Lymphocyte", "Lymphocyte", ""])

@@ -63,9 +63,8 @@ def told_of(page: Page) -> str:
     shown, counts = np.unique(pixels, axis=0, return_counts=True)
     most = ", ".join(f"{tuple(shown[i].tolist())} x {counts[i]:,}" for i in np.argsort(-counts)[:8])
     box = page.locator("canvas").first.bounding_box()
-    return f"{page.locator('canvas').count()} canvases, the first at {box} shows {most}; the page: " + page.locator(
-        "body"
-    ).inner_text()
+    said = page.locator("body").aria_snapshot()
+    return f"{page.locator('canvas').count()} canvases, the first at {box} shows {most}; the page:\n{said}"
 
 
 def upload(page: Page, path: Path, name: str | None = None) -> None:
