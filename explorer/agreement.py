@@ -21,14 +21,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer.calibration import quality
-from explorer.conformal import likely_sets, prediction_sets
 from explorer.consensus import Consensus, LevelConsensus
+from explorer.doubt.calibration import quality
+from explorer.doubt.conformal import likely_sets, prediction_sets
+from explorer.doubt.examined import Examined
+from explorer.doubt.labels import LEAST_PROBABILITY, disagreement, fit_temperature, tempered
+from explorer.doubt.nesting import Nested, likeliest_path
 from explorer.errors import OptionsProblem
-from explorer.examined import Examined
 from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, IntArray, LabelTransfer, LevelLabels
-from explorer.labels import LEAST_PROBABILITY, disagreement, fit_temperature, tempered
-from explorer.nesting import Nested, likeliest_path
 
 FARTHEST = 6.0   # logarithm of a weight from the middle: a voice that does not help has 1/400 of another's
 MOST_PARTS = 10  # in which left-out batches are judged by the others

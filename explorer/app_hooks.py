@@ -18,8 +18,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from components import raster
 from explorer.app import downloads, library, references, uploads
 from explorer.errors import AtlasError
+from explorer.jobs.supervisor import supervisor
 from explorer.settings import settings
-from explorer.supervisor import supervisor
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.examined import Examined
+from explorer.doubt.examined import Examined
 from explorer.flow import FloatArray, IntArray, LabelTransfer, LevelLabels, MappingResult
 
 

@@ -6,7 +6,7 @@ Knows results and their provenance; every figure in it is read off them.
 from __future__ import annotations
 
 from explorer.flow import MappingResult, Reference
-from explorer.levels import LEFT_OUT_BATCHES, QUANTILE
+from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 

@@ -31,12 +31,12 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from explorer import keys
+from explorer.doubt.examined import Examined
+from explorer.doubt.labels import LevelHead, LinearHead
+from explorer.doubt.novelty import Expected, Strayed
+from explorer.doubt.strangeness import Basis, Shapes
 from explorer.errors import ReferenceProblem
-from explorer.examined import Examined
 from explorer.flow import AlignedCells, FloatArray, IntArray, Reference
-from explorer.labels import LevelHead, LinearHead
-from explorer.novelty import Expected, Strayed
-from explorer.strangeness import Basis, Shapes
 
 SCHEMA = 1
 CARD_KEYS = {"title", "labels", "methods", "files"}

@@ -10,24 +10,24 @@ import pandas as pd
 
 from explorer import keys
 from explorer.agreement import disputed_labels
-from explorer.asking import Asked
+from explorer.asking.explaining import Asked
 from explorer.beside import Signal
-from explorer.conformal import COVERAGE
 from explorer.consensus import AgreedResult
+from explorer.doubt.conformal import COVERAGE
 from explorer.errors import GenesProblem
 from explorer.flow import MappingResult, Query, Reference
-from explorer.genes import coverage, match_genes, require_coverage
 from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality
 from explorer.insight.unknowns import Unknowns
-from explorer.kinds import are_peaks
-from explorer.levels import QUANTILE
+from explorer.mapping.levels import QUANTILE
+from explorer.mapping.models import load_method
+from explorer.mapping.panels import way_out
 from explorer.methods.base import INSTANT
-from explorer.models import load_method
-from explorer.panels import way_out
-from explorer.proteins import LEFT_OUT, NEAREST, agreement
-from explorer.query import Inspection
-from explorer.values import kind_in_words
+from explorer.reading.genes import coverage, match_genes, require_coverage
+from explorer.reading.kinds import are_peaks
+from explorer.reading.proteins import LEFT_OUT, NEAREST, agreement
+from explorer.reading.query import Inspection
+from explorer.reading.values import kind_in_words
 
 BETTER = {"higher": "higher", "lower": "lower", "expected": "as by chance"}
 

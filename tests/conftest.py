@@ -25,7 +25,7 @@ from planted import BATCHES, STRANGER, TYPES, planted
 from playwright.sync_api import Browser, sync_playwright
 from sessions import own_home
 
-from explorer.fitting import build_reference
+from explorer.building.fitting import build_reference
 from explorer.flow import Reference
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS

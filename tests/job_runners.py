@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from explorer.errors import GenesProblem
-from explorer.jobs import Job
+from explorer.jobs.queue import Job
 from explorer.progress import Progress
 
 

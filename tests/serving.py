@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PANEL = ("-m", "panel", "serve", str(ROOT / "explorer"))
 OURS = ("-m", "explorer", "serve")

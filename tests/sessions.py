@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import pytest
 
-from explorer.settings import SAMPLE_DATA, settings
+from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
+
+if TYPE_CHECKING:
+    from explorer.app.session import Session
+
+DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
 
 
 def own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -31,7 +37,7 @@ def own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def few_cells(folder: Path) -> Path:
     """`folder`, with 40 of the demo cells in cells.h5ad."""
-    ad.read_h5ad(SAMPLE_DATA / "pbmc_ifnb_832.h5ad")[::20][:40].copy().write_h5ad(folder / "cells.h5ad")
+    ad.read_h5ad(DEMO)[::20][:40].copy().write_h5ad(folder / "cells.h5ad")
     return folder
 
 
@@ -39,3 +45,35 @@ def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end, as the server's event loop would; this thread's may be a browser's."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(steps())).result()
+
+
+def work_off() -> None:
+    """Do all waiting jobs, as the worker process does."""
+    from explorer.app import library
+    from explorer.jobs import worker
+
+    queue = library.queue()
+    while job := queue.claim(os.getpid()):
+        worker.do(job, queue, worker.run_mapping)
+
+
+async def opened(path: Path = DEMO) -> Session:
+    """A session with the sample atlas and a project on a file."""
+    from explorer.app.session import Session
+
+    session = Session()
+    session.choose_reference(SAMPLE_ATLAS)
+    await session.settled()
+    session.begin(path, path.stem)
+    await session.settled()
+    return session
+
+
+async def mapped() -> Session:
+    """A session whose project is mapped."""
+    session = await opened()
+    session.start()
+    await asyncio.to_thread(work_off)
+    session.poll()
+    await session.settled()
+    return session

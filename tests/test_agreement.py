@@ -19,11 +19,11 @@ from explorer.agreement import (
     disputed_labels,
     pool_weights,
 )
+from explorer.doubt.examined import Examined
+from explorer.doubt.labels import tempered
+from explorer.doubt.nesting import Nested
 from explorer.errors import OptionsProblem
-from explorer.examined import Examined
 from explorer.flow import BoolArray, FloatArray, IntArray, LabelTransfer, LevelLabels
-from explorer.labels import tempered
-from explorer.nesting import Nested
 
 CLASSES = ("B", "NK", "T")
 

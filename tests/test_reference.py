@@ -17,11 +17,11 @@ from planted import SYMBOLS, TYPES
 from safetensors.numpy import load_file, save_file
 
 from explorer import keys
+from explorer.doubt.labels import LevelHead
 from explorer.errors import ReferenceProblem
 from explorer.flow import Reference
-from explorer.labels import LevelHead
-from explorer.mapping import load_method, map_query
-from explorer.query import open_query
+from explorer.mapping.corridor import load_method, map_query
+from explorer.reading.query import open_query
 from explorer.reference import (
     SCHEMA,
     has_expression,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCREEN = ("panel", "holoviews", "bokeh", "panel_material_ui")
-SERVED = {"main", "__main__", "app_hooks", "__init__"}  # what may know a screen, beside explorer.app
+SERVED = {"main", "__main__", "app_hooks", "__init__", "app", "commands"}  # what may know a screen
 
 
 def run(*words: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
@@ -33,8 +33,9 @@ def run(*words: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProce
 
 def headless() -> list[str]:
     """Every module and package of the engine."""
-    files = {path.stem for path in (ROOT / "explorer").glob("*.py")} - SERVED
-    return sorted(f"explorer.{name}" for name in files | {"insight", "networks", "methods"})
+    files = {path.stem for path in (ROOT / "explorer").glob("*.py")}
+    rooms = {path.parent.name for path in (ROOT / "explorer").glob("*/__init__.py")}
+    return sorted(f"explorer.{name}" for name in (files | rooms) - SERVED)
 
 
 def contract(start: str) -> dict[str, list[str]]:
@@ -72,7 +73,7 @@ class TestImports:
         own = {path.stem for path in (ROOT / "explorer").iterdir() if path.suffix in ("", ".py")} - {"__init__"}
         own -= {"__pycache__", "__main__"}
         assert not own & set(sys.stdlib_module_names)
-        imports = "import sys, explorer.app.shell, explorer.fitting, umap, scanpy"
+        imports = "import sys, explorer.app.shell, explorer.building.fitting, umap, scanpy"
         done = run("-c", imports + "; print(*{name.split('.')[0] for name in sys.modules})")
         assert done.returncode == 0, done.stderr
         assert not own & set(done.stdout.split())

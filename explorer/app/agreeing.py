@@ -18,12 +18,12 @@ from explorer.app import library
 from explorer.app.library import Outcome, Shelf
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.errors import AtlasError, OptionsProblem
-from explorer.expression_model import TITLE, read_expression_model
 from explorer.flow import BoolArray, LabelTransfer, Reference
-from explorer.jobs import MapSpec
+from explorer.jobs.queue import MapSpec
+from explorer.mapping.expression_model import TITLE, read_expression_model
+from explorer.mapping.several import agree, ask_expression
 from explorer.methods import METHODS
-from explorer.query import open_query
-from explorer.several import agree, ask_expression
+from explorer.reading.query import open_query
 
 BETWEEN = " "  # of the jobs that a choice of colour names
 MOST_PATTERNS = 12

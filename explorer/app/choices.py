@@ -10,11 +10,11 @@ import numpy as np
 from explorer import keys
 from explorer.app.columns import usable_columns
 from explorer.app.preflight import Preflight
+from explorer.doubt.nesting import nesting
 from explorer.flow import Reference, ValueKind
-from explorer.kinds import DataKind, kind_of
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT, Measure, Mode
-from explorer.nesting import nesting
+from explorer.reading.kinds import DataKind, kind_of
 from explorer.reference import has_expression, label_codes
 
 _SOME = 10_000  # values, enough to tell counts from logarithms

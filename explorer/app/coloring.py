@@ -19,14 +19,14 @@ from explorer import keys
 from explorer.app.agreeing import consensus_of
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
+from explorer.doubt.thresholds import with_threshold
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
-from explorer.export import read_gene_values
 from explorer.flow import LevelLabels, Reference
 from explorer.insight.by_gene import of_genes
 from explorer.insight.genescores import score_cells
-from explorer.proteins import centred_log_ratio
+from explorer.reading.proteins import centred_log_ratio
 from explorer.reference import read_gene, read_proteins
-from explorer.thresholds import with_threshold
+from explorer.writing.export import read_gene_values
 
 CONSENSUS, AGREEMENT = "consensus", "agreement"
 GENES, PROTEIN = "genes", "protein"

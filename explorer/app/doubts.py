@@ -14,12 +14,12 @@ import param
 
 from explorer.app.library import Outcome
 from explorer.app.mapping_jobs import Mappings
-from explorer.conformal import COVERAGE, likely_sets, prediction_sets
-from explorer.examined import Examined
+from explorer.doubt.conformal import COVERAGE, likely_sets, prediction_sets
+from explorer.doubt.examined import Examined
+from explorer.doubt.risk import Kept, at_threshold
+from explorer.doubt.thresholds import result_with_threshold
 from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, LevelLabels
-from explorer.left_out import left_out_answers
-from explorer.risk import Kept, at_threshold
-from explorer.thresholds import result_with_threshold
+from explorer.mapping.left_out import left_out_answers
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
 

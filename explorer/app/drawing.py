@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.coloring import Categories, Coloring, Values
 from components.points import Points
-from explorer import composing, keys
+from explorer import keys
 from explorer.app import library
 from explorer.app.coloring import Style, color_both, label_categories, styled
 from explorer.app.columns import MOST_CATEGORIES, is_measured
@@ -23,13 +23,14 @@ from explorer.app.library import Outcome
 from explorer.app.pictures import picture_title
 from explorer.app.pins import MAP, Pin, unpacked
 from explorer.app.session import Session
-from explorer.charts import Bars, Confusion, Dots, Histogram
-from explorer.composing import Look, Panel
+from explorer.drawing import composing
+from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.composing import Look, Panel
+from explorer.drawing.figures import Picture
 from explorer.errors import OptionsProblem
-from explorer.export import read_gene_values
-from explorer.figures import Picture
 from explorer.flow import Reference
 from explorer.prose import consequence
+from explorer.writing.export import read_gene_values
 
 PREVIEW_PIXELS = 1100
 MOST_SPLITS = 12

@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer import keys, panels
+from explorer import keys
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
-from explorer.export import read_gene_values
 from explorer.flow import Reference
-from explorer.jobs import MapSpec
-from explorer.mapping import explain_cells
+from explorer.jobs.queue import MapSpec
+from explorer.mapping import panels
+from explorer.mapping.corridor import explain_cells
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT, Measure
-from explorer.query import open_query
+from explorer.reading.query import open_query
+from explorer.writing.export import read_gene_values
 
 SHOWN_GENES = 20
 _COLLECTION = re.compile(r"^(REACTOME|GOBP|GOCC|GOMF|GO|KEGG|HALLMARK|WP|BIOCARTA|PID)_")

@@ -15,9 +15,9 @@ from explorer.app.downloads import Offered, blocks_once
 from explorer.app.gates import Cells, Gate, Mask, in_words, select_by, step_records
 from explorer.app.session import Session
 from explorer.errors import OptionsProblem
-from explorer.export import write_h5ad
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.settings import settings
+from explorer.writing.export import write_h5ad
 
 COLUMN = "selection_{title}"
 RECORD = "atlas_explorer_selections"

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from explorer.matching import ensembl_of, symbols_of, unversioned
+from explorer.reading.matching import ensembl_of, symbols_of, unversioned
 from explorer.settings import ASSETS
 
 _COMMON = ASSETS / "genes" / "common_names.csv"

@@ -9,21 +9,21 @@ import secrets
 from collections.abc import Sequence
 
 from explorer import keys
-from explorer.all_classes import probability_lines
 from explorer.app import drawing
 from explorer.app.downloads import Offered, blocks_once
 from explorer.app.library import Outcome
 from explorer.app.pins import Pin
 from explorer.app.session import Session
-from explorer.composing import Look, caption, render
+from explorer.drawing.composing import Look, caption, render
 from explorer.errors import OptionsProblem
-from explorer.export import predictions_table, write_h5ad
 from explorer.flow import MappingResult
 from explorer.prose import consequence, methods_paragraph
-from explorer.query import open_query
-from explorer.result_page import Shown, result_page
-from explorer.scripting import reproducing_script
+from explorer.reading.query import open_query
 from explorer.settings import settings
+from explorer.writing.all_classes import probability_lines
+from explorer.writing.export import predictions_table, write_h5ad
+from explorer.writing.result_page import Shown, result_page
+from explorer.writing.scripting import reproducing_script
 
 _TEXT = "text/plain; charset=utf-8"
 _IN_REPORT = Look(width=180, dpi=200)

@@ -21,12 +21,12 @@ from explorer.app import references
 from explorer.app.columns import usable_columns
 from explorer.app.pictures import own_pictures, read_picture
 from explorer.app.projects import Projects
-from explorer.export import gene_names, read_result
 from explorer.flow import MappingResult, Reference
-from explorer.jobs import Queue
+from explorer.jobs.queue import Queue
 from explorer.methods.base import device_named
 from explorer.reference import open_reference, read_layout
 from explorer.settings import SAMPLE_DATA, settings
+from explorer.writing.export import gene_names, read_result
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

@@ -20,7 +20,7 @@ from explorer.app.status import NOTHING, Phase
 from explorer.app.training import Trainings
 from explorer.errors import AtlasError
 from explorer.flow import Reference
-from explorer.jobs import Job, JobState, MapSpec
+from explorer.jobs.queue import Job, JobState, MapSpec
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 from explorer.reference import has_model_of

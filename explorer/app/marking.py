@@ -19,15 +19,15 @@ from explorer import keys
 from explorer.app.coloring import label_categories, label_colors
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
-from explorer.export import read_gene_values
 from explorer.flow import BoolArray, FloatArray, Query, Reference
 from explorer.insight.by_gene import ByGene, of_genes
 from explorer.insight.markers import Markers, markers
 from explorer.insight.pseudobulk import SampleMarkers, compare_samples, sum_by_sample
-from explorer.jobs import MapSpec
+from explorer.jobs.queue import MapSpec
 from explorer.progress import Progress
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.reference import read_gene
+from explorer.writing.export import read_gene_values
 
 SELECTION, LABEL = "selection", "label"
 REST = "all other cells"

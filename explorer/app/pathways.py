@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer import panels
 from explorer.app.explaining import readable
 from explorer.app.library import Outcome
 from explorer.app.marking import Found
@@ -20,8 +19,9 @@ from explorer.flow import Reference
 from explorer.genesets import SHIPPED, GeneSets, read_collections
 from explorer.insight.enrichment import ADJUSTED_P, TOP, enrich, enrich_ranking, leading_genes
 from explorer.insight.key_genes import key_genes
-from explorer.jobs import MapSpec
-from explorer.mapping import explain_cells, load_method
+from explorer.jobs.queue import MapSpec
+from explorer.mapping import panels
+from explorer.mapping.corridor import explain_cells, load_method
 from explorer.methods import METHODS
 from explorer.methods.base import Measure
 from explorer.methods.kida import Kida

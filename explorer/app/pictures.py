@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 from anndata.io import read_elem
 
-from explorer import h5ad, keys
+from explorer import keys
 from explorer.flow import FloatArray
+from explorer.reading import h5ad
 
 _SPATIAL = "spatial"
 

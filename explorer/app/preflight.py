@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer import panels
 from explorer.errors import GenesProblem
 from explorer.flow import GeneMatch, Reference, ValueKind
-from explorer.genes import coverage, match_genes, require_coverage
-from explorer.kinds import DataKind, kind_of
-from explorer.models import load_method
+from explorer.mapping import panels
+from explorer.mapping.models import load_method
 from explorer.provenance import Coverage
-from explorer.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
+from explorer.reading.genes import coverage, match_genes, require_coverage
+from explorer.reading.kinds import DataKind, kind_of
+from explorer.reading.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
 from explorer.settings import settings
 
 _BATCH_WORDS = ("batch", "sample", "donor", "library", "orig.ident", "patient", "channel", "lane")

@@ -14,21 +14,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer import keys, panels
+from explorer import keys
 from explorer.app.library import Outcome
-from explorer.distances import QUANTILE, Prototypes
+from explorer.asking.naming import write_named
+from explorer.building.extension import extend_reference
+from explorer.doubt.distances import QUANTILE, Prototypes
 from explorer.errors import OptionsProblem
-from explorer.extension import extend_reference
 from explorer.flow import FloatArray, IntArray, Reference
 from explorer.insight.unknowns import Unknowns, unknowns
-from explorer.jobs import MapSpec
+from explorer.jobs.queue import MapSpec
 from explorer.layout import place
-from explorer.mapping import NEIGHBORS
+from explorer.mapping import panels
+from explorer.mapping.corridor import NEIGHBORS
+from explorer.mapping.models import load_method
 from explorer.methods.base import INSTANT
-from explorer.models import load_method
-from explorer.naming import write_named
 from explorer.progress import Progress
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.settings import settings
 
 NAMED = "named_here"  # obs column of the names that were given on the page

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer import keys, panels
+from explorer import keys
 from explorer.app.library import Outcome
 from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
@@ -20,9 +20,10 @@ from explorer.flow import BoolArray, FloatArray, IntArray, Reference
 from explorer.insight import samples
 from explorer.insight.by_gene import ByGene, of_genes
 from explorer.insight.samples import Components, SampleScores
+from explorer.mapping import panels
+from explorer.mapping.models import load_method
 from explorer.methods import METHODS
 from explorer.methods.base import Conditioned
-from explorer.models import load_method
 from explorer.progress import Progress
 
 FROM, CELLS = "from", "cells"  # covariates that every sample has

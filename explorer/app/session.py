@@ -30,7 +30,7 @@ from explorer.app.projects import Project
 from explorer.app.sharing import Linked, left_to_show, see_again, shared
 from explorer.app.status import Phase
 from explorer.app.workspace import ARRANGED, DRAWN, Workspace, arranged, arrangement
-from explorer.conformal import COVERAGE
+from explorer.doubt.conformal import COVERAGE
 from explorer.errors import AtlasError
 from explorer.flow import UNKNOWN_CONFIDENCE, Reference
 from explorer.methods.base import Measure

@@ -24,7 +24,7 @@ from explorer.app.views import VIEWS
 from explorer.app.views.base import View
 from explorer.app.views.tools import ToolsView
 from explorer.beside import Signal
-from explorer.jobs import JobState
+from explorer.jobs.queue import JobState
 from explorer.settings import ASSETS, settings
 
 PULSE_MS = 700

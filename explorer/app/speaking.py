@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer.app.library import Outcome
+from explorer.asking.reasons import REST, signature_of_cells, signatures_of_labels
 from explorer.errors import OptionsProblem
 from explorer.flow import Query, Reference
 from explorer.insight.signatures import OF_EACH, Expressed, SignatureOf, dots, joined
-from explorer.jobs import MapSpec
+from explorer.jobs.queue import MapSpec
 from explorer.methods import METHODS
 from explorer.methods.base import Measure
 from explorer.progress import Progress
-from explorer.query import open_query
-from explorer.reasons import REST, signature_of_cells, signatures_of_labels
+from explorer.reading.query import open_query
 
 ONE, SELECTION, EVERY = "label", "selection", "all"
 
@@ -36,7 +36,7 @@ class Question:
     measure
         Name of a way to explain that scores genes.
     against
-        `explorer.reasons.REST` or `REFERENCE`; not used for `EVERY`.
+        `explorer.asking.reasons.REST` or `REFERENCE`; not used for `EVERY`.
     """
 
     cells: str

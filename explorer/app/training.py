@@ -1,6 +1,6 @@
 """Training from the page: which methods a reference could still get, what a file needs to become one, and the jobs.
 
-Knows no widgets. The work itself is `explorer.building`, done by the worker.
+Knows no widgets. The work itself is `explorer.jobs.building`, done by the worker.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from explorer.app import library, references
 from explorer.app.choices import Traits
 from explorer.app.preflight import Preflight
 from explorer.app.work import Work
-from explorer.building import minutes
 from explorer.errors import AtlasError
 from explorer.flow import Reference
-from explorer.jobs import BuildSpec, Job, JobState
-from explorer.kinds import DataKind
-from explorer.learning import LEAST_CELLS
+from explorer.jobs.building import minutes
+from explorer.jobs.queue import BuildSpec, Job, JobState
+from explorer.mapping.learning import LEAST_CELLS
 from explorer.methods import METHODS
-from explorer.query import ColumnFound
+from explorer.reading.kinds import DataKind
+from explorer.reading.query import ColumnFound
 from explorer.settings import settings
 
 

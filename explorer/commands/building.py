@@ -42,8 +42,8 @@ def _add_build(commands: Commands, shared: Sequence[argparse.ArgumentParser]) ->
 
 
 def _build(options: argparse.Namespace) -> None:
-    from explorer.fitting import build_reference
-    from explorer.tuning import assignments
+    from explorer.building.fitting import build_reference
+    from explorer.building.tuning import assignments
 
     texts = ("title", "organism", "description", "origin", "licence")
     with Bar() as progress:
@@ -82,8 +82,8 @@ def _add_extend(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -
 
 
 def _extend(options: argparse.Namespace) -> None:
-    from explorer.extension import extend_reference
-    from explorer.query import open_query
+    from explorer.building.extension import extend_reference
+    from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_reference
 
@@ -112,9 +112,9 @@ def _add_fill(commands: Commands) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
-    from explorer.export import require_writable
-    from explorer.propagation import missing_labels
+    from explorer.building.propagation import missing_labels
     from explorer.reference import open_reference
+    from explorer.writing.export import require_writable
 
     require_writable(options.output)
     found = missing_labels(open_reference(options.reference), options.method, options.level, options.coarse)

@@ -43,9 +43,9 @@ def _add_evaluate(commands: Commands, shared: Sequence[argparse.ArgumentParser])
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from explorer.evaluation import PAGE, evaluate
-    from explorer.scorecard import in_words
-    from explorer.tuning import assignments
+    from explorer.building.tuning import assignments
+    from explorer.evaluation.leaving_out import PAGE, evaluate
+    from explorer.evaluation.scorecard import in_words
 
     if options.jobs < 1:
         raise OptionsProblem(f"--jobs is a whole number, 1 or more; not {options.jobs}.")
@@ -85,11 +85,11 @@ def _add_quality(commands: Commands) -> None:
 def _quality(options: argparse.Namespace) -> None:
     import json
 
-    from explorer.export import read_result, require_writable
+    from explorer.evaluation.simulation import read_truth
     from explorer.insight.quality import of_reference, of_result
     from explorer.reference import open_reference
     from explorer.report import describe_quality
-    from explorer.simulation import read_truth
+    from explorer.writing.export import read_result, require_writable
 
     if options.output is not None:
         require_writable(options.output)
@@ -130,8 +130,8 @@ def _add_simulate(commands: Commands) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from explorer.export import require_writable
-    from explorer.simulation import Simulation, simulate
+    from explorer.evaluation.simulation import Simulation, simulate
+    from explorer.writing.export import require_writable
 
     require_writable(options.output)
     chosen = ("structure", "states", "batches", "cells", "genes", "missing", "seed", "scale", "dropout")

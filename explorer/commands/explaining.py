@@ -35,12 +35,12 @@ def _add_explain(commands: Commands, shared: Sequence[argparse.ArgumentParser]) 
 
 
 def _explain(options: argparse.Namespace) -> None:
-    from explorer.asking import explain_label
-    from explorer.export import require_writable, write_signature
-    from explorer.query import open_query
+    from explorer.asking.explaining import explain_label
+    from explorer.building.refitting import refit_shared
+    from explorer.reading.query import open_query
     from explorer.reference import open_reference
-    from explorer.refitting import refit_shared
     from explorer.report import describe_signature
+    from explorer.writing.export import require_writable, write_signature
 
     require_safe(options.output, options)
     require_writable(options.output)
@@ -85,10 +85,10 @@ def _add_markers(commands: Commands) -> None:
 
 
 def _markers(options: argparse.Namespace) -> None:
-    from explorer.comparing import compare, describe, table_of
-    from explorer.export import require_writable, write_table
-    from explorer.query import open_query
+    from explorer.asking.comparing import compare, describe, table_of
+    from explorer.reading.query import open_query
     from explorer.reference import open_reference
+    from explorer.writing.export import require_writable, write_table
 
     require_other(options.output, options.source)
     require_writable(options.output)
@@ -122,8 +122,8 @@ def _add_enrich(commands: Commands) -> None:
 
 
 def _enrich(options: argparse.Namespace) -> None:
-    from explorer.comparing import describe_sets, read_markers, sets_of
-    from explorer.export import require_writable, write_table
+    from explorer.asking.comparing import describe_sets, read_markers, sets_of
+    from explorer.writing.export import require_writable, write_table
 
     require_other(options.output, options.markers)
     require_writable(options.output)
@@ -148,11 +148,11 @@ def _add_unknowns(commands: Commands) -> None:
 
 
 def _unknowns(options: argparse.Namespace) -> None:
-    from explorer.export import read_result, require_writable, write_table
+    from explorer.asking.naming import given_names, write_named
     from explorer.insight.unknowns import unknowns
-    from explorer.naming import given_names, write_named
-    from explorer.query import open_query
+    from explorer.reading.query import open_query
     from explorer.report import describe_unknowns
+    from explorer.writing.export import read_result, require_writable, write_table
 
     for path in filter(None, (options.output, options.named)):
         require_other(path, options.result)

@@ -18,7 +18,7 @@ def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from explorer.query import inspect_file, open_query
+    from explorer.reading.query import inspect_file, open_query
     from explorer.reference import open_reference
     from explorer.report import describe_file, describe_fit, describe_reference
     from explorer.settings import settings

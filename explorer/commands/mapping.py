@@ -45,14 +45,14 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _map(options: argparse.Namespace) -> None:
-    from explorer.export import require_writable, write_csv, write_h5ad
-    from explorer.judging import judged
-    from explorer.mapping import map_query
-    from explorer.query import open_query
+    from explorer.asking.judging import judged
+    from explorer.building.refitting import refit_shared
+    from explorer.doubt.refinement import refine
+    from explorer.mapping.corridor import map_query
+    from explorer.reading.query import open_query
     from explorer.reference import open_reference
-    from explorer.refinement import refine
-    from explorer.refitting import refit_shared
     from explorer.report import describe_result
+    from explorer.writing.export import require_writable, write_csv, write_h5ad
 
     methods = options.method or ["concord"]
     if len(methods) > 1 or methods == ["all"]:
@@ -107,13 +107,13 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _map_all(options: argparse.Namespace) -> None:
-    from explorer.agreed_files import write_agreed, write_agreed_csv, write_disputed
-    from explorer.export import require_writable
-    from explorer.query import open_query
+    from explorer.building.refitting import refit_shared
+    from explorer.mapping.several import map_all, named_methods
+    from explorer.reading.query import open_query
     from explorer.reference import open_reference
-    from explorer.refitting import refit_shared
     from explorer.report import describe_agreement
-    from explorer.several import map_all, named_methods
+    from explorer.writing.agreed_files import write_agreed, write_agreed_csv, write_disputed
+    from explorer.writing.export import require_writable
 
     for option in ("mode", "own_labels", "refine"):
         if getattr(options, option):

@@ -21,13 +21,13 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.errors import ReferenceProblem
-from explorer.export import ExpressionDirectory, expression_directory
 from explorer.flow import AlignedCells, FloatArray, Query, Reference
-from explorer.genes import display_names, select_genes
 from explorer.progress import Progress
-from explorer.query import read_blocks
-from explorer.rows import expected_values
-from explorer.values import CP10K
+from explorer.reading.genes import display_names, select_genes
+from explorer.reading.query import read_blocks
+from explorer.reading.rows import expected_values
+from explorer.reading.values import CP10K
+from explorer.writing.export import ExpressionDirectory, expression_directory
 
 _RUN_VALUES = 2**23      # stored values of one run: 64 MB
 _PASS_VALUES = 2**27     # stored values held while a file of cells is read through once: 1 GB

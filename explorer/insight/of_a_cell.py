@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from explorer.doubt.novelty import Expected, in_words
+from explorer.doubt.prototypes import similarity
 from explorer.flow import AlignedCells, BoolArray, FloatArray, LevelLabels, Neighbors
 from explorer.insight.residuals import standing_out
-from explorer.novelty import Expected, in_words
-from explorer.prototypes import similarity
 
 TOP_LABELS = 5
 TOP_GENES = 10

@@ -1,9 +1,9 @@
 """What can be read from a latent space about cells of a batch that the reader has not seen. Knows vectors and codes.
 
 Two readers, one local and one global: the vote of the 30 nearest neighbours (cosine), and a logistic regression, the
-linear head of `explorer.labels`. Each learns from all other batches and is asked about the one left out, after the
-probes of CONCORD (Zhu et al., 2026), which leave out a fifth of the cells whatever their batch. The embedding itself
-may have seen that batch; what a whole method does with a batch that it has not seen is on the reference's card.
+linear head of `explorer.doubt.labels`. Each learns from all other batches and is asked about the one left out, after
+the probes of CONCORD (Zhu et al., 2026), which leave out a fifth of the cells whatever their batch. The embedding
+itself may have seen that batch; what a whole method does with a batch that it has not seen is on the reference's card.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
+from explorer.doubt.labels import fit_linear, vote
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, IntArray
 from explorer.insight.neighborhoods import sampled
-from explorer.labels import fit_linear, vote
 from explorer.neighbors import Index
 
 NEIGHBORS = 30

@@ -22,10 +22,10 @@ from scipy.special import digamma, polygamma
 from explorer import keys
 from explorer.errors import OptionsProblem, ReferenceProblem, ValuesProblem
 from explorer.flow import BoolArray, Query, Reference, ValueKind
-from explorer.genes import display_names
 from explorer.progress import Progress
-from explorer.query import read_blocks
-from explorer.values import kind_in_words
+from explorer.reading.genes import display_names
+from explorer.reading.query import read_blocks
+from explorer.reading.values import kind_in_words
 
 Doubles = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """Genes that stand out: what cells express beside what their label leads one to expect. Knows counts and label codes.
 
-The residuals are those that novelty is measured by (explorer.novelty), with their sign: a gene far above says that the
-cells have something their label should not have, one far below that they lack it.
+The residuals are those that novelty is measured by (explorer.doubt.novelty), with their sign: a gene far above says
+that the cells have something their label should not have, one far below that they lack it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from explorer.doubt.novelty import LARGEST_RESIDUAL, Expected
 from explorer.flow import AlignedCells, BoolArray, FloatArray, IntArray
-from explorer.novelty import LARGEST_RESIDUAL, Expected
 
 
 def mean_residuals(
@@ -23,7 +23,7 @@ def mean_residuals(
     """Mean signed Pearson residual of each gene over cells, float32 (g,).
 
     For x counts of a gene in a cell of N counts, label share p and gene spread s: z = (x - N p) / (s sqrt(N p)), capped
-    above at 10, as `explorer.novelty.deviation` has it before squaring.
+    above at 10, as `explorer.doubt.novelty.deviation` has it before squaring.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Cells that no label fits, grouped: how many, from where, what they are near to, and what they express.
 
-Clusters are Louvain communities in the method's latent space (explorer.clusters); what sets each apart from all other
-cells of the query is told by the rank test (explorer.insight.markers). Knows a result and expression, not models.
+Clusters are Louvain communities in the method's latent space (explorer.insight.clusters); what sets each apart from all
+other cells of the query is told by the rank test (explorer.insight.markers). Knows a result and expression, not models.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer.clusters import clusters
 from explorer.errors import OptionsProblem
 from explorer.flow import IntArray, LevelLabels, MappingResult, Query
 from explorer.insight.by_gene import of_genes
+from explorer.insight.clusters import clusters
 from explorer.insight.markers import FEWEST, Markers, markers_of_each
 from explorer.progress import Progress
 

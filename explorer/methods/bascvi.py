@@ -21,7 +21,6 @@ from explorer import keys
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding
-from explorer.kinds import COUNTED_GENES
 from explorer.methods.base import Config, MethodCard, Toward, Training
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.bascvi import Adversary, BascviNet, Decoded, Reader
@@ -31,6 +30,7 @@ from explorer.networks.samplers import DomainSampler
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
+from explorer.reading.kinds import COUNTED_GENES
 
 EMBED_ROWS = 2048
 LEFT_OUT = 0.1  # of the cells, to tell when to stop

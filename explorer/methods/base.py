@@ -19,9 +19,9 @@ from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding, FloatArray
-from explorer.kinds import BY_GENES, DataKind
 from explorer.networks.checkpoints import Checkpoint, digest
 from explorer.progress import Progress
+from explorer.reading.kinds import BY_GENES, DataKind
 
 
 @dataclass(frozen=True)

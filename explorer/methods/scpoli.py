@@ -22,7 +22,6 @@ from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding
-from explorer.kinds import BY_GENES, COUNTED_GENES, DataKind, are_peaks
 from explorer.methods.base import (
     INSTANT,
     Adaptation,
@@ -43,6 +42,7 @@ from explorer.networks.scpoli_loss import ScpoliLoss, grown_weight
 from explorer.networks.sparse import SparseCells
 from explorer.networks.training import constant, train, warmup_cosine
 from explorer.progress import Progress
+from explorer.reading.kinds import BY_GENES, COUNTED_GENES, DataKind, are_peaks
 
 EMBED_ROWS = 2048
 NEAREST = Mode(

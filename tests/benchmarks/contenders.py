@@ -24,19 +24,19 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from explorer import prototypes
-from explorer.calibration import examine, quality
-from explorer.fitting import Recipe, fit_method, folds
+from explorer.building.fitting import Recipe, fit_method, folds
+from explorer.doubt import prototypes
+from explorer.doubt.calibration import examine, quality
+from explorer.doubt.labels import LINEAR, OWN, PROTOTYPES, VOTE, fit_linear, own_answers, vote
 from explorer.flow import AlignedCells
-from explorer.genes import aligned_blocks, match_genes
-from explorer.labels import LINEAR, OWN, PROTOTYPES, VOTE, fit_linear, own_answers, vote
-from explorer.learning import Annotated, read_annotated
-from explorer.mapping import NEIGHBORS
+from explorer.mapping.corridor import NEIGHBORS
+from explorer.mapping.learning import Annotated, read_annotated
 from explorer.methods import METHODS
 from explorer.neighbors import Index
 from explorer.progress import Progress
-from explorer.query import open_query
-from explorer.selection import variable_genes
+from explorer.reading.genes import aligned_blocks, match_genes
+from explorer.reading.query import open_query
+from explorer.reading.selection import variable_genes
 from tests.benchmarks.transfer_sets import LEVEL
 
 N_GENES = 2000

@@ -21,14 +21,14 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from explorer.export import write_h5ad
 from explorer.flow import Reference
-from explorer.jobs import JobState, MapSpec, Queue
-from explorer.mapping import map_query
-from explorer.query import open_query, read_blocks
+from explorer.jobs.queue import JobState, MapSpec, Queue
+from explorer.jobs.supervisor import Supervisor
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query, read_blocks
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS, settings
-from explorer.supervisor import Supervisor
+from explorer.writing.export import write_h5ad
 from tests.benchmarks.tables import report
 from tests.benchmarks.transfer_sets import DATA
 

@@ -24,11 +24,11 @@ import pandas as pd
 import scanpy
 from scipy import sparse
 
-from explorer.export import write_expression
 from explorer.insight.by_gene import ByGene, of_genes
 from explorer.insight.genescores import score_cells
 from explorer.insight.markers import markers
-from explorer.query import open_query
+from explorer.reading.query import open_query
+from explorer.writing.export import write_expression
 from tests.benchmarks.tables import report
 
 INSIDE = 130 / 310

@@ -17,10 +17,10 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
 from explorer.flow import Query, Reference
-from explorer.mapping import map_query
+from explorer.mapping.corridor import map_query
 from explorer.methods import METHODS
 from explorer.methods.base import Mode
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS
 from tests.benchmarks.tables import report

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from sklearn.metrics import roc_auc_score
 
-from explorer.mapping import map_query
-from explorer.query import open_query
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS
 from tests.benchmarks.tables import report

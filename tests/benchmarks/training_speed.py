@@ -37,10 +37,10 @@ def run_one(name: str, n_cells: int) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    from explorer.learning import read_annotated
+    from explorer.mapping.learning import read_annotated
     from explorer.methods import METHODS
     from explorer.progress import Progress
-    from explorer.selection import variable_genes
+    from explorer.reading.selection import variable_genes
     from tests.benchmarks.contenders import Spent, measured
     from tests.benchmarks.transfer_sets import LEVEL
 

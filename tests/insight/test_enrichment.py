@@ -11,7 +11,7 @@ from explorer.genesets import read_collections
 from explorer.insight.by_gene import of_genes
 from explorer.insight.enrichment import enrich, enrich_ranking, leading_genes
 from explorer.insight.markers import markers
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.settings import SAMPLE_DATA
 
 MEASURED = [f"G{i:03d}" for i in range(200)]

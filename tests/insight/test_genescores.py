@@ -12,10 +12,10 @@ from planted import TYPES, bundle, markers
 from sklearn.metrics import roc_auc_score
 
 from explorer.errors import GenesProblem
-from explorer.export import write_expression
 from explorer.insight.by_gene import of_genes
 from explorer.insight.genescores import mean_expression, score_cells
-from explorer.query import open_query
+from explorer.reading.query import open_query
+from explorer.writing.export import write_expression
 
 SETS = {name: frozenset(markers(name)) for name in TYPES}
 

@@ -14,14 +14,14 @@ from scipy import sparse, stats
 from sklearn.metrics import roc_auc_score
 
 from explorer.errors import Cancelled, OptionsProblem
-from explorer.export import write_expression
 from explorer.flow import Reference
 from explorer.insight import by_gene
 from explorer.insight.by_gene import of_genes
 from explorer.insight.markers import draw, markers, markers_of_each
 from explorer.progress import Progress
-from explorer.query import open_query
+from explorer.reading.query import open_query
 from explorer.settings import SAMPLE_DATA
+from explorer.writing.export import write_expression
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
 

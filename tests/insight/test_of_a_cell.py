@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from planted import STRANGER, markers
 
+from explorer.asking.tapped import tapped_cell
 from explorer.errors import OptionsProblem
 from explorer.flow import MappingResult, Query, Reference
-from explorer.mapping import map_query
-from explorer.query import open_query
-from explorer.tapped import tapped_cell
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query
 
 
 @pytest.fixture(scope="module")

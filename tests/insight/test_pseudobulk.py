@@ -14,7 +14,7 @@ from scipy import stats
 
 from explorer.errors import OptionsProblem, ValuesProblem
 from explorer.insight.pseudobulk import Summed, common_variance, compare_samples, sum_by_sample
-from explorer.query import open_query
+from explorer.reading.query import open_query
 
 GENES = 2000
 

@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 
 from explorer.errors import OptionsProblem
+from explorer.evaluation.simulation import Simulation, simulate
 from explorer.flow import Reference
 from explorer.insight.metrics import BATCHES, LABELS, METRICS, PICTURE, SCIB_TITLES, TRUTH
 from explorer.insight.quality import measure, of_reference, of_result
-from explorer.mapping import map_query
-from explorer.query import open_query
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query
 from explorer.report import describe_quality
 from explorer.settings import SAMPLE_DATA
-from explorer.simulation import Simulation, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = [name for name in METRICS if name not in SCIB_TITLES and TRUTH not in METRICS[name].needs]

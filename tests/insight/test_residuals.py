@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from planted import STRANGER, SYMBOLS, TYPES, aligned, codes, markers, planted
 
+from explorer.doubt.novelty import Expected, deviation, expected_shares
 from explorer.insight.residuals import mean_residuals, standing_out
-from explorer.novelty import Expected, deviation, expected_shares
 
 CELLS = planted(cells=15)
 SHARES = expected_shares(aligned(CELLS), codes(CELLS), len(TYPES))

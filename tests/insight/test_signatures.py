@@ -11,14 +11,14 @@ import pytest
 from planted import TYPES, markers
 from scipy import sparse
 
+from explorer.asking.reasons import LabelSignatures, signature_of_cells, signatures_of_labels
 from explorer.errors import Cancelled, OptionsProblem, ReferenceProblem
 from explorer.explanation import Signature
 from explorer.flow import MappingResult, Query, Reference
 from explorer.insight.signatures import Expressed, beside_expression, dots, expressed
-from explorer.mapping import map_query
+from explorer.mapping.corridor import map_query
 from explorer.progress import Progress
-from explorer.query import open_query
-from explorer.reasons import LabelSignatures, signature_of_cells, signatures_of_labels
+from explorer.reading.query import open_query
 
 LOGGED = sparse.csr_matrix(np.array([[1.0, 0, 2], [3, 0, 0], [0, 0, 1], [0, 0, 1]], np.float32))
 NAMES = np.array(["A", "B", "C"], dtype=object)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explorer.doubt.thresholds import with_threshold
 from explorer.flow import LevelLabels
 from explorer.insight.sureness import ambiguous_pairs, by_group, set_sizes
-from explorer.thresholds import with_threshold
 
 CLASSES = ("B", "NK", "T")
 

@@ -11,13 +11,13 @@ from cells import real_file
 from planted import STRANGER, markers
 
 from explorer.__main__ import main
+from explorer.asking.naming import given_names, write_named
 from explorer.errors import FileProblem, OptionsProblem
-from explorer.export import read_result, write_h5ad
 from explorer.flow import MappingResult, Query, Reference
 from explorer.insight.unknowns import Unknowns, unknowns
-from explorer.mapping import map_query
-from explorer.naming import given_names, write_named
-from explorer.query import open_query
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query
+from explorer.writing.export import read_result, write_h5ad
 
 INTERFERON = {"ISG15", "ISG20", "IFIT1", "IFIT2", "IFIT3", "IFI6", "IFI44L", "RSAD2", "CXCL10", "CXCL11",
               "CCL8", "IDO1", "APOBEC3A", "TNFSF10", "MX1", "LY6E", "OAS1", "GBP1", "IL4I1",

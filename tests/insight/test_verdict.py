@@ -12,13 +12,13 @@ from cells import real_file
 from planted import STRANGER, planted
 from scipy import sparse
 
+from explorer.asking.judging import beyond_chance, judged, measured
 from explorer.beside import Light, Signal, Verdict
-from explorer.export import read_result, write_csv, write_h5ad
 from explorer.flow import Reference
 from explorer.insight.verdict import Batch, Measured, judge
-from explorer.judging import beyond_chance, judged, measured
-from explorer.mapping import map_query
-from explorer.query import open_query
+from explorer.mapping.corridor import map_query
+from explorer.reading.query import open_query
+from explorer.writing.export import read_result, write_csv, write_h5ad
 
 SOUND = Measured(
     cells=1000,

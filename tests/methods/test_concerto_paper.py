@@ -24,7 +24,7 @@ from explorer.methods.concerto import Concerto, ConcertoConfig
 from explorer.neighbors import Index, normalised
 from explorer.networks.concerto_modalities import scaled_proteins
 from explorer.progress import Progress
-from explorer.selection import variable_genes
+from explorer.reading.selection import variable_genes
 
 CITE = Path(__file__).resolve().parents[3] / "shared" / "data" / "citeseq_pbmc_2x200.h5ad"
 CPU = torch.device("cpu")

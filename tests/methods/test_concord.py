@@ -16,13 +16,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells, FloatArray, Reference
-from explorer.genes import aligned_blocks, match_genes
-from explorer.mapping import load_method
+from explorer.mapping.corridor import load_method
 from explorer.methods.base import Condition, Config, Toward, Training
 from explorer.methods.concord import Concord, ConcordConfig
 from explorer.neighbors import normalised
 from explorer.progress import Progress
-from explorer.query import open_query
+from explorer.reading.genes import aligned_blocks, match_genes
+from explorer.reading.query import open_query
 from explorer.settings import SAMPLE_DATA
 
 CPU = torch.device("cpu")

@@ -13,15 +13,15 @@ import torch
 from planted import BATCHES, PATHWAYS, STRANGER, SYMBOLS, TYPES, aligned, codes, markers, planted
 from sklearn.metrics import roc_auc_score
 
+from explorer.building.fitting import build_reference
 from explorer.errors import Cancelled
-from explorer.fitting import build_reference
 from explorer.flow import AlignedCells, FloatArray, Reference
-from explorer.mapping import explain_cells, map_query
+from explorer.mapping.corridor import explain_cells, map_query
 from explorer.methods import METHODS
 from explorer.methods.base import Adaptation, Adapted, Adaptive, Condition, Method, Toward, Training, condition_codes
 from explorer.neighbors import normalised
 from explorer.progress import Progress, Report
-from explorer.query import open_query
+from explorer.reading.query import open_query
 
 CPU = torch.device("cpu")
 MODES = [(name, mode.name) for name, method in METHODS.items() for mode in method.card.modes[1:]]

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from serving import Server, served, until
 
 from explorer.app.projects import Projects
-from explorer.jobs import JobState, MapSpec, Queue
+from explorer.jobs.queue import JobState, MapSpec, Queue
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 
 Open = Callable[..., Page]

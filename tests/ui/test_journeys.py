@@ -16,7 +16,7 @@ from playwright.sync_api import Download, Page, expect
 from serving import Server, until
 
 from explorer import keys
-from explorer.jobs import JobState, Queue
+from explorer.jobs.queue import JobState, Queue
 
 pytestmark = pytest.mark.ui
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from serving import Server, until
 
-from explorer.jobs import JobState, Queue
+from explorer.jobs.queue import JobState, Queue
 
 pytestmark = pytest.mark.ui
 

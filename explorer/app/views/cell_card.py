@@ -17,12 +17,12 @@ from explorer.app.coloring import ColorBy
 from explorer.app.library import Outcome
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.conformal import COVERAGE
+from explorer.asking.tapped import tapped_cell
+from explorer.doubt.conformal import COVERAGE
 from explorer.flow import Reference
 from explorer.insight.of_a_cell import CellCard, LevelOfCell
-from explorer.jobs import MapSpec
-from explorer.query import open_query
-from explorer.tapped import tapped_cell
+from explorer.jobs.queue import MapSpec
+from explorer.reading.query import open_query
 
 SHOWN_NEIGHBORS = 5
 SHOWN_GENES = 6

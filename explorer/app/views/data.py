@@ -10,7 +10,6 @@ import panel_material_ui as pmui
 import param
 
 from components.notice import Notice
-from explorer import panels
 from explorer.app import estimates, look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
@@ -19,12 +18,13 @@ from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
 from explorer.app.words import about
+from explorer.mapping import panels
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 from explorer.provenance import Coverage
-from explorer.query import ColumnFound, MatrixFound
+from explorer.reading.query import ColumnFound, MatrixFound
+from explorer.reading.values import kind_in_words
 from explorer.settings import settings
-from explorer.values import kind_in_words
 
 NONE = "none"
 AUTO = "chosen automatically"

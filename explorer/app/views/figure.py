@@ -17,7 +17,7 @@ from explorer.app.pins import CHARTS, MAP, Pin
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.panel_settings import PanelSettings
-from explorer.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts
+from explorer.drawing.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts
 from explorer.errors import AtlasError
 
 _TOPIC, _SMALL = "figure", "thumbnails"

@@ -20,7 +20,7 @@ from explorer.app.views.map import further_rows, method_rows
 from explorer.app.views.source import SourcePicker
 from explorer.app.views.training import TrainingView
 from explorer.flow import Reference
-from explorer.jobs import JobState
+from explorer.jobs.queue import JobState
 
 _WORDS = {
     JobState.QUEUED: "waiting", JobState.RUNNING: "mapping", JobState.DONE: "mapped", JobState.FAILED: "failed",

@@ -11,7 +11,6 @@ import panel_material_ui as pmui
 
 from components.choice_table import ChoiceTable
 from components.notice import Notice
-from explorer import panels
 from explorer.app import choices, estimates, library, look
 from explorer.app.choices import how_words
 from explorer.app.library import Outcome
@@ -26,7 +25,8 @@ from explorer.app.views.scorecard import scorecard_html
 from explorer.app.views.training import TrainingView
 from explorer.app.views.ways import WaysView
 from explorer.flow import Reference
-from explorer.jobs import JobState
+from explorer.jobs.queue import JobState
+from explorer.mapping import panels
 from explorer.methods import METHODS
 from explorer.provenance import Coverage
 

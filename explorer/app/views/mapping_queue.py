@@ -15,7 +15,7 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import View
 from explorer.app.views.job_log import JobLog
-from explorer.jobs import Job, JobState, MapSpec
+from explorer.jobs.queue import Job, JobState, MapSpec
 
 
 class QueueView(View):

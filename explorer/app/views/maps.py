@@ -19,7 +19,7 @@ from explorer.app.gates import SHAPE, Step, extended
 from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.workspace import ARRANGED, DRAWN, Pane, own_picture, plan
-from explorer.novelty import in_words
+from explorer.doubt.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
             "marks")

@@ -24,8 +24,8 @@ from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.consensus import Consensus, LevelConsensus
+from explorer.doubt.thresholds import with_threshold
 from explorer.errors import OptionsProblem
-from explorer.thresholds import with_threshold
 
 _MEASURES = {"Share alike": "share", "Kappa": "kappa"}
 _NOTHING = (

@@ -21,9 +21,9 @@ from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
+from explorer.asking.reasons import REFERENCE, REST
 from explorer.errors import OptionsProblem
 from explorer.insight.signatures import SHOWN
-from explorer.reasons import REFERENCE, REST
 
 _COLUMNS = (
     Column("gene", "Gene"),

@@ -17,8 +17,8 @@ from explorer.app.session import Session
 from explorer.app.tables import names_of, offered_groups
 from explorer.app.views.base import Standing, View
 from explorer.app.words import about
-from explorer.conformal import prediction_sets
-from explorer.examined import Examined
+from explorer.doubt.conformal import prediction_sets
+from explorer.doubt.examined import Examined
 from explorer.insight.composition import sample_columns
 from explorer.insight.mixing import Mixing, mixing
 from explorer.insight.sureness import ambiguous_pairs, by_group, set_sizes

@@ -18,9 +18,9 @@ from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.words import about
 from explorer.beside import Signal
-from explorer.examined import Examined
+from explorer.doubt.examined import Examined
+from explorer.doubt.risk import at_threshold, risk_coverage
 from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
-from explorer.risk import at_threshold, risk_coverage
 
 BINS = 20
 FAR = 0.99  # novelty of cells that lie farther than 99 % of left-out ones

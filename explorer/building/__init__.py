@@ -1,0 +1,1 @@
+"""The reference corridor: annotated cells to a reference, trained, refitted or extended."""

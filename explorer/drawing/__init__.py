@@ -1,0 +1,1 @@
+"""Publication figures: maps, charts, legends and pages of them."""

@@ -1,0 +1,1 @@
+"""Who runs the corridors: a durable queue, its supervisor and worker processes."""

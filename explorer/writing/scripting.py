@@ -1,0 +1,132 @@
+"""A Python script that repeats a mapping through the public interface and says whether the labels are the same.
+
+The record of the mapping lies in the script as plain values: method, mode, options, seed, the reference's checksum and
+a digest of the labels. Knows provenance; runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from explorer.flow import LevelLabels, MappingResult
+
+_OPTIONS = ("mode", "hierarchical", "independent", "unknown", "batch", "own_labels", "proteins", "orthologs")
+
+
+def reproducing_script(result: MappingResult, query: Path | str, reference: Path | str, **spec: Any) -> str:
+    """The text of the script.
+
+    Parameters
+    ----------
+    query, reference
+        The file of cells and the reference's folder as they were; both can be given anew on the script's command line.
+    spec
+        `matrix` and `name`, as `explorer.open_query` took them, and `refit_shared`.
+    """
+    told = result.provenance
+    record = {
+        "query": str(query),
+        "reference": str(reference),
+        "matrix": spec.get("matrix") or told.matrix,
+        "name": spec.get("name") or told.query,
+        "method": result.method,
+        "options": {name: told.options[name] for name in _OPTIONS if told.options.get(name) is not None},
+        "refit_shared": bool(spec.get("refit_shared", False)),
+        "seed": told.seed,
+        "device": told.device if told.device == "cpu" else "auto",
+        "checksum": told.reference_checksum,
+        "versions": dict(told.versions),
+        "threshold": result.labels.first.threshold,
+        "labels": {level.level: labels_digest(level) for level in result.labels.levels},
+        "n_cells": result.n_cells,
+    }
+    # a JSON text inside Python: repr gives it quotes that hold whatever a file name contains
+    return _SCRIPT.replace("@RECORD@", "\n".join(f"    {line!r}" for line in _lines(record)))
+
+
+def labels_digest(level: LevelLabels) -> str:
+    """sha256 of the labels of all cells in their order, one a line."""
+    return hashlib.sha256("\n".join(map(str, level.labels)).encode("utf-8")).hexdigest()
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    return [line + "\n" for line in json.dumps(record, indent=1, sort_keys=True).split("\n")]
+
+
+_SCRIPT = '''"""Repeats a mapping made with Atlas Explorer, and says whether the labels are the same.
+
+    python reproduce.py [cells.h5ad] [reference folder] [--output mapped.h5ad] [--csv labels.csv]
+
+Needs only the package atlas-explorer. Ends with 0 if all labels are the same, with 1 if not.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+
+import explorer
+from explorer.mapping.corridor import versions
+from explorer.doubt.thresholds import result_with_threshold
+
+RECORD = json.loads(
+@RECORD@
+)
+
+
+def differences(query, reference):
+    """Sentences on what is not as it was."""
+    if query.n_cells != RECORD["n_cells"]:
+        yield f"The file holds {query.n_cells:,} cells; {RECORD['n_cells']:,} were mapped."
+    if reference.checksum != RECORD["checksum"]:
+        yield (
+            f"The reference's checksum is {reference.checksum[:16]}; {RECORD['checksum'][:16]} was mapped onto. "
+            "It was changed since, or is another one."
+        )
+    now = versions()
+    for package, version in RECORD["versions"].items():
+        if now.get(package, version) != version:
+            yield f"{package} is {now[package]}; it was {version}."
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("query", nargs="?", default=RECORD["query"])
+    parser.add_argument("reference", nargs="?", default=RECORD["reference"])
+    parser.add_argument("--output", help="annotated h5ad to write")
+    parser.add_argument("--csv", default="labels.csv", help="table to write (labels.csv)")
+    asked = parser.parse_args()
+
+    query = explorer.open_query(asked.query, matrix=RECORD["matrix"], name=RECORD["name"])
+    reference = explorer.open_reference(asked.reference)
+    options = dict(RECORD["options"])
+    if RECORD["refit_shared"]:
+        reference, _ = explorer.refit_shared(
+            query, reference, RECORD["method"], orthologs=options.get("orthologs", False), device=RECORD["device"]
+        )
+    for sentence in differences(query, reference):
+        print("differs:", sentence)
+
+    result = explorer.map_query(query, reference, RECORD["method"], device=RECORD["device"], **options)
+    result = result_with_threshold(result, RECORD["threshold"])
+    explorer.write_csv(result, asked.csv)
+    if asked.output:
+        explorer.write_h5ad(result, query, asked.output)
+    if result.provenance.seed != RECORD["seed"]:
+        print(f"differs: The model's seed is {result.provenance.seed}; it was {RECORD['seed']}.")
+
+    same = True
+    for level in result.labels.levels:
+        digest = hashlib.sha256("\\n".join(map(str, level.labels)).encode("utf-8")).hexdigest()
+        is_same = digest == RECORD["labels"].get(level.level)
+        same = same and is_same
+        print(f"{level.level}: labels of {len(level.labels):,} cells are {'the same' if is_same else 'NOT the same'}")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
