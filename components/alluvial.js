@@ -1,25 +1,9 @@
 // Two columns of bars with bands between them, drawn as SVG for the width at hand.
-const SVG = "http://www.w3.org/2000/svg"
 const LINE = 16, BAR = 10, TOP = 22, GREY = "#8a8f98"
 
 export function render({model}) {
-  const make = (tag, attributes = {}, text) => {
-    const node = document.createElementNS(SVG, tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    if (text !== undefined) node.textContent = text
-    return node
-  }
   const root = document.createElement("div")
   root.className = "alluvial"
-  const pen = document.createElement("canvas").getContext("2d")
-  pen.font = "12px Roboto, system-ui, sans-serif"
-
-  const clipped = (text, room) => {
-    if (pen.measureText(text).width <= room) return text
-    let kept = text
-    while (kept.length > 1 && pen.measureText(kept + "…").width > room) kept = kept.slice(0, -1)
-    return kept + "…"
-  }
   const stacked = (names, sizes, scale) => {
     let at = TOP
     const slots = new Map()
@@ -69,13 +53,7 @@ export function render({model}) {
         fill: model.colors[link.column] ?? GREY,
         "aria-label": `${link.row} to ${link.column}: ${link.size.toLocaleString("en-US")} ${model.unit}`})
       band.append(make("title", {}, `${link.row} → ${link.column}: ${link.size.toLocaleString("en-US")} ${model.unit}`))
-      const pick = () => { model.picked = {row: link.row, column: link.column, at: Date.now()} }
-      band.addEventListener("click", pick)
-      band.addEventListener("keydown", (event) => {
-        if (event.key !== "Enter" && event.key !== " ") return
-        event.preventDefault()
-        pick()
-      })
+      onPick(band, () => { model.picked = {row: link.row, column: link.column, at: Date.now()} })
       svg.append(band)
     }
     const label = (name, slot, onLeft, n) => {
@@ -92,14 +70,7 @@ export function render({model}) {
     root.replaceChildren(svg)
   }
   model.on(["left", "right", "links", "colors", "left_title", "right_title", "unit"], build)
-  let seen = 0
-  const watcher = new ResizeObserver(() => {
-    if (Math.abs(root.clientWidth - seen) < 2) return
-    seen = root.clientWidth
-    build()
-  })
-  watcher.observe(root)
-  model.on("remove", () => watcher.disconnect())
+  onWidth(model, root, build)
   build()
   return root
 }

@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.svg import chart_module
+
 _HERE = Path(__file__).parent
 
 
@@ -26,5 +28,5 @@ class Alluvial(JSComponent):
     unit = param.String(default="cells", doc="What is counted, for tips.")
     picked = param.Dict(default={}, doc="`row` and `column` clicked last, and when (`at`).")
 
-    _esm = _HERE / "alluvial.js"
+    _esm = chart_module("alluvial.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "alluvial.css").read_text(encoding="utf-8")]

@@ -1,25 +1,9 @@
 // Dots by group and name as SVG; names are buttons below the dots.
-const SVG = "http://www.w3.org/2000/svg"
 const STEP = 24, LINE = 22, MOST = 9, TOP = 6
 
 export function render({model}) {
-  const make = (tag, attributes = {}, text) => {
-    const node = document.createElementNS(SVG, tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    if (text !== undefined) node.textContent = text
-    return node
-  }
   const root = document.createElement("div")
   root.className = "dots"
-  const pen = document.createElement("canvas").getContext("2d")
-  pen.font = "12px Roboto, system-ui, sans-serif"
-  const widest = (texts, most) => Math.min(most, Math.max(20, ...texts.map((text) => pen.measureText(text).width)))
-  const clipped = (text, room) => {
-    if (pen.measureText(text).width <= room) return text
-    let kept = text
-    while (kept.length > 1 && pen.measureText(kept + "…").width > room) kept = kept.slice(0, -1)
-    return kept + "…"
-  }
   const color = (value, most) => {
     const at = most > 0 ? Math.round(value / most * (model.palette.length - 1)) : 0
     return model.palette[Math.max(0, Math.min(model.palette.length - 1, at))]
@@ -58,9 +42,7 @@ export function render({model}) {
       const x = left + j * STEP + STEP / 2, y = TOP + rows * LINE + 12
       const text = make("text", {x, y, transform: `rotate(45 ${x} ${y})`, class: name === model.picked ? "name mine" : "name",
         tabindex: 0, role: "button", "aria-pressed": String(name === model.picked)}, clipped(name, 110))
-      const pick = () => { model.picked = model.picked === name ? "" : name }
-      text.addEventListener("click", pick)
-      text.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick() } })
+      onPick(text, () => { model.picked = model.picked === name ? "" : name })
       svg.append(text)
     })
     legend(svg, high + 8, all)

@@ -9,6 +9,7 @@ import param
 from panel.custom import JSComponent
 
 from components import theme
+from components.svg import chart_module
 
 _HERE = Path(__file__).parent
 
@@ -27,5 +28,5 @@ class DotPlot(JSComponent):
     palette = param.List(default=list(theme.value_colors(n=24)), item_type=str, doc="#rrggbb, low to high.")
     picked = param.String(default="", doc="The name that was clicked; empty for none.")
 
-    _esm = _HERE / "dot_plot.js"
+    _esm = chart_module("dot_plot.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "dot_plot.css").read_text(encoding="utf-8")]

@@ -1,20 +1,14 @@
 // Named points on two axes: circles, and diamonds for those that are marked. A point can be picked.
+const W = 420, H = 260, LEFT = 34, FOOT = 30, PAD = 12
+
 export function render({model}) {
-  const W = 420, H = 260, LEFT = 34, FOOT = 30, PAD = 12
-  const NS = "http://www.w3.org/2000/svg"
-  const shape = (tag, attributes, text) => {
-    const node = document.createElementNS(NS, tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const make = (tag, className, text) => {
+  const block = (tag, className, text) => {
     const node = document.createElement(tag)
     node.className = className
     if (text !== undefined) node.textContent = text
     return node
   }
-  const root = make("div", "scatter")
+  const root = block("div", "scatter")
   const scale = (values, from, to) => {
     const low = Math.min(...values), high = Math.max(...values), wide = high - low || 1
     return (value) => from + (to - from) * (value - low + 0.06 * wide) / (1.12 * wide)
@@ -25,16 +19,16 @@ export function render({model}) {
   const build = () => {
     const n = model.names.length
     if (!n) {
-      root.replaceChildren(make("p", "soft", model.empty))
+      root.replaceChildren(block("p", "soft", model.empty))
       return
     }
     if (model.x.length !== n || model.y.length !== n) return  // they come one after the other
-    const svg = shape("svg", {viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": `${model.x_title}, ${model.y_title}`})
+    const svg = make("svg", {viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": `${model.x_title}, ${model.y_title}`})
     const atX = scale(model.x, LEFT, W - PAD), atY = scale(model.y, H - FOOT, PAD)
     svg.append(
-      shape("path", {class: "axis", d: `M${LEFT},${PAD}V${H - FOOT}H${W - PAD}`}),
-      shape("text", {class: "title", x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle"}, model.x_title),
-      shape("text", {class: "title", x: -(H - FOOT) / 2, y: 16, transform: "rotate(-90)", "text-anchor": "middle"}, model.y_title),
+      make("path", {class: "axis", d: `M${LEFT},${PAD}V${H - FOOT}H${W - PAD}`}),
+      make("text", {class: "title", x: (LEFT + W) / 2, y: H - 8, "text-anchor": "middle"}, model.x_title),
+      make("text", {class: "title", x: -(H - FOOT) / 2, y: 16, transform: "rotate(-90)", "text-anchor": "middle"}, model.y_title),
     )
     const taken = []
     // right of the point, left of it, above or below; a name for which there is no room is in the tip only
@@ -58,22 +52,20 @@ export function render({model}) {
     })
     model.names.forEach((name, i) => {
       const x = atX(model.x[i]), y = atY(model.y[i]), diamond = model.marked[i] ?? false
-      const point = shape(diamond ? "polygon" : "circle", {
+      const point = make(diamond ? "polygon" : "circle", {
         ...outline(diamond, x, y), class: "point", tabindex: 0, role: "button", "aria-label": name,
         fill: model.colors[i] ?? "var(--ax-accent, #0b6bcb)",
       })
-      point.append(shape("title", {}, [name, model.notes[i]].filter(Boolean).join("\n")))
-      const pick = () => { model.picked = {name, at: Date.now()} }
-      point.addEventListener("click", pick)
-      point.addEventListener("keydown", (event) => { if (event.key === "Enter") pick() })
+      point.append(make("title", {}, [name, model.notes[i]].filter(Boolean).join("\n")))
+      onPick(point, () => { model.picked = {name, at: Date.now()} })
       svg.append(point)
       const place = room(x, y, name)
-      if (place) svg.append(shape("text", {class: "name", ...place}, name))
+      if (place) svg.append(make("text", {class: "name", ...place}, name))
     })
-    const legend = make("div", "legend")
+    const legend = block("div", "legend")
     legend.append(...model.legend.map((entry) => {
-      const item = make("span", "entry")
-      const swatch = make("i", entry.shape ? `swatch ${entry.shape}` : "swatch circle")
+      const item = block("span", "entry")
+      const swatch = block("i", entry.shape ? `swatch ${entry.shape}` : "swatch circle")
       if (entry.color) swatch.style.background = entry.color
       item.append(swatch, entry.name)
       return item

@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.svg import chart_module
+
 _HERE = Path(__file__).parent
 
 
@@ -26,5 +28,5 @@ class Scatter(JSComponent):
     picked = param.Dict(default={}, doc="`name` of the point picked last, and when (`at`).")
     empty = param.String(default="", doc="Shown while there are no points.")
 
-    _esm = _HERE / "scatter.js"
+    _esm = chart_module("scatter.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "scatter.css").read_text(encoding="utf-8")]

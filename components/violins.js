@@ -1,25 +1,9 @@
 // Violins by group, one row of them a name, as SVG.
-const SVG = "http://www.w3.org/2000/svg"
 const HIGH = 58, TOP = 6, NARROWEST = 26, WIDEST = 46
 
 export function render({model}) {
-  const make = (tag, attributes = {}, text) => {
-    const node = document.createElementNS(SVG, tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    if (text !== undefined) node.textContent = text
-    return node
-  }
   const root = document.createElement("div")
   root.className = "violins"
-  const pen = document.createElement("canvas").getContext("2d")
-  pen.font = "12px Roboto, system-ui, sans-serif"
-  const widest = (texts, most) => Math.min(most, Math.max(20, ...texts.map((text) => pen.measureText(text).width)))
-  const clipped = (text, room) => {
-    if (pen.measureText(text).width <= room) return text
-    let kept = text
-    while (kept.length > 1 && pen.measureText(kept + "…").width > room) kept = kept.slice(0, -1)
-    return kept + "…"
-  }
   const build = () => {
     const rows = model.names.length, n = model.groups.length
     if (model.shapes.length !== rows || model.medians.length !== rows || model.tops.length !== rows) return
@@ -37,9 +21,7 @@ export function render({model}) {
       const floor = TOP + (i + 1) * HIGH - 8, tall = HIGH - 14
       const text = make("text", {x: 0, y: floor - tall / 2 + 4, class: name === model.picked ? "name mine" : "name", tabindex: 0,
         role: "button", "aria-pressed": String(name === model.picked)}, clipped(name, 110))
-      const pick = () => { model.picked = model.picked === name ? "" : name }
-      text.addEventListener("click", pick)
-      text.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick() } })
+      onPick(text, () => { model.picked = model.picked === name ? "" : name })
       svg.append(text)
       svg.append(make("line", {x1: left, x2: left + n * step, y1: floor, y2: floor, class: "grid"}))
       svg.append(make("text", {x: left - 5, y: floor + 3, class: "tick", "text-anchor": "end"}, "0"))
@@ -67,14 +49,7 @@ export function render({model}) {
     root.replaceChildren(svg)
   }
   model.on(["names", "groups", "colors", "shapes", "medians", "tops", "picked", "unit"], build)
-  let seen = 0
-  const watcher = new ResizeObserver(() => {
-    if (Math.abs(root.clientWidth - seen) < 2) return
-    seen = root.clientWidth
-    build()
-  })
-  watcher.observe(root)
-  model.on("remove", () => watcher.disconnect())
+  onWidth(model, root, build)
   build()
   return root
 }

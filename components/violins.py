@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from panel.custom import JSComponent
 from scipy.ndimage import gaussian_filter1d
 
+from components.svg import chart_module
+
 _HERE = Path(__file__).parent
 BINS = 48
 SMOOTH = 1.2  # bins, standard deviation
@@ -28,7 +30,7 @@ class Violins(JSComponent):
     picked = param.String(default="", doc="The name that was clicked; empty for none.")
     unit = param.String(default="")
 
-    _esm = _HERE / "violins.js"
+    _esm = chart_module("violins.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "violins.css").read_text(encoding="utf-8")]
 
 

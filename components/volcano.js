@@ -1,21 +1,12 @@
 // A scatter of names; dots are one path a colour, so that thousands cost little.
-const SVG = "http://www.w3.org/2000/svg"
 const LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 36
 
 export function render({model}) {
-  const make = (tag, attributes = {}, text) => {
-    const node = document.createElementNS(SVG, tag)
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
-    if (text !== undefined) node.textContent = text
-    return node
-  }
   const root = document.createElement("div")
   root.className = "volcano"
   const tip = document.createElement("div")
   tip.className = "tip"
   tip.hidden = true
-  const pen = document.createElement("canvas").getContext("2d")
-  pen.font = "12px Roboto, system-ui, sans-serif"
   let place = []
 
   const ticks = (low, high, wanted) => {
@@ -73,7 +64,7 @@ export function render({model}) {
     const write = (name, className) => {
       const i = model.names.indexOf(name)
       if (i < 0) return
-      const [x, y] = place[i], wide = pen.measureText(name).width + 4
+      const [x, y] = place[i], wide = widthOf(name) + 4
       const toLeft = x + wide + 6 > right
       const box = [toLeft ? x - wide - 5 : x + 5, y - 8, wide, 15]
       const clash = boxes.some((b) => box[0] < b[0] + b[2] && b[0] < box[0] + box[2] && box[1] < b[1] + b[3] && b[1] < box[1] + box[3])
@@ -102,14 +93,7 @@ export function render({model}) {
     if (at >= 0) model.picked = model.names[at]
   })
   model.on(["names", "x", "y", "least_x", "least_y", "labelled", "x_title", "y_title", "picked", "tall"], build)
-  let seen = 0
-  const watcher = new ResizeObserver(() => {
-    if (Math.abs(root.clientWidth - seen) < 2) return
-    seen = root.clientWidth
-    build()
-  })
-  watcher.observe(root)
-  model.on("remove", () => watcher.disconnect())
+  onWidth(model, root, build)
   build()
   return root
 }

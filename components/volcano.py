@@ -10,6 +10,8 @@ import param
 from numpy.typing import NDArray
 from panel.custom import JSComponent
 
+from components.svg import chart_module
+
 _HERE = Path(__file__).parent
 FINEST = 400  # places along either axis that dots are told apart by
 
@@ -28,7 +30,7 @@ class Volcano(JSComponent):
     picked = param.String(default="", doc="The name that was clicked; empty for none.")
     tall = param.Integer(default=280, doc="Height in pixels.")
 
-    _esm = _HERE / "volcano.js"
+    _esm = chart_module("volcano.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "volcano.css").read_text(encoding="utf-8")]
 
     def display(
