@@ -37,6 +37,7 @@ class Legend(JSComponent):
     title = param.String(default="")
     search_from = param.Integer(default=8, doc="A search box appears above more categories than this.")
 
+    _debounce: ClassVar[int] = 0  # a click is told at once; Panel waits 50 ms for more of them
     _esm = _HERE / "legend.js"
     _stylesheets: ClassVar[list[str]] = [(_HERE / "legend.css").read_text(encoding="utf-8")]
 
