@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,10 @@ from explorer.app.gates import (
     Gate,
     Mask,
     Step,
-    as_records,
     extended,
     new_gate,
     of_rows,
-    read_records,
-    read_steps,
     select_by,
-    step_records,
 )
 
 GATED = ("selection", "recipe", "gates")
@@ -57,6 +54,10 @@ class Gating(Doubts):
             return None
         method = self.outcome.result.method if self.outcome is not None else self.method
         return Cells(self.front, self.reference, self.outcome, dict(self.outcomes), method)
+
+    def unremembered(self) -> AbstractContextManager[None]:
+        """Changes within follow from others, and are no steps of their own."""
+        raise NotImplementedError
 
     def select(self, rows: np.ndarray | None, step: Step | None = None) -> None:
         """Select some of the cells in front, or none; `step` says how it came about where that was more than rows."""
@@ -94,17 +95,19 @@ class Gating(Doubts):
             self._settle(None, [])
             return
 
-        def use(found: Mask) -> None:
-            self._settle(np.flatnonzero(found) if found.any() else None, steps)
+        self._do(steps, cells, lambda rows: self._settle(rows, steps))
 
-        self.attempt("selection", "Selecting", lambda: select_by(steps, cells), use)
+    def _do(self, steps: Sequence[Step], cells: Cells, use: Callable[[np.ndarray | None], None]) -> None:
+        def take(found: Mask) -> None:
+            use(np.flatnonzero(found) if found.any() else None)
+
+        self.attempt("selection", "Selecting", lambda: select_by(steps, cells), take)
 
     def save_gate(self, title: str) -> None:
         """Keep the recipe of the selection under a name; one of that name is replaced."""
         if self.recipe and title.strip():
             gate = new_gate(title.strip(), self.front, self.recipe)
             self.gates = [*(each for each in self.gates if each.title != gate.title), gate]
-            self.save()
 
     def apply_gate(self, id: str) -> None:
         """Select again what was saved."""
@@ -115,20 +118,18 @@ class Gating(Doubts):
     def forget_gate(self, id: str) -> None:
         """Keep it no longer."""
         self.gates = [gate for gate in self.gates if gate.id != id]
-        self.save()
 
     def _settle(self, rows: np.ndarray | None, steps: Sequence[Step]) -> None:
         self.forget("explain", "selection")
         self.param.update(selection=rows, recipe=list(steps), explanation=None)
-        self.save()
-
-    def _gates_as_values(self) -> dict[str, Any]:
-        return {"gates": as_records(self.gates), "recipe": step_records(self.recipe)}
-
-    def _gates_from(self, view: Any) -> dict[str, Any]:
-        return {"gates": read_records(view.get("gates", [])), "recipe": read_steps(view.get("recipe", []))}
 
     def _select_again(self) -> None:
-        """Do the recipe that a project was left with, once its cells are there."""
-        if self.recipe and self.selection is None:
-            self.do_steps(list(self.recipe))
+        """Do the recipe that a project was left with, once its cells are there; that is no step to take back."""
+        steps, cells = list(self.recipe), self.cells
+
+        def use(rows: np.ndarray | None) -> None:
+            with self.unremembered():
+                self._settle(rows, steps)
+
+        if steps and cells is not None and self.selection is None:
+            self._do(steps, cells, use)

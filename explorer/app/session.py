@@ -15,24 +15,22 @@ import numpy as np
 import param
 
 from components.coloring import Categories, Coloring, Values
-from explorer.app import choices, library, references
+from explorer.app import choices, keeping, library, references
 from explorer.app.choices import Traits
-from explorer.app.coloring import KINDS, ColorBy, color_both
-from explorer.app.doubts import COVERAGES
+from explorer.app.coloring import ColorBy, color_both
 from explorer.app.explaining import explain
 from explorer.app.findings import ASKED, NOTHING_FOUND, Findings
 from explorer.app.gating import GATED, Gating
 from explorer.app.guiding import Guided
 from explorer.app.history import History
-from explorer.app.pins import Pin, as_records, read_records
+from explorer.app.pins import Pin
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
 from explorer.app.sharing import Linked, left_to_show, see_again, shared
 from explorer.app.status import Phase
-from explorer.app.workspace import ARRANGED, DRAWN, Workspace, arranged, arrangement
-from explorer.doubt.conformal import COVERAGE
+from explorer.app.workspace import ARRANGED, DRAWN, Workspace
 from explorer.errors import AtlasError
-from explorer.flow import UNKNOWN_CONFIDENCE, Reference
+from explorer.flow import Reference
 from explorer.methods.base import Measure
 from explorer.settings import settings
 
@@ -69,9 +67,10 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
 
     def __init__(self, *args: Any, **params: Any) -> None:
         super().__init__(*args, **params)
-        self._columns_unset = self._map_when_ready = self._by_itself = False
+        self._columns_unset = self._map_when_ready = self._by_itself = self._is_taken_up = self._is_unsaved = False
         self._history: History[dict[str, Any]] = History(self._chosen())
         self.param.watch(self._notice, list(REMEMBERED))
+        self.param.watch(self._keep, [*keeping.OPTIONS, *keeping.SHOWN])
 
     # reference
 
@@ -87,7 +86,7 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
             method = self.method if self.method in reference.methods else choices.recommended(reference)
             methods = [name for name in self.methods if name in reference.methods] or [method]
             level = self.level if self.level in reference.levels else reference.levels[0]
-            with self._unremembered():
+            with self.unremembered():
                 self.param.update(reference=reference, traits=traits, method=method, methods=methods, level=level)
             self.recolor()
             then()
@@ -111,7 +110,6 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         """Colour by something else, at this or another label level."""
         self.param.update(color=by, level=level or self.level)
         self.recolor()
-        self.save()
 
     def recolor(self, hidden: Sequence[int] = ()) -> None:
         """Work the colourings out anew, for the choices and the cells as they are now, some categories left hidden."""
@@ -126,7 +124,7 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
 
         def use(found: list[tuple[Coloring | None, Coloring | None]]) -> None:
             (query, beside), of_held = found
-            with self._unremembered():
+            with self.unremembered():
                 self.param.update(
                     hidden=list(hidden), query_coloring=query, reference_coloring=beside, held_colorings=of_held
                 )
@@ -141,7 +139,6 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
             self.param.update(selection=None, recipe=[], explanation=None, hidden=[])
         if is_restyled:
             self.recolor(self.hidden)
-        self.save()
 
     def explain(self, toward: str) -> None:
         """Find what speaks for a label in cells: the selected ones, or else those that carry it."""
@@ -167,23 +164,20 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         """Explain in another way from now on; what was explained before is taken away."""
         self.forget("explain")
         self.param.update(measure=measure, explanation=None)
-        self.save()
 
     def open_tab(self, name: str) -> None:
         """Open one of the tabs below the map."""
         self.tab = name
-        self.save()
 
     def show_tabs(self, room: str) -> None:
         """Give the tabs below the map more or less room."""
         self.tabs = room
-        self.save()
 
     def view_changed(self) -> None:
         """Draw the result in view; selected cells stay selected where it speaks of the same cells."""
         outcome, before = self.outcome, self.query_coloring
         keeps = outcome is not None and before is not None and _n_cells(before) == outcome.result.n_cells
-        with self._unremembered():
+        with self.unremembered():
             self.param.update(
                 query_coloring=None, explanation=None, show=self.show if keeps else "query",
                 selection=self.selection if keeps else None,
@@ -220,7 +214,7 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         self._tell_history()
 
     @contextmanager
-    def _unremembered(self) -> Iterator[None]:
+    def unremembered(self) -> Iterator[None]:
         """Changes that follow from others are no steps of their own."""
         before, self._by_itself = self._by_itself, True
         try:
@@ -239,14 +233,14 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         hidden, is_recolored = chosen["hidden"], (chosen["color"], chosen["level"]) != (self.color, self.level)
         is_restyled = any(chosen[name] != getattr(self, name) for name in (*DRAWN, "held"))
         obeys = chosen["threshold"] == self.threshold
-        with self._unremembered():
+        with self.unremembered():
             self.param.update(**{**chosen, "hidden": self.hidden if is_recolored else hidden}, explanation=None)
         if not obeys:
             self._obey()
         if is_recolored or is_restyled:
             self.recolor(hidden)
         self._tell_history()
-        self.save()
+        self._keep()
 
     def _tell_history(self) -> None:
         self.param.update(can_undo=self._history.can_undo, can_redo=self._history.can_redo)
@@ -257,12 +251,13 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         """Start a project on a file and look the file over; map it at once if it can be, where that was asked."""
         if self.reference is None:
             return
-        if self.project is not None and self.preflight is None and self.standing("file").phase is Phase.FAILED:
-            library.projects().remove(self.project.id)  # its file could not even be read
+        before, is_unread = self.project, self.preflight is None and self.standing("file").phase is Phase.FAILED
         folder = str(self.reference.folder)
         project = library.projects().create(title=title, reference=folder, query=str(source))
         self._clear()
-        self._columns_unset, self._map_when_ready = True, map_it
+        if before is not None and is_unread:
+            library.projects().remove(before.id)  # its file could not even be read
+        self._columns_unset, self._map_when_ready, self._is_taken_up = True, map_it, True
         self.param.update(project=project, step="map" if map_it else "data")
         self.look()
         self.recolor()
@@ -300,63 +295,60 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         self.recolor()
 
     def save(self) -> None:
-        """Write the choices down, so that another tab finds them."""
-        if self.project is None:
+        """Write the choices down at once; those that change are written on the next turn, so that other tabs find them.
+
+        Raises
+        ------
+        OptionsProblem
+            If the project was removed.
+        """
+        if self.project is None or not self._is_taken_up:
             return
-        options = {
-            "matrix": self.matrix, "batch": self.batch, "own_label": self.own_label,
-            "orthologs": self.orthologs, "refit_shared": self.refit_shared, "methods": self.methods,
-            "modes": self.modes, "taught": self.taught, "proteins": self.proteins, "hierarchical": self.hierarchical,
-        }  # fmt: skip
-        view = {"step": self.step, "color": [self.color.kind, self.color.name], "level": self.level,
-                "method": self.method, "measure": self.measure, "tab": self.tab, "tabs": self.tabs,
-                "pins": as_records(self.pins), **arrangement(self), **self._gates_as_values(),
-                "threshold": self.threshold, "coverage": self.coverage}  # fmt: skip
+        self._is_unsaved = False
+        options, view = (keeping.written(self, names) for names in (keeping.OPTIONS, keeping.SHOWN))
         self.project = library.projects().save(self.project.id, options=options, view=view)
 
+    def _keep(self, *_: param.parameterized.Event) -> None:
+        """Save soon, unless what changed follows from something else."""
+        if not self._by_itself:
+            self._is_unsaved = True
+            self.soon(self._save_changes)
+
+    def _save_changes(self) -> None:
+        if not self._is_unsaved:
+            return
+        try:
+            self.save()
+        except AtlasError as problem:
+            self.report("page", problem)
+
     def _adopt(self, project: Project) -> None:
-        options, view = project.options, project.view
-        kind, name = view.get("color", ["label", ""])
-        reference = self.reference
-        known = reference.methods if reference is not None else ()
-        method, level = view.get("method", ""), view.get("level", "")
-        self.param.update(
-            matrix=options.get("matrix", ""),
-            batch=options.get("batch", ""),
-            own_label=options.get("own_label", ""),
-            orthologs=bool(options.get("orthologs", False)),
-            refit_shared=bool(options.get("refit_shared", False)),
-            method=method if method in known else self.method,
-            methods=[name for name in options.get("methods", ()) if name in known] or self.methods,
-            modes=dict(options.get("modes", {})),
-            taught=options.get("taught", ""),
-            proteins=options.get("proteins", ""),
-            hierarchical=bool(options.get("hierarchical", False)),
-            measure=view.get("measure", ""),
-            tab=view.get("tab", "Composition"),
-            tabs=tabs if (tabs := view.get("tabs")) in TABS else "low",
-            pins=read_records(view.get("pins", [])),
-            **arranged(view, reference.levels if reference is not None else ()),
-            **self._gates_from(view),
-            threshold=view.get("threshold", UNKNOWN_CONFIDENCE),
-            coverage=coverage if (coverage := view.get("coverage")) in COVERAGES else COVERAGE,
-            color=ColorBy(kind, name) if kind in KINDS else ColorBy("label"),
-            level=level if reference and level in reference.levels else self.level,
-        )
+        """Take over the choices of a project, where the reference still has what they name."""
+        kept = keeping.read(self, {**project.options, **project.view})
+        methods, levels = (self.reference.methods, self.reference.levels) if self.reference is not None else ((), ())
+        kept["methods"] = [name for name in kept["methods"] if name in methods] or self.methods
+        kept["method"] = kept["method"] if kept["method"] in methods else self.method
+        kept["level"] = kept["level"] if kept["level"] in levels else self.level
+        if kept["held"] is not None and kept["held"].level not in levels:
+            kept["held"] = None
+        with self.unremembered():
+            self.param.update(**{**kept, "step": self.step})
+        self._is_taken_up = True
         self._begin_history()
 
     def _clear(self) -> None:
         """Forget what belongs to one query."""
+        self._save_changes()
         results = [topic for topic in self.status if topic.startswith("result")]
         self.forget("project", "reference", "file", "job", "examined", "color", "explain", *ASKED, *results)
-        self.param.update(
-            project=None, preflight=None, jobs={}, outcomes={}, job=None, outcome=None, selection=None,
-            explanation=None, query_coloring=None, matrix="", batch="", own_label="", orthologs=False,
-            refit_shared=False, modes={}, taught="", proteins="", hierarchical=False, measure="",
-            color=ColorBy("label"), **arranged({}, ()), **self._gates_from({}), hidden=[], pins=[],
-            threshold=UNKNOWN_CONFIDENCE, coverage=COVERAGE, examined={}, link={}, go_to=None,
-            **NOTHING_FOUND,
-        )  # fmt: skip
+        kept = {*keeping.OPTIONS, *keeping.SHOWN} - {*keeping.OUTLASTS}
+        with self.unremembered():
+            self.param.update(
+                **keeping.unchosen(self, kept), **NOTHING_FOUND, project=None, preflight=None, jobs={}, outcomes={},
+                job=None, outcome=None, selection=None, explanation=None, query_coloring=None, hidden=[], examined={},
+                link={}, go_to=None,
+            )  # fmt: skip
+        self._is_taken_up = False
         self._begin_history()
 
     # file
@@ -392,26 +384,22 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         demo = library.demo_of(self.project.query) if self.project is not None else None
         batch, label = (demo.sample, demo.label) if demo else (likely_batch(found), likely_label(found))
         self.param.update(preflight=found, batch=batch, own_label=label)
-        self.save()
         if self._map_when_ready:
             self.start()
 
     def use_matrix(self, name: str) -> None:
         """Take another matrix of the file; empty lets the program choose."""
         self.matrix = name
-        self.save()
         self.look()
 
     def use_orthologs(self, wanted: bool) -> None:
         """Read mouse genes as their human orthologues, or stop doing so."""
         self.orthologs = wanted
-        self.save()
         self.look()
 
     def use_shared(self, wanted: bool) -> None:
         """Refit the method on the genes that file and reference share, or stop doing so."""
         self.refit_shared = wanted
-        self.save()
         self.look()
 
     # training

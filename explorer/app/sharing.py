@@ -78,7 +78,8 @@ def see_again(session: Session) -> None:
     session.recolor(link.get("hidden", ()))
     selected = unpacked(link.get("selection", ""), _n_in_front(session))
     rows = None if selected is None else np.flatnonzero(selected)
-    session.param.update(selection=rows, go_to=tuple(extent) if extent else None)
+    with session.unremembered():  # what a link shows is where its history begins
+        session.param.update(selection=rows, go_to=tuple(extent) if extent else None)
 
 
 def _n_in_front(session: Session) -> int:

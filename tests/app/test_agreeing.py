@@ -114,11 +114,14 @@ def test_a_second_method_brings_agreement_colours_and_the_disputed_cells(home: P
         view = ModelsView(session)
         assert "Nothing is mapped yet" in view._said.object
         await map_by(session, "concord")
-        assert "Only CONCORD has mapped these cells" in view._said.object
+        assert "CONCORD has mapped these cells, and the reference" in view._said.object
+        assert "CONCORD and logistic regression on expression label" in view._said.object
         assert view._go in view._box.objects
         await map_by(session, "concord", "bascvi")
         assert view._go not in view._box.objects
         assert {"CONCORD", "BA-scVI"} <= set(view._pairs.rows)
+        assert "All 3 voices (2 methods and the regression on expression) label" in view._said.object
+        assert "has mapped these cells" not in view._said.object
         at = agreeing.consensus_of(agreeing.names_of(session.outcomes)).level(session.level)
         view._select.clicks += 1
         wanted = np.flatnonzero(agreeing.disputed(at))

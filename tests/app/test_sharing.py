@@ -38,6 +38,11 @@ def test_a_link_shows_another_tab_what_was_seen_whatever_was_done_since(home: Pa
         assert (hers.hidden, hers.go_to) == ([1], (-1.0, 2.0, -3.0, 4.0))
         assert hers.selection.tolist() == [3, 5, 8]
         assert len(hers.pins) == 1, "pins are the project's"
+        assert not hers.can_undo, "what a link shows is where its history begins"
+        hers.choose_color(ColorBy("novelty"))
+        await hers.settled()
+        hers.undo()
+        assert (hers.color.kind, hers.selection.tolist()) == ("label", [3, 5, 8])
 
     run(steps)
 

@@ -67,7 +67,7 @@ def test_from_the_disagreement_to_a_cell_to_its_prototype_and_its_sample(
     selection = page.get_by_text(re.compile(r"^[\d,]+ of 832 cells \("))
     expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
     tab(page, "Models")
-    said = page.get_by_text(re.compile(r"methods label [\d,]+ of 832 cells alike"))
+    said = page.get_by_text(re.compile(r"label [\d,]+ of 832 cells alike"))
     expect(said).to_be_visible()
     disputed = re.search(r"([\d,]+) are disputed", said.inner_text()).group(1)
     page.get_by_role("button", name="Show the disagreement").click()

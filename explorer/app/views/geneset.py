@@ -29,7 +29,8 @@ class GeneSetView(View):
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
         self._sets: GeneSets = {}
         self._titles: dict[str, str] = {}
-        self._list = pmui.TextAreaInput(label="Genes", placeholder="CD3E, CD3D, CD2", rows=2, auto_grow=True, **wide)
+        self._list = pmui.TextAreaInput(label="Genes", placeholder="CD3E, CD3D, CD2", rows=2, max_rows=5,
+                                       auto_grow=True, **wide)  # fmt: skip
         self._list.param.watch(self._choose_list, "value")
         self._known = pmui.AutocompleteInput(
             label="or a known set", options=[], case_sensitive=False, min_characters=2, restrict=True,

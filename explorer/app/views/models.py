@@ -13,7 +13,7 @@ import param
 from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
 from components.upset import UpSet
-from explorer.agreement import disputed_cells, disputed_labels
+from explorer.agreement import LEAST_VOICES, disputed_cells, disputed_labels
 from explorer.app import agreeing, look
 from explorer.app.coloring import AGREEMENT, CONSENSUS, ColorBy
 from explorer.app.downloads import Offered
@@ -26,13 +26,18 @@ from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.doubt.thresholds import with_threshold
 from explorer.errors import OptionsProblem
+from explorer.methods import METHODS
 
 _MEASURES = {"Share alike": "share", "Kappa": "kappa"}
 _NOTHING = (
     "Several methods may label the same cells, and where they differ a label deserves a second look. Nothing is mapped "
     "yet."
 )
-_ONE = "Only {method} has mapped these cells. Map them by another method too, and this tab shows where both agree."
+_ONE = "Only {method} has labelled these cells. Map them by another method too, and this tab shows where both agree."
+_WITH_REGRESSION = (
+    "{method} has mapped these cells, and the reference's own regression on expression labels them as well. Map them by "
+    "another method too, and there is a third voice."
+)
 _COLUMNS = [
     {"key": "label", "label": "Consensus label"},
     {"key": "cells", "label": "Cells", "align": "right"},
@@ -79,7 +84,7 @@ class ModelsView(TabView):
         )  # fmt: skip
         self._buttons = row(self._select, *self._tint.values(), *self._downloads)
         self._body = side_by_side(
-            part("Which methods give the consensus label", self._upset, width=390),
+            part("Who gives the consensus label", self._upset, width=390),
             part("Labels, the most disputed first", self._labels, width=430),
             part("Two and two", self._measure, self._pairs, width=640),
         )
@@ -160,7 +165,7 @@ class ModelsView(TabView):
         shown = [self._go] * (len(session.outcomes) < 2) + [self._buttons, self._body] * is_ready
         if self._box.objects != shown:
             self._box.objects = shown
-        words = [self._missing()]
+        words = [self._missing(is_ready)]
         if is_ready and found is not None and at is not None:
             words += [agreement_words(found, at, session.threshold), *found.notices]
             self._upset.param.update(**upset_of(found, at))
@@ -168,12 +173,14 @@ class ModelsView(TabView):
             self._labels.rows = label_rows(at)
         self._said.object = "".join(f'<p class="small soft">{look.text(each)}</p>' for each in words if each)
 
-    def _missing(self) -> str:
+    def _missing(self, is_ready: bool) -> str:
         outcomes = self.session.outcomes
         if not outcomes:
             return _NOTHING
         (first, *others) = outcomes.values()
-        return "" if others else _ONE.format(method=title_of(first.result.method))
+        if others or self.session.standing("agreement").phase is Phase.RUNNING:
+            return ""
+        return (_WITH_REGRESSION if is_ready else _ONE).format(method=title_of(first.result.method))
 
     # what is taken home
 
@@ -191,13 +198,25 @@ class ModelsView(TabView):
         return offered_frame(self.session, f"{what}, {self.session.level}", table)
 
 
+def voices_words(found: Consensus) -> str:
+    """Who speaks: by name where there are two, else how many there are."""
+    methods = [name for name in found.voices if name in METHODS]
+    if len(found.voices) == LEAST_VOICES:
+        pairs = zip(found.voices, found.titles, strict=True)
+        named = [title if name in METHODS else f"{title[:1].lower()}{title[1:]}" for name, title in pairs]
+        return f"{' and '.join(named)} label"
+    if len(methods) == len(found.voices):
+        return f"All {len(methods)} methods label"
+    return f"All {len(found.voices)} voices ({len(methods)} methods and the regression on expression) label"
+
+
 def agreement_words(found: Consensus, at: LevelConsensus, threshold: float) -> str:
-    """How many cells all methods label alike, and how sure and how right their consensus is."""
+    """How many cells all label alike, and how sure and how right their consensus is."""
     n, n_disputed = len(at.agreement), int(agreeing.disputed(at).sum())
     labels = with_threshold(at.labels, max(threshold, at.labels.threshold))
     told = (
-        f"{len(found.voices)} methods label {n - n_disputed:,} of {n:,} cells alike ({look.share(n - n_disputed, n)}); "
-        f"{n_disputed:,} are disputed. Median confidence of the consensus: {np.median(labels.confidence):.2f}; "
+        f"{voices_words(found)} {n - n_disputed:,} of {n:,} cells alike ({look.share(n - n_disputed, n)}); "
+        f"{n_disputed:,} {'is' if n_disputed == 1 else 'are'} disputed. Median confidence of the consensus: {np.median(labels.confidence):.2f}; "
         f"{int(labels.unknown.sum()):,} of its cells are called unknown."
     )
     if not at.scores:
@@ -220,7 +239,7 @@ def upset_of(found: Consensus, at: LevelConsensus) -> dict[str, Any]:
 
 
 def pairs_of(found: Consensus, at: LevelConsensus, measure: str) -> dict[str, Any]:
-    """Agreement of two and two methods, as parameters of `HeatTable`."""
+    """Agreement of two and two voices, as parameters of `HeatTable`."""
     values = at.share if measure == "share" else at.kappa
     texts = [[f"{value:.2f}" if i != j else "" for j, value in enumerate(line)] for i, line in enumerate(values)]
     return {
