@@ -82,11 +82,13 @@ class Query:
     obs
         One row a cell, as found.
     var
-        One row a gene of `matrix`, as found.
+        One row a gene of `matrix`: as found, or with nothing but the names that were asked for.
     notices
         What was chosen or mended, one sentence each.
     of_reads
         Whether peaks hold counts of reads, two a fragment; they become counts of fragments when they are read.
+    gene_names
+        Which column of the file's var names the genes, "index" for its row names; "" where all of them may.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Query:
     var: pd.DataFrame
     notices: tuple[str, ...] = ()
     of_reads: bool = False
+    gene_names: str = ""
 
     @property
     def n_cells(self) -> int:

@@ -9,6 +9,7 @@ from explorer.flow import MappingResult, Reference
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
+from explorer.reading.matching import ROW_NAMES
 
 _RULES = {
     QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
@@ -74,8 +75,16 @@ def _asked(result: MappingResult) -> list[str]:
         sentences.append("Coarse label levels were given first, and finer ones within them.")
     if options.get("independent"):
         sentences.append("Each label level was given by itself.")
+    if options.get("refine"):
+        sentences.append("Labels then followed the majority of each cell's nearest cells in the query.")
+    if options.get("gene_names"):
+        sentences.append(f"Genes went by their names in the query's {_place_of(options['gene_names'])} alone.")
     if options.get("orthologs"):
         sentences.append("Mouse genes were read as their human one-to-one orthologues.")
     if panel is not None:
         sentences.append(f"The model was refitted on the {len(panel.genes):,} genes that query and reference share.")
     return sentences
+
+
+def _place_of(gene_names: str) -> str:
+    return "row names" if gene_names == ROW_NAMES else f"column {gene_names}"

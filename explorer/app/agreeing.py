@@ -19,11 +19,11 @@ from explorer.app.library import Outcome, Shelf
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.errors import AtlasError, OptionsProblem
 from explorer.flow import BoolArray, LabelTransfer, Reference
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.mapping.expression_model import TITLE, read_expression_model
 from explorer.mapping.several import agree, ask_expression
 from explorer.methods import METHODS
-from explorer.reading.query import open_query
 
 BETWEEN = " "  # of the jobs that a choice of colour names
 MOST_PATTERNS = 12
@@ -84,7 +84,7 @@ def _by_expression(spec: MapSpec, reference: Reference) -> tuple[LabelTransfer |
     if model is None:
         return None, ()
     try:
-        query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+        query = query_of(spec)
         return ask_expression(query, reference, model, orthologs=spec.orthologs)
     except AtlasError as problem:  # the methods have spoken, and can be compared without it
         return None, (f"{TITLE} does not speak: {problem}",)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,6 +14,7 @@ from explorer.app.columns import usable_columns
 from explorer.app.preflight import Preflight
 from explorer.doubt.nesting import nesting
 from explorer.flow import Reference, ValueKind
+from explorer.mapping.levels import QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT, Measure, Mode
 from explorer.reading.kinds import DataKind, kind_of
@@ -128,8 +131,21 @@ def measures(method: str, traits: Traits) -> tuple[Measure, ...]:
     return tuple(m for m in METHODS[method].card.measures if m.of != "protein" or traits.has_proteins)
 
 
-def how_words(method: str, mode: str | None, hierarchical: bool) -> str:
-    """How cells were mapped where that is not as usual, in a few words; empty for as usual."""
+def how_words(method: str, options: Mapping[str, Any]) -> str:
+    """How cells were mapped where that is not as usual, in a few words; empty for as usual.
+
+    Parameters
+    ----------
+    options
+        Of a provenance or a `MapSpec`.
+    """
     titles = {each.name: each.title for each in METHODS[method].card.modes} if method in METHODS else {}
-    learned = f"“{titles.get(mode, mode)}”" if mode and mode != INSTANT.name else ""
-    return ", ".join(filter(None, (learned, "coarse labels first" if hierarchical else "")))
+    mode = options.get("mode")
+    told = (
+        f"“{titles.get(mode, mode)}”" if mode and mode != INSTANT.name else "",
+        "coarse labels first" if options.get("hierarchical") else "",
+        "each level by itself" if options.get("independent") else "",
+        "unknown beyond the 99 % quantile" if options.get("unknown") == QUANTILE else "",
+        "smoothed over neighbours" if options.get("refine") else "",
+    )
+    return ", ".join(filter(None, told))

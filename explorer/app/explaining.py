@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,12 @@ from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import Reference
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT, Measure
-from explorer.reading.query import open_query
 from explorer.writing.export import read_gene_values
 
 SHOWN_GENES = 20
@@ -109,7 +108,7 @@ def explain(
     AtlasError
         If the query is gone, or the reference has no such label or the method no such measure.
     """
-    query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+    query = query_of(spec)
     fitted = panels.reopened(reference, outcome.result.provenance.panel)
     asked = METHODS[spec.method].card.measure(measure)
     signature = explain_cells(

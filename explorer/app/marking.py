@@ -23,9 +23,9 @@ from explorer.flow import BoolArray, FloatArray, Query, Reference
 from explorer.insight.by_gene import ByGene, of_genes
 from explorer.insight.markers import Markers, markers
 from explorer.insight.pseudobulk import SampleMarkers, compare_samples, sum_by_sample
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.progress import Progress
-from explorer.reading.query import open_query
 from explorer.reference import read_gene
 from explorer.writing.export import read_gene_values
 
@@ -84,7 +84,7 @@ class Front:
         """Their counts."""
         if self.outcome is None or self.spec is None:
             return self.reference
-        return open_query(self.spec.query, matrix=self.spec.matrix, name=self.spec.name)
+        return query_of(self.spec)
 
 
 @dataclass(frozen=True)

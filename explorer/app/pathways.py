@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from explorer.app.explaining import readable
 from explorer.app.library import Outcome
 from explorer.app.marking import Found
-from explorer.app.speaking import Spoken, query_of
+from explorer.app.speaking import Spoken
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.genesets import SHIPPED, GeneSets, read_collections
 from explorer.insight.enrichment import ADJUSTED_P, TOP, enrich, enrich_ranking, leading_genes
 from explorer.insight.key_genes import key_genes
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells, load_method

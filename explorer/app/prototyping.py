@@ -22,6 +22,7 @@ from explorer.doubt.distances import QUANTILE, Prototypes
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, IntArray, Reference
 from explorer.insight.unknowns import Unknowns, unknowns
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.layout import place
 from explorer.mapping import panels
@@ -29,7 +30,6 @@ from explorer.mapping.corridor import NEIGHBORS
 from explorer.mapping.models import load_method
 from explorer.methods.base import INSTANT
 from explorer.progress import Progress
-from explorer.reading.query import open_query
 from explorer.settings import settings
 
 NAMED = "named_here"  # obs column of the names that were given on the page
@@ -162,7 +162,7 @@ def group_unknown(
     OptionsProblem
         If there are too few of them.
     """
-    query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+    query = query_of(spec)
     column = sample if sample in outcome.result.obs else None
     return unknowns(query, outcome.result, rows, sample=column, level=level, progress=progress)
 
@@ -214,7 +214,7 @@ def add_to_reference(
     named = outcome.folder / f"{NAMED}.h5ad"
     write_named(outcome.folder / keys.RESULT_FILE, named, names, NAMED)
     try:
-        query = open_query(named, matrix=spec.matrix, name=spec.name)
+        query = query_of(spec, named)
         out = _free(own, reference.folder.stem)
         extend_reference(
             reference, query, out, column=NAMED, level=level, orthologs=spec.orthologs, device=spec.device,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from explorer.app.library import Outcome
 from explorer.asking.reasons import REST, signature_of_cells, signatures_of_labels
 from explorer.errors import OptionsProblem
-from explorer.flow import Query, Reference
+from explorer.flow import Reference
 from explorer.insight.signatures import OF_EACH, Expressed, SignatureOf, dots, joined
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
 from explorer.methods import METHODS
 from explorer.methods.base import Measure
 from explorer.progress import Progress
-from explorer.reading.query import open_query
 
 ONE, SELECTION, EVERY = "label", "selection", "all"
 
@@ -81,11 +80,6 @@ class Spoken:
     def table(self) -> pd.DataFrame:
         """All of them below one another, each row with its label and error."""
         return joined(self.of_labels)
-
-
-def query_of(spec: MapSpec) -> Query:
-    """The query that a job mapped, opened as it was then."""
-    return open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
 
 
 def gene_measures(method: str) -> tuple[Measure, ...]:

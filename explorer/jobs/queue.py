@@ -87,16 +87,19 @@ class MapSpec:
         Whether mouse genes are read as their human one-to-one orthologues.
     mode
         One of the method's modes; `None` for its first.
-    hierarchical
-        Whether coarse levels are labelled first.
+    hierarchical, independent, unknown
+        How label levels agree and what makes a cell unknown, as `map_query` takes them; `None` for its usual rule.
+    refine
+        Whether labels follow the majority of each cell's neighbours in the query.
     own_labels
         obs column of labels that the query already has, for a mode that learns labels; `None` for none.
     proteins
         obsm table of the query to place cells by as well, "none" for none; `None` only compares.
     refit_shared
         Whether the method is refitted on the genes that query and reference share, where those are few.
-    matrix
-        Which matrix of the file holds the expression; `None` to choose the right one.
+    matrix, gene_names
+        Which matrix of the file holds the expression and which column names the genes, as `open_query` takes them;
+        `None` to choose the right one.
     device
         "auto", "cpu" or "cuda".
     name
@@ -110,10 +113,14 @@ class MapSpec:
     orthologs: bool = False
     refit_shared: bool = False
     matrix: str | None = None
+    gene_names: str | None = None
     device: str = "auto"
     name: str | None = None
     mode: str | None = None
     hierarchical: bool = False
+    independent: bool = False
+    unknown: str | None = None
+    refine: bool = False
     own_labels: str | None = None
     proteins: str | None = None
 

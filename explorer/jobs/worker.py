@@ -68,13 +68,15 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     """
     from explorer.asking import judging
     from explorer.building import refitting
+    from explorer.doubt.refinement import refine
+    from explorer.jobs.asked import query_of
     from explorer.mapping import corridor
-    from explorer.reading.query import open_query
+    from explorer.mapping.levels import LEFT_OUT_BATCHES
     from explorer.writing import export
 
     spec = job.mapping
     progress.part("Reading the file", 0.0, 0.02)(0.0)
-    query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+    query = query_of(spec)
     _require_disk(folder, Path(spec.query).stat().st_size)
 
     progress.part("Opening the reference", 0.02, 0.05)(0.0)
@@ -94,6 +96,8 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
         spec.method,
         mode=spec.mode,
         hierarchical=spec.hierarchical,
+        independent=spec.independent,
+        unknown=spec.unknown or LEFT_OUT_BATCHES,
         batch=spec.batch,
         own_labels=spec.own_labels,
         proteins=spec.proteins,
@@ -102,6 +106,8 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
         notices=told,
         progress=placing.part("Placing cells in the picture", 0.0, 1.0),
     )
+    if spec.refine:
+        result = refine(result)
     result = judging.judged(query, reference, result, batch=spec.batch, device=device)
     writing = progress.part("Writing the annotated file", 0.75, 0.85)
     writing(0.0)

@@ -167,6 +167,7 @@ def map_query(
     progress(1.0)
     options = {"mode": chosen.name, "hierarchical": hierarchical, "independent": independent}
     options |= {"unknown": unknown_rule(asked), "orthologs": orthologs, "batch": batch}
+    options |= {"gene_names": query.gene_names or None}
     provenance = _provenance(
         query,
         reference,

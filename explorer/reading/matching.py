@@ -18,6 +18,7 @@ from explorer import keys
 from explorer.settings import ASSETS
 
 Names = NDArray[np.object_]
+ROW_NAMES = "index"  # what a person calls the row names of var, where no column has that name
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{11})(?:\.\d+)?(?:_PAR_Y)?$")
 # A place on a chromosome or contig, in the three spellings in use: chr1:100-200, chr1-100-200, GL000194.1_100_200.
@@ -159,7 +160,7 @@ def candidate_names(var: pd.DataFrame) -> dict[str, Names]:
 def text_columns(var: pd.DataFrame) -> dict[str, Names]:
     """Columns of text in which most values differ."""
     columns = {str(name): var[name] for name in var.columns}
-    texts = {name: as_names(values) for name, values in columns.items() if not _is_number(values)}
+    texts = {name: as_names(values) for name, values in columns.items() if is_text(values)}
     return {name: values for name, values in texts.items() if len(set(values)) > len(values) / 2}
 
 
@@ -168,8 +169,9 @@ def as_names(values: pd.Series) -> Names:
     return values.astype(object).where(values.notna(), "").astype(str).to_numpy(dtype=object)
 
 
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
+def is_text(values: pd.Series) -> bool:
+    """Whether a column holds text, not numbers or yes and no."""
+    return not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
 
 
 def unversioned(name: str) -> str:

@@ -21,6 +21,7 @@ from explorer.flow import FloatArray, Query, ValueKind
 from explorer.reading import values
 from explorer.reading.contents import Contents, contents_of_data, contents_of_file
 from explorer.reading.kinds import SPATIAL, are_peaks
+from explorer.reading.matching import ROW_NAMES, as_names, is_text
 from explorer.reading.rows import AnyRows, CscRows, Sample, close_spans, sample, spans
 
 _USABLE = (ValueKind.COUNTS, ValueKind.LOG1P, ValueKind.LINEAR)
@@ -83,6 +84,8 @@ class Inspection:
         Size of the file.
     chosen
         The matrix that mapping would use.
+    gene_columns
+        Columns of the chosen matrix's table of genes that hold text, and so may name them.
     embeddings
         Names of its obsm.
     notices
@@ -98,6 +101,7 @@ class Inspection:
     chosen: MatrixFound
     obs_columns: tuple[ColumnFound, ...]
     obs_names_unique: bool
+    gene_columns: tuple[ColumnFound, ...]
     embeddings: tuple[str, ...]
     notices: tuple[str, ...]
 
@@ -115,6 +119,7 @@ def inspect_file(path: Path | str) -> Inspection:
     path = Path(path)
     contents = contents_of_file(path, None)
     found, chosen, notices = _chosen(contents, None)
+    var = contents.vars[chosen.name]
     return Inspection(
         name=contents.name,
         path=path,
@@ -125,12 +130,19 @@ def inspect_file(path: Path | str) -> Inspection:
         chosen=chosen,
         obs_columns=tuple(_column(contents.obs[name]) for name in contents.obs),
         obs_names_unique=bool(contents.obs.index.is_unique),
+        gene_columns=tuple(_column(var[name]) for name in var if is_text(var[name])),
         embeddings=contents.embeddings,
         notices=notices,
     )
 
 
-def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name: str | None = None) -> Query:
+def open_query(
+    source: Path | str | AnnData,
+    *,
+    matrix: str | None = None,
+    gene_names: str | None = None,
+    name: str | None = None,
+) -> Query:
     """Check a source of cells and choose its expression values; only tables and a sample are read.
 
     There is nothing to close: files are opened for each read.
@@ -141,6 +153,8 @@ def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name:
         An h5ad file, or data in memory.
     matrix
         "X", "raw/X" or "layers/<name>"; `None` chooses the best for mapping.
+    gene_names
+        The var column that names the genes, or "index" for the row names; `None` tries all of them.
     name
         What to call it; the file's name by default.
 
@@ -151,7 +165,7 @@ def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name:
     ValuesProblem
         If the values cannot be mapped.
     OptionsProblem
-        If there is no such matrix.
+        If there is no such matrix, or no such column of text.
     """
     in_memory = isinstance(source, AnnData)
     contents = contents_of_data(source, name) if in_memory else contents_of_file(Path(source), name)
@@ -164,9 +178,10 @@ def open_query(source: Path | str | AnnData, *, matrix: str | None = None, name:
         kind=chosen.kind,
         log_base=chosen.log_base,
         obs=contents.obs,
-        var=contents.vars[chosen.name],
+        var=_named_by(contents.vars[chosen.name], gene_names, chosen.name),
         notices=notices,
         of_reads=_has_reads(contents, chosen),
+        gene_names=gene_names or "",
     )
 
 
@@ -253,6 +268,18 @@ def _named(found: Sequence[MatrixFound], asked: str, source: str) -> MatrixFound
         if matrix.name in wanted:
             return matrix
     raise OptionsProblem(f"{source} has no matrix {asked!r}; it has {_listed(m.name for m in found)}.")
+
+
+def _named_by(var: pd.DataFrame, asked: str | None, matrix: str) -> pd.DataFrame:
+    """A table of genes that goes by the names asked for alone."""
+    if asked is None:
+        return var
+    if asked in var and is_text(var[asked]):
+        return pd.DataFrame(index=pd.Index(as_names(var[asked])))
+    if asked == ROW_NAMES:
+        return pd.DataFrame(index=var.index)
+    able = _listed([ROW_NAMES, *(str(name) for name in var if is_text(var[name]))])
+    raise OptionsProblem(f"The genes of {matrix} have no column of text named {asked!r}; names can be: {able}.")
 
 
 def _preference(matrix: MatrixFound) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.flow import LevelLabels, MappingResult
+from explorer.writing.appending import finished_file
 
 _OPTIONS = ("mode", "hierarchical", "independent", "unknown", "batch", "own_labels", "proteins", "orthologs")
 
@@ -31,6 +32,7 @@ def reproducing_script(result: MappingResult, query: Path | str, reference: Path
         "query": str(query),
         "reference": str(reference),
         "matrix": spec.get("matrix") or told.matrix,
+        "gene_names": told.options.get("gene_names"),
         "name": spec.get("name") or told.query,
         "method": result.method,
         "options": {name: told.options[name] for name in _OPTIONS if told.options.get(name) is not None},
@@ -39,12 +41,22 @@ def reproducing_script(result: MappingResult, query: Path | str, reference: Path
         "device": told.device if told.device == "cpu" else "auto",
         "checksum": told.reference_checksum,
         "versions": dict(told.versions),
+        "refine": bool(told.options.get("refine", False)),
         "threshold": result.labels.first.threshold,
         "labels": {level.level: labels_digest(level) for level in result.labels.levels},
         "n_cells": result.n_cells,
     }
     # a JSON text inside Python: repr gives it quotes that hold whatever a file name contains
     return _SCRIPT.replace("@RECORD@", "\n".join(f"    {line!r}" for line in _lines(record)))
+
+
+def write_script(
+    result: MappingResult, query: Path, reference: Path, path: Path | str, **spec: Any
+) -> None:
+    """Write the script to a file; it finds cells and reference from wherever it is run. Parameters as above."""
+    text = reproducing_script(result, query.resolve(), reference.resolve(), **spec)
+    with finished_file(Path(path)) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def labels_digest(level: LevelLabels) -> str:
@@ -70,7 +82,6 @@ import sys
 
 import explorer
 from explorer.mapping.corridor import versions
-from explorer.doubt.thresholds import result_with_threshold
 
 RECORD = json.loads(
 @RECORD@
@@ -100,7 +111,9 @@ def main():
     parser.add_argument("--csv", default="labels.csv", help="table to write (labels.csv)")
     asked = parser.parse_args()
 
-    query = explorer.open_query(asked.query, matrix=RECORD["matrix"], name=RECORD["name"])
+    query = explorer.open_query(
+        asked.query, matrix=RECORD["matrix"], gene_names=RECORD["gene_names"], name=RECORD["name"]
+    )
     reference = explorer.open_reference(asked.reference)
     options = dict(RECORD["options"])
     if RECORD["refit_shared"]:
@@ -111,7 +124,9 @@ def main():
         print("differs:", sentence)
 
     result = explorer.map_query(query, reference, RECORD["method"], device=RECORD["device"], **options)
-    result = result_with_threshold(result, RECORD["threshold"])
+    if RECORD["refine"]:
+        result = explorer.refine(result)
+    result = explorer.result_with_threshold(result, RECORD["threshold"])
     explorer.write_csv(result, asked.csv)
     if asked.output:
         explorer.write_h5ad(result, query, asked.output)

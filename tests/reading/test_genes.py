@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from explorer import keys
-from explorer.errors import GenesProblem
+from explorer.errors import GenesProblem, OptionsProblem
 from explorer.flow import AlignedCells, GeneIds, GeneMatch, Query
 from explorer.reading.genes import (
     aligned_blocks,
@@ -23,7 +26,7 @@ from explorer.reading.genes import (
     require_coverage,
     select_genes,
 )
-from explorer.reading.query import open_query
+from explorer.reading.query import inspect_file, open_query
 
 SYMBOLS = ["CD3E", "MS4A1", "NKX2-1", "TBCE", "C1orf112", "GNLY", "PPBP", "LYZ", "HLA-A", "IL7R"]
 ENSEMBL = list(ensembl_of(SYMBOLS))
@@ -66,6 +69,23 @@ def test_the_column_with_most_of_the_genes_is_found() -> None:
     table = var(numbered, feature_types=["Gene Expression"] * 10, gene_ids=ENSEMBL)
     match = match_genes(table, REFERENCE)
     assert (pairs(match), match.column) == (SYMBOLS, "gene_ids")
+
+
+def test_genes_go_by_the_names_that_were_asked_for_alone(tmp_path: Path) -> None:
+    table = var(["GNLY", "NKG7", "CD14"], other=["IL7R", None, "x"], mean=[0.1, 0.2, 0.3])
+    table["symbol"] = pd.Categorical(["CD3E", "MS4A1", "LYZ"])
+    cells = ad.AnnData(np.arange(6, dtype=np.float32).reshape(2, 3), var=table)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    assert [column.name for column in inspect_file(tmp_path / "cells.h5ad").gene_columns] == ["other", "symbol"]
+    asked_and_found = {None: ["CD3E", "MS4A1", "LYZ"], "symbol": ["CD3E", "MS4A1", "LYZ"], "other": ["IL7R", "", ""],
+                       "index": ["GNLY", "", ""]}  # fmt: skip
+    for asked, found in asked_and_found.items():
+        for source in (cells, tmp_path / "cells.h5ad"):
+            query = open_query(source, gene_names=asked)
+            assert query.gene_names == (asked or "")
+            assert pairs(match_genes(query.var, REFERENCE)) == found, asked
+    with pytest.raises(OptionsProblem, match=r"no column of text named 'mean'; names can be: 'index', 'other'"):
+        open_query(cells, gene_names="mean")
 
 
 def test_both_ways_of_naming_may_stand_in_one_column() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,8 +20,8 @@ from explorer.asking.tapped import tapped_cell
 from explorer.doubt.conformal import COVERAGE
 from explorer.flow import Reference
 from explorer.insight.of_a_cell import CellCard, LevelOfCell
+from explorer.jobs.asked import query_of
 from explorer.jobs.queue import MapSpec
-from explorer.reading.query import open_query
 
 SHOWN_NEIGHBORS = 5
 SHOWN_GENES = 6
@@ -97,7 +96,7 @@ def look_up(spec: MapSpec, outcome: Outcome, reference: Reference, row: int) -> 
     AtlasError
         If the file is gone.
     """
-    query = open_query(Path(spec.query), matrix=spec.matrix, name=spec.name)
+    query = query_of(spec)
     return tapped_cell(query, reference, outcome.result, row, device=spec.device)
 
 

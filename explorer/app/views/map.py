@@ -283,8 +283,7 @@ def outcome_facts(outcome: Outcome) -> str:
 
 
 def _of_way(outcome: Outcome) -> list[tuple[str, str]]:
-    options = outcome.result.provenance.options
-    words = how_words(outcome.result.method, options.get("mode"), bool(options.get("hierarchical")))
+    words = how_words(outcome.result.method, outcome.result.provenance.options)
     return [("Mapped", words)] if words else []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
@@ -88,7 +90,7 @@ class JobRow:
 
 def how(spec: MapSpec) -> str:
     """How cells are mapped where that is not as usual, in brackets; empty for as usual."""
-    words = how_words(spec.method, spec.mode, spec.hierarchical)
+    words = how_words(spec.method, asdict(spec))
     return f" ({words})" if words else ""
 
 
