@@ -2,12 +2,12 @@
 
 Methods are called voices here, since a regression on expression, which is no method of a reference, has one too.
 Their calibrated probabilities are averaged (a linear opinion pool; Stone, Annals of Mathematical Statistics 1961) with
-weights under which the left-out cells' own labels are most likely, and the average is calibrated once more. Knows
-labels and probabilities, not how they came about.
+weights chosen on left-out cells for the macro-F1 of the mean, by ensemble selection with replacement (Caruana et al.,
+ICML 2004), and the average is calibrated once more. Knows labels and probabilities, not how they came about.
 
-How to pool was measured on left-out batches of blood (two sets) and heart, with four voices: macro-F1 0.863 so, 0.838
-with equal weights, 0.833 by the mean of logarithms, 0.843 by counting votes, and 0.840 by the best single voice; the
-calibration error is 0.008 so and about 0.01 by the others.
+How to pool was measured on left-out batches of blood (three label levels), heart and cell lines, with six voices: mean
+macro-F1 0.942 so, 0.939 with weights that make the labels most likely, 0.939 with equal weights, 0.940 by the mean of
+logarithms, and 0.939 by the best single voice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from explorer.doubt.nesting import Nested, likeliest_path
 from explorer.errors import OptionsProblem
 from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, IntArray, LabelTransfer, LevelLabels
 
-FARTHEST = 6.0   # logarithm of a weight from the middle: a voice that does not help has 1/400 of another's
+ROUNDS = 20      # in each of which one voice gets more of the say
+PER_NAT = 0.02   # macro-F1 that a nat of surprise costs: it decides between voices that are right alike
 MOST_PARTS = 10  # in which left-out batches are judged by the others
 LEAST_VOICES = 2
 
@@ -125,46 +126,38 @@ def consensus(
 
 
 def pool_weights(answers: FloatArray, codes: IntArray) -> FloatArray:
-    """Weights under which a weighted mean of answers speaks best for the true labels, float32 (v,); they sum to 1.
+    """Weights under which the labels of a weighted mean of answers are right most evenly, float32 (v,); they sum to 1.
 
-    The likelihood of the labels is climbed from equal weights, over weights and a temperature together: without the
-    temperature, voices that err independently would lose all weight to the best of them, whose sureness is the mean's
-    only way to be sure. A cell counts as one over the square root of its label's cells: halfway between all cells
-    alike and all labels alike.
+    Ensemble selection: round by round the voice is added, again or for the first time, that raises the macro-F1 of
+    the mean most, less a little for the surprise at the true labels (mean negative logarithm); the first of the best
+    is taken. How often a voice was added is its weight, as it stood after the best of the rounds: on these cells the
+    mean is worth no less than any voice alone.
 
     Parameters
     ----------
     answers, codes
         float32 (v, h, classes), calibrated, and int32 (h,), own labels.
     """
-    from scipy.optimize import minimize
-
-    rows = np.arange(len(codes))
-    counts = 1 / np.sqrt(np.bincount(codes))[codes]
-    counts /= counts.sum()
-    said = np.maximum(answers.astype(np.float64), LEAST_PROBABILITY)
-
-    def surprise(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Of the true labels, and its slope along the logarithms of weights and temperature."""
-        weights, temperature = _weights(x[:-1]), np.exp(x[-1])
-        mean = np.tensordot(weights, said, 1)
-        scores = np.log(mean) / temperature
-        off = np.exp(scores - scores.max(1, keepdims=True))
-        off /= off.sum(1, keepdims=True)
-        value = -counts @ np.log(np.maximum(off[rows, codes], 1e-300))
-        off[rows, codes] -= 1
-        off *= counts[:, None]
-        along = np.einsum("vhc,hc->v", said, off / (mean * temperature))
-        return float(value), np.append(weights * (along - weights @ along), -(off * scores).sum())
-
-    bounds = [(-FARTHEST, FARTHEST)] * len(answers) + [(np.log(0.2), np.log(5.0))]
-    found = minimize(surprise, np.zeros(len(answers) + 1), jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(_weights(found.x[:-1]), np.float32)
+    total = np.zeros(answers.shape[1:], np.float64)
+    added: list[int] = []
+    reached: list[float] = []
+    for before in range(ROUNDS):
+        worth = [_worth((total + own) / (before + 1), codes) for own in answers]
+        added.append(int(np.argmax(worth)))
+        reached.append(max(worth))
+        total += answers[added[-1]]
+    kept = added[: int(np.argmax(reached)) + 1]
+    return np.asarray(np.bincount(kept, minlength=len(answers)) / len(kept), np.float32)
 
 
-def _weights(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
-    weights = np.exp(logarithms - logarithms.max())
-    return np.asarray(weights / weights.sum())
+def _worth(probabilities: NDArray[np.float64], codes: IntArray) -> float:
+    """Macro-F1 over the labels that occur, less what the surprise costs."""
+    n, guess = probabilities.shape[1], probabilities.argmax(1)
+    own, given = np.bincount(codes, minlength=n), np.bincount(guess, minlength=n)
+    hits = np.bincount(codes[guess == codes], minlength=n)
+    f1 = (2 * hits / np.maximum(own + given, 1))[own > 0].mean()
+    true = probabilities[np.arange(len(codes)), codes]
+    return float(f1 + PER_NAT * np.log(np.maximum(true, LEAST_PROBABILITY)).mean())
 
 
 def agreement_of(codes: IntArray, n_classes: int) -> tuple[FloatArray, FloatArray]:

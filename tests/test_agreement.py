@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import cohen_kappa_score, f1_score
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss
 
 from explorer.agreement import (
     Pool,
@@ -133,22 +133,35 @@ class TestWeights:
         answers = np.stack([np.stack([p, 1 - p], 1) for p in (good, 1 - good)]).astype(np.float32)
         np.testing.assert_allclose(pool_weights(answers, codes), 0.5, atol=1e-6)
 
-    def test_they_make_the_labels_most_likely(self) -> None:
-        """Twin: every pair of weights and temperatures on a grid."""
+    def test_round_by_round_the_voice_is_added_that_helps_most(self) -> None:
+        """Twin: the library's macro-F1 and surprise of every candidate mean."""
         rng = np.random.default_rng(0)
-        codes = rng.choice(3, 400, p=[0.7, 0.2, 0.1])
-        sure = rng.uniform(0.5, 1.5, (2, 400, 1))
-        answers = np.stack([erring(codes, 0.8, rng), erring(codes, 0.7, rng)]) ** sure
+        codes = rng.choice(4, 400, p=[0.6, 0.25, 0.1, 0.05])
+        sure = rng.uniform(0.5, 1.5, (3, 400, 1))
+        answers = np.stack([erring(codes, right, rng, n_classes=4) for right in (0.8, 0.7, 0.75)]) ** sure
         answers = (answers / answers.sum(2, keepdims=True)).astype(np.float32)
-        per_cell = 1 / np.sqrt(np.bincount(codes))[codes]
 
-        def likelihood(weight: float, temperature: float) -> float:
-            p = tempered((weight * answers[0] + (1 - weight) * answers[1]).astype(np.float32), temperature)
-            return float((per_cell * np.log(p[np.arange(400), codes])).sum())
+        def worth(chosen: list[int]) -> float:
+            mean = answers[chosen].mean(0, dtype=np.float64)
+            score = f1_score(codes, mean.argmax(1), labels=range(4), average="macro", zero_division=0)
+            return score - 0.02 * log_loss(codes, mean / mean.sum(1, keepdims=True), labels=range(4))
 
-        grid = [(weight, temperature) for weight in np.linspace(0, 1, 101) for temperature in np.linspace(0.3, 1.5, 61)]
-        best = max(grid, key=lambda at: likelihood(*at))
-        assert pool_weights(answers, codes)[0] == pytest.approx(best[0], abs=0.02)
+        chosen: list[int] = []
+        for _ in range(20):
+            chosen.append(max(range(3), key=lambda voice: worth([*chosen, voice])))
+        best = max((chosen[:n] for n in range(1, 21)), key=worth)
+        np.testing.assert_allclose(pool_weights(answers, codes), np.bincount(best, minlength=3) / len(best), atol=1e-6)
+
+    def test_a_rare_label_that_one_voice_knows_is_heard(self) -> None:
+        """Of 100 cells, two are of a kind that the surer voice takes for another."""
+        codes = np.repeat([0, 1, 2], [60, 38, 2])
+        blind = np.full((100, 3), 0.02)
+        blind[np.arange(100), np.where(codes == 2, 1, codes)] = 0.96
+        seeing = np.full((100, 3), 0.2)
+        seeing[np.arange(100), codes] = 0.6
+        answers = np.stack([blind, seeing]).astype(np.float32)
+        pooled = np.tensordot(pool_weights(answers, codes), answers, 1)
+        assert (pooled.argmax(1) == codes).all()
 
     def test_the_mean_is_calibrated_once_more(self) -> None:
         """Of independent voices the mean is less sure than it may be."""
