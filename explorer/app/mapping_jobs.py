@@ -16,6 +16,7 @@ from explorer.app.choices import Traits, Way
 from explorer.app.library import Outcome
 from explorer.app.preflight import Preflight
 from explorer.app.projects import Project
+from explorer.app.remedies import Reading
 from explorer.app.status import NOTHING, Phase
 from explorer.app.training import Trainings
 from explorer.errors import AtlasError
@@ -43,6 +44,7 @@ class Mappings(Trainings):
     outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True, doc="The result in view.")
 
     matrix = param.String(default="", doc="Which matrix of the file to use; empty to let the program choose.")
+    gene_names = param.String(default="", doc="var column that names the genes; empty for all that may.")
     batch = param.String(default="", doc="obs column of the query's batches; empty for one batch.")
     own_label = param.String(default="", doc="obs column of the labels the query brings; empty for none.")
     orthologs = param.Boolean(default=False, doc="Read mouse genes as their human orthologues.")
@@ -53,10 +55,9 @@ class Mappings(Trainings):
     taught = param.String(default="", doc="obs column of the query's labels for modes that learn them; empty for none.")
     proteins = param.String(default="", doc="obsm table of proteins to place cells by as well; empty for none.")
     hierarchical = param.Boolean(default=False, doc="Label coarse levels first, and finer ones within them.")
-
-    def save(self) -> None:
-        """Write the choices down, so that another tab finds them."""
-        raise NotImplementedError
+    independent = param.Boolean(default=False, doc="Label each level by itself; they may contradict.")
+    unknown = param.String(default="", doc="What makes a far cell unknown, as `map_query` takes it; empty for its usual.")
+    refine = param.Boolean(default=False, doc="Let labels follow the majority of a cell's neighbours in the query.")
 
     def view_changed(self) -> None:
         """React to another result in view, or none."""
@@ -83,14 +84,12 @@ class Mappings(Trainings):
         self.methods = [name for name in known if name in methods]
         if self.methods and self.method not in self.methods and self.method not in self.jobs:
             self.method = self._first_of(self.methods)
-        self.save()
 
     def use_method(self, method: str) -> None:
         """Map by this method alone, and look at the reference as it lays it out."""
         self.methods = [method]
         if method in self.jobs or self.outcome is None:
             self._put_in_view(method)
-        self.save()
 
     def _first_of(self, methods: Sequence[str]) -> str:
         """The method to look at first: the recommended one if it is among them."""
@@ -122,12 +121,15 @@ class Mappings(Trainings):
     def choose_mode(self, mode: str, method: str = "") -> None:
         """Map in another way, by a method or by the one in view."""
         self.modes = {**self.modes, method or self.method: mode}
-        self.save()
 
     def choose_how(self, **wanted: Any) -> None:
-        """Change `hierarchical`, `taught` or `proteins`."""
+        """Change `hierarchical`, `independent`, `unknown`, `refine`, `taught` or `proteins`."""
         self.param.update(**wanted)
-        self.save()
+
+    @property
+    def reading(self) -> Reading:
+        """How the file is read."""
+        return Reading(self.matrix or None, self.gene_names or None, self.orthologs)
 
     @property
     def spec(self) -> MapSpec | None:
@@ -151,10 +153,14 @@ class Mappings(Trainings):
             orthologs=self.orthologs,
             refit_shared=self.refit_shared,
             matrix=self.matrix or None,
+            gene_names=self.gene_names or None,
             device=settings().device,
             name=self.project.title,
             mode=None if way == INSTANT.name else way,
             hierarchical=self.hierarchical and bool(self.traits.nested),
+            independent=self.independent and bool(self.traits.nested),
+            unknown=self.unknown or None,
+            refine=self.refine,
             own_labels=self.taught or None if learns else None,
             proteins=self.proteins or None if choices.places_by_proteins(self.reference, method) else None,
         )
@@ -226,7 +232,6 @@ class Mappings(Trainings):
         """Put the result of another method in view; pictures, colours and tables follow."""
         if method in self.outcomes and method != self.method:
             self._put_in_view(method)
-            self.save()
 
     def _take_on(self, jobs: Sequence[Job]) -> None:
         """Make jobs the project's own, instead of those that the same methods had."""
@@ -237,7 +242,6 @@ class Mappings(Trainings):
         if self.outcome is None and self.method not in by_method and not self.is_mapping:
             self.method = next(iter(by_method))
         self._follow({**self.jobs, **by_method})
-        self.save()
 
     def _read_jobs(self) -> None:
         if self.project is None:

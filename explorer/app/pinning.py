@@ -19,7 +19,6 @@ _TITLES = {
 def keep(session: Session, pins: Sequence[Pin]) -> None:
     """Pin these in place of those before, in the project, too."""
     session.pins = list(pins)
-    session.save()
 
 
 def view_now(session: Session) -> Pin:

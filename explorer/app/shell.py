@@ -160,7 +160,6 @@ class Shell:
         # Hidden rather than taken out: a figure that leaves the page and returns no longer tells its size.
         for name, view in self._views.items():
             view.panel.visible = name == step
-        self.session.save()
 
     def _told(self) -> list[dict[str, str]]:
         told = step_states(self.session)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import param
 from numpy.typing import NDArray
 
 from components.raster import ORDERS
-from explorer.app.coloring import KINDS, ColorBy, Style
+from explorer.app.coloring import ColorBy, Style
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 
 if TYPE_CHECKING:
@@ -65,30 +65,6 @@ class Workspace(param.Parameterized):
 ARRANGED = ("show", "panes", "beside", "held", "split", "split_shown", "picture")
 DRAWN = ("order", "zeros_grey", "clip", "point_size")
 
-
-
-
-def arrangement(session: Workspace) -> dict[str, Any]:
-    """The choices as plain values, for a project."""
-    plain = {name: getattr(session, name) for name in (*ARRANGED, *DRAWN) if name != "held"}
-    held = session.held
-    return {**plain, "clip": list(session.clip), "held": None if held is None else [*astuple(held.by), held.level]}
-
-
-def arranged(view: Mapping[str, Any], levels: Collection[str]) -> dict[str, Any]:
-    """The choices that `arrangement` wrote, as parameters; those before anybody chose where they no longer hold."""
-    own = Workspace.param
-    found = {name: own[name].default for name in (*ARRANGED, *DRAWN)}
-    for name in found.keys() & view.keys() - {"held", "clip"}:
-        kind = own[name]
-        if not isinstance(kind, param.Selector) or view[name] in kind.objects:
-            found[name] = view[name]
-    if view.get("clip"):
-        found["clip"] = tuple(view["clip"])
-    *by, level = view.get("held") or ("", "", "")
-    if level in levels and by[0] in KINDS:
-        found["held"] = Held(ColorBy(*by), level)
-    return found
 
 
 @dataclass(frozen=True)
@@ -161,6 +137,12 @@ def split_columns(session: Session) -> tuple[str, ...]:
         str(name) for name in obs.columns
         if not is_measured(obs[name]) and 2 <= obs[name].nunique() <= MOST_CATEGORIES
     )  # fmt: skip
+
+
+def likely_split(session: Session) -> str:
+    """The column to split by: that chosen, where the cells in front have it, or else their batches; empty for none."""
+    columns = split_columns(session)
+    return next((name for name in (session.split, session.batch, *columns) if name in columns), "")
 
 
 def split_values(session: Session) -> tuple[str, ...]:

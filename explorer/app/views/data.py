@@ -107,7 +107,6 @@ class DataView(View):
         chosen = "" if event.new == NONE else event.new
         if chosen != getattr(self.session, name):
             setattr(self.session, name, chosen)
-            self.session.save()
 
     def _choose_matrix(self, event: param.parameterized.Event) -> None:
         chosen = "" if event.new == AUTO else event.new
