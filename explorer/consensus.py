@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
+from explorer.beside import Verdict
 from explorer.doubt.examined import Examined
+from explorer.doubt.thresholds import labels_with_threshold, result_with_threshold, with_threshold
 from explorer.flow import FloatArray, IntArray, LabelTransfer, LevelLabels, MappingResult
 
 
@@ -66,6 +68,8 @@ class Consensus:
         Which level lies in which, by the name of the finer one.
     notices
         Who could not take part, and what could not be calibrated, one sentence each.
+    verdict
+        Whether the consensus as a whole can be trusted; `None` where nobody has looked.
     """
 
     voices: tuple[str, ...]
@@ -73,6 +77,7 @@ class Consensus:
     levels: tuple[LevelConsensus, ...]
     within: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
     @property
     def first(self) -> LevelConsensus:
@@ -110,3 +115,19 @@ class AgreedResult:
     def obs(self) -> pd.DataFrame:
         """The query's own obs, as found; its index names the cells."""
         return self.results[0].obs
+
+    def with_threshold(self, threshold: float) -> AgreedResult:
+        """The same, with cells of less confidence among the unknown: of the consensus by its own, of each by its own.
+
+        Raises
+        ------
+        OptionsProblem
+            If the threshold lies below that of the labels, or above 1.
+        """
+        found = self.consensus
+        levels = tuple(replace(level, labels=with_threshold(level.labels, threshold)) for level in found.levels)
+        return AgreedResult(
+            tuple(result_with_threshold(result, threshold) for result in self.results),
+            None if self.expression is None else labels_with_threshold(self.expression, threshold),
+            replace(found, levels=levels),
+        )

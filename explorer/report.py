@@ -11,11 +11,13 @@ import pandas as pd
 from explorer import keys
 from explorer.agreement import disputed_labels
 from explorer.asking.explaining import Asked
-from explorer.beside import Signal
+from explorer.beside import Signal, Verdict
 from explorer.consensus import AgreedResult
 from explorer.doubt.conformal import COVERAGE
+from explorer.doubt.examined import Examined
+from explorer.doubt.trade import Trade, estimate_note
 from explorer.errors import GenesProblem
-from explorer.flow import MappingResult, Query, Reference
+from explorer.flow import UNKNOWN_CONFIDENCE, LabelTransfer, MappingResult, Query, Reference
 from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality
 from explorer.insight.unknowns import Unknowns
@@ -136,8 +138,16 @@ def describe_fit(query: Query, reference: Reference) -> str:
     return "\n".join(lines)
 
 
-def describe_result(result: MappingResult, batch: str | None = None) -> str:
-    """Cells of each label, how sure, how novel; by batch where one is named."""
+def describe_result(
+    result: MappingResult, batch: str | None = None, examined: Mapping[str, Examined] | None = None
+) -> str:
+    """Cells of each label, how sure, how novel; by batch where one is named.
+
+    Parameters
+    ----------
+    examined
+        Answers to left-out cells by label level: says how right labels are at a threshold that was raised.
+    """
     labels = result.labels.first
     table = pd.DataFrame(
         {
@@ -171,7 +181,8 @@ def describe_result(result: MappingResult, batch: str | None = None) -> str:
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
-    lines += _verdict_lines(result)
+    lines += _verdict_lines(result.verdict)
+    lines += _threshold_lines(result.labels, examined or {}, result.verdict)
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
 
 
@@ -213,6 +224,12 @@ def describe_agreement(agreed: AgreedResult) -> str:
     kappa = pd.DataFrame(first.kappa, list(found.voices), list(found.voices))
     kappa.insert(0, "weight", first.weights)
     lines += ["weight of each method in the consensus, and Cohen's kappa with the others:", kappa.round(2).to_string()]
+    lines += _verdict_lines(found.verdict)
+    signals = [(result.method, result.verdict.signal) for result in agreed.results if result.verdict is not None]
+    if signals:
+        lines.append(f"  by method: {', '.join(f'{method} {signal}' for method, signal in signals)}")
+    examined = {level.labels.level: level.examined for level in found.levels if level.examined is not None}
+    lines += _threshold_lines(found.labels, examined, found.verdict)
     told = dict.fromkeys([*(note for result in agreed.results for note in result.provenance.notices), *found.notices])
     return "\n".join([*lines, *(f"note: {notice}" for notice in told)])
 
@@ -239,9 +256,19 @@ def describe_unknowns(found: Unknowns) -> str:
     return "\n".join([*lines, *(f"{name}: {told}" for name, told in table["suggestion"].items())])
 
 
-def _verdict_lines(result: MappingResult) -> list[str]:
+def _threshold_lines(
+    labels: LabelTransfer, examined: Mapping[str, Examined], verdict: Verdict | None
+) -> list[str]:
+    """What a threshold that was raised costs and buys at each level, and what that is estimated on."""
+    if labels.first.threshold == UNKNOWN_CONFIDENCE:
+        return []
+    lines = [f"{of.level}: {Trade.of(of, examined.get(of.level)).sentence}" for of in labels.levels]
+    is_bad = verdict is not None and verdict.signal is Signal.BAD
+    return [*lines, f"  {estimate_note(examined.get(labels.first.level), is_bad)}"]
+
+
+def _verdict_lines(verdict: Verdict | None) -> list[str]:
     """Whether the mapping can be trusted as a whole; why not, and what to try, where it cannot."""
-    verdict = result.verdict
     if verdict is None:
         return []
     lines = [f"verdict: {verdict.signal}. {verdict.summary}"]

@@ -6,7 +6,7 @@ Knows no widgets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,38 +16,12 @@ from explorer.app.library import Outcome
 from explorer.app.mapping_jobs import Mappings
 from explorer.doubt.conformal import COVERAGE, likely_sets, prediction_sets
 from explorer.doubt.examined import Examined
-from explorer.doubt.risk import Kept, at_threshold
 from explorer.doubt.thresholds import result_with_threshold
+from explorer.doubt.trade import Trade
 from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, LevelLabels
 from explorer.mapping.left_out import left_out_answers
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
-
-
-@dataclass(frozen=True)
-class Trade:
-    """What the threshold leaves of a query at one label level.
-
-    Attributes
-    ----------
-    threshold
-        In [0.5, 1].
-    cells, kept
-        Of the query, and those that carry a label.
-    estimate
-        What left-out reference cells say of the same threshold; `None` where none was left out.
-    """
-
-    threshold: float
-    cells: int
-    kept: int
-    estimate: Kept | None
-
-    @classmethod
-    def of(cls, labels: LevelLabels, examined: Examined | None) -> Trade:
-        """What the threshold of labels leaves of them; `examined` are answers to left-out cells at their level."""
-        estimate = None if examined is None else at_threshold(examined, labels.threshold)
-        return cls(labels.threshold, len(labels.codes), int((~labels.unknown).sum()), estimate)
 
 
 class Doubts(Mappings):
@@ -75,12 +49,10 @@ class Doubts(Mappings):
         """Call cells of less confidence unknown, everywhere."""
         self.threshold = max(UNKNOWN_CONFIDENCE, min(1.0, threshold))
         self._obey()
-        self.save()
 
     def choose_coverage(self, coverage: float) -> None:
         """Promise another coverage of prediction sets."""
         self.coverage = coverage
-        self.save()
 
     def _obey(self) -> None:
         """Take the threshold into the result in view, with all that is drawn of it."""
@@ -123,21 +95,3 @@ def sets_of(labels: LevelLabels, examined: Examined | None, coverage: float) -> 
     sets = likely_sets(of, coverage) if examined is None else prediction_sets(of, examined, coverage)
     sets[np.arange(len(sets)), labels.codes] = True
     return sets
-
-
-def trade_words(trade: Trade) -> str:
-    """"threshold 0.80 keeps 91 % at 97 % estimated accuracy"."""
-    said = f"threshold {trade.threshold:.2f} keeps {percent(trade.kept, trade.cells)}"
-    if trade.estimate is None or trade.estimate.share == 0:
-        return said
-    return f"{said} at {percent(trade.estimate.accuracy, 1)} estimated accuracy"
-
-
-def percent(part: float, whole: float) -> str:
-    """A share in percent; all only where nothing is missing, none only where nothing is there."""
-    if whole <= 0:
-        return "-"
-    rounded = round(100 * part / whole)
-    if rounded == 100 and part < whole:
-        return "> 99 %"
-    return "< 1 %" if rounded == 0 and part > 0 else f"{rounded} %"

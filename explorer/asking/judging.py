@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer import keys
+from explorer.consensus import AgreedResult
 from explorer.doubt.conformal import prediction_sets
 from explorer.doubt.labels import LevelHead
 from explorer.flow import AlignedCells, BoolArray, FloatArray, LevelLabels, MappingResult, Query, Reference, ValueKind
@@ -66,6 +67,42 @@ def judged(
         If the refitted model behind the result is no longer kept.
     """
     return replace(result, verdict=judge(measured(query, reference, result, batch=batch, device=device)))
+
+
+def judged_together(
+    query: Query, reference: Reference, agreed: AgreedResult, *, batch: str | None = None, device: str = "auto"
+) -> AgreedResult:
+    """The result of several methods with a verdict on each and on the consensus.
+
+    The consensus places no cells: genes, and how far batches lie apart, are those of the method that weighs most in it.
+    There is no verdict on a consensus whose labels no method numbers alike, as after extending a reference twice.
+
+    Parameters
+    ----------
+    query, reference, batch
+        As for `judged`.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the refitted model behind a result is no longer kept.
+    """
+    results = tuple(judged(query, reference, result, batch=batch, device=device) for result in agreed.results)
+    found = agreed.consensus
+    weight = dict(zip(found.voices, found.first.weights, strict=True))
+    alike = [result for result in results if result.labels.first.classes == found.first.labels.classes]
+    if not alike:
+        return replace(agreed, results=results)
+    leading = max(alike, key=lambda result: float(weight[result.method]))
+    figures = measured(query, reference, replace(leading, labels=found.labels), batch=batch, device=device)
+    if (kept := found.first.examined) is not None:
+        sets = prediction_sets(kept.probabilities, kept)
+        figures = replace(
+            figures,
+            confidence_expected=float(kept.probabilities.max(1).mean()),
+            set_size_expected=float(sets.sum(1).mean()),
+        )
+    return AgreedResult(results, agreed.expression, replace(found, verdict=judge(figures)))
 
 
 def measured(

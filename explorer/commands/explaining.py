@@ -31,7 +31,7 @@ def _add_explain(commands: Commands, shared: Sequence[argparse.ArgumentParser]) 
     explain.add_argument("--refit-shared", action="store_true", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
-    explain.set_defaults(run=_explain, csv=None)
+    explain.set_defaults(run=_explain)
 
 
 def _explain(options: argparse.Namespace) -> None:

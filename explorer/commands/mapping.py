@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.commands.shared import Bar, Commands, require_safe
 from explorer.errors import OptionsProblem
+
+if TYPE_CHECKING:
+    from explorer.doubt.examined import Examined
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -33,14 +37,24 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     mapping.add_argument(
         "--unknown", choices=("left-out", "quantile"), default="left-out", help="what makes a far cell unknown"
     )
+    sure = mapping.add_mutually_exclusive_group()
+    sure.add_argument(
+        "--threshold", type=float, metavar="X", help="call cells of less confidence unknown; 0.5 if not given"
+    )
+    sure.add_argument(
+        "--accuracy", type=float, metavar="X", help="take the threshold that makes this share of left-out cells right"
+    )
     mapping.add_argument("--refine", action="store_true", help="let labels follow the majority of a cell's neighbours")
     mapping.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     mapping.add_argument(
         "--refit-shared", action="store_true", help="for targeted panels: train the method anew on the genes shared"
     )
     mapping.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    mapping.add_argument("--gene-names", metavar="COLUMN", help="var column that names the genes, or index; else all")
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
+    mapping.add_argument("--probabilities", type=Path, metavar="ALL.csv", help="of every label, at the main level")
+    mapping.add_argument("--script", type=Path, metavar="REPEAT.py", help="maps the file again, and says what differs")
     mapping.set_defaults(run=_map)
 
 
@@ -48,12 +62,17 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.asking.judging import judged
     from explorer.building.refitting import refit_shared
     from explorer.doubt.refinement import refine
+    from explorer.doubt.thresholds import result_with_threshold
     from explorer.mapping.corridor import map_query
+    from explorer.mapping.left_out import left_out_answers
     from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_result
-    from explorer.writing.export import require_writable, write_csv, write_h5ad
+    from explorer.writing.all_classes import write_probabilities
+    from explorer.writing.export import write_csv, write_h5ad
+    from explorer.writing.scripting import write_script
 
+    _require_sureness(options)
     methods = options.method or ["concord"]
     if len(methods) > 1 or methods == ["all"]:
         _map_all(options)
@@ -61,10 +80,8 @@ def _map(options: argparse.Namespace) -> None:
     (method,) = methods
     if options.disagreements is not None:
         raise OptionsProblem("--disagreements needs several methods: name --method twice or more, or --method all.")
-    for path in filter(None, (options.output, options.csv)):
-        require_safe(path, options)
-        require_writable(path)
-    query = open_query(options.query, matrix=options.matrix)
+    _require_places(options, "output", "csv", "probabilities", "script")
+    query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     reference = open_reference(options.reference)
     with Bar() as progress:
         placing, told = progress.part("", 0.0, 0.95), tuple[str, ...]()
@@ -92,12 +109,56 @@ def _map(options: argparse.Namespace) -> None:
             result = refine(result)
         progress.part("Looking it over", 0.93, 0.95)(0.0)
         result = judged(query, reference, result, batch=options.batch, device=options.device)
+        examined = left_out_answers(reference, result)
+        threshold = _threshold(options, examined.get(result.labels.first.level))
+        result = result_with_threshold(result, threshold)
         progress.part("Writing", 0.95, 1.0)(0.0)
         write_h5ad(result, query, options.output)
         if options.csv is not None:
             write_csv(result, options.csv)
+        if options.probabilities is not None:
+            write_probabilities(result, options.probabilities)
+        if options.script is not None:
+            write_script(
+                result, options.query, options.reference, options.script, matrix=options.matrix, name=query.name,
+                refit_shared=options.refit_shared,
+            )  # fmt: skip
         progress(1.0)
-    print(describe_result(result, options.batch))
+    print(describe_result(result, options.batch, examined))
+
+
+def _require_sureness(options: argparse.Namespace) -> None:
+    """Refuse a threshold or an accuracy that is none, before hours go into a mapping."""
+    from explorer.doubt.risk import require_accuracy
+    from explorer.doubt.thresholds import require_threshold
+
+    if options.threshold is not None:
+        require_threshold(options.threshold)
+    if options.accuracy is not None:
+        require_accuracy(options.accuracy)
+
+
+def _threshold(options: argparse.Namespace, examined: Examined | None) -> float:
+    """The threshold that was asked for, or that makes so many left-out cells right."""
+    from explorer.doubt.risk import wanted_threshold
+    from explorer.flow import UNKNOWN_CONFIDENCE
+
+    if options.accuracy is not None:
+        return wanted_threshold(examined, options.accuracy)
+    return UNKNOWN_CONFIDENCE if options.threshold is None else float(options.threshold)
+
+
+def _require_places(options: argparse.Namespace, *names: str) -> None:
+    """Refuse files that would take the place of something else, or of one another."""
+    from explorer.writing.export import require_writable
+
+    places = {name: path for name in names if (path := getattr(options, name)) is not None}
+    for path in places.values():
+        require_safe(path, options)
+        require_writable(path)
+    for (one, path), (other, same) in combinations(places.items(), 2):
+        if path.resolve() == same.resolve():
+            raise OptionsProblem(f"--{one} and --{other} both name {path}. Name two files.")
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -107,23 +168,21 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _map_all(options: argparse.Namespace) -> None:
+    from explorer.asking.judging import judged_together
     from explorer.building.refitting import refit_shared
     from explorer.mapping.several import map_all, named_methods
     from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_agreement
     from explorer.writing.agreed_files import write_agreed, write_agreed_csv, write_disputed
-    from explorer.writing.export import require_writable
 
-    for option in ("mode", "own_labels", "refine"):
+    for option in ("mode", "own_labels", "refine", "probabilities", "script"):
         if getattr(options, option):
             raise OptionsProblem(
                 f"--{option.replace('_', '-')} goes with one method only: map by that method alone, or leave it out."
             )
-    for path in filter(None, (options.output, options.csv, options.disagreements)):
-        require_safe(path, options)
-        require_writable(path)
-    query = open_query(options.query, matrix=options.matrix)
+    _require_places(options, "output", "csv", "disagreements")
+    query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     reference = open_reference(options.reference)
     methods = named_methods(reference, options.method)
     with Bar() as progress:
@@ -144,6 +203,9 @@ def _map_all(options: argparse.Namespace) -> None:
             notices=told,
             progress=placing,
         )
+        progress.part("Looking it over", 0.93, 0.95)(0.0)
+        agreed = judged_together(query, reference, agreed, batch=options.batch, device=options.device)
+        agreed = agreed.with_threshold(_threshold(options, agreed.consensus.first.examined))
         progress.part("Writing", 0.95, 1.0)(0.0)
         write_agreed(agreed, query, options.output)
         if options.csv is not None:

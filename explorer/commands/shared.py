@@ -21,15 +21,13 @@ def device_option() -> argparse.ArgumentParser:
 
 
 def require_safe(path: Path, options: argparse.Namespace) -> None:
-    """Refuse to write over the query, into the reference, into a folder, or two tables into one file."""
+    """Refuse to write over the query, into the reference, or where a folder is."""
     if path.resolve() == options.query.resolve():
         raise OptionsProblem(f"{path} is the query itself, which is never changed. Name another file to write to.")
     if options.reference.resolve() in path.resolve().parents:
         raise OptionsProblem(f"{path} lies inside the reference {options.reference}. Name a file elsewhere.")
     if path.is_dir():
         raise OptionsProblem(f"{path} is a folder. Name a file in it, such as {path / 'result.h5ad'}.")
-    if options.csv is not None and options.csv.resolve() == options.output.resolve():
-        raise OptionsProblem(f"--output and --csv both name {path}. Name two files.")
 
 
 def require_other(path: Path, source: Path) -> None:

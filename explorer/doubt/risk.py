@@ -14,7 +14,7 @@ import pandas as pd
 
 from explorer.doubt.examined import Examined
 from explorer.errors import OptionsProblem
-from explorer.flow import BoolArray, FloatArray
+from explorer.flow import UNKNOWN_CONFIDENCE, BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,42 @@ def at_threshold(examined: Examined, threshold: float) -> Kept:
 
 
 def threshold_for(examined: Examined, accuracy: float) -> float | None:
-    """The lowest threshold at which the kept cells are so accurate; `None` where no threshold makes them.
+    """The lowest threshold, in hundredths from 0.50, at which the kept cells are so accurate; `None` where none is.
+
+    Raises
+    ------
+    OptionsProblem
+        If the accuracy is not above 0 and at most 1.
+    """
+    require_accuracy(accuracy)
+    steps = (hundredths / 100 for hundredths in range(round(100 * UNKNOWN_CONFIDENCE), 101))
+    return next((at for at in steps if at_threshold(examined, at).accuracy >= accuracy), None)
+
+
+def wanted_threshold(examined: Examined | None, accuracy: float) -> float:
+    """The same; `None` for `examined` stands for a reference of which no cell was left out.
+
+    Raises
+    ------
+    OptionsProblem
+        If there is no such threshold, nobody can know it, or the accuracy is not above 0 and at most 1.
+    """
+    if examined is None:
+        raise OptionsProblem(
+            "No labelled reference cell was left out of training, so nobody can tell which threshold makes labels so "
+            "accurate. Name a threshold of confidence instead."
+        )
+    found = threshold_for(examined, accuracy)
+    if found is None:
+        raise OptionsProblem(
+            f"No threshold makes {accuracy:.0%} of the reference's left-out cells right. Ask for a lower accuracy, or "
+            "name a threshold of confidence."
+        )
+    return found
+
+
+def require_accuracy(accuracy: float) -> None:
+    """Refuse what is no share of right labels.
 
     Raises
     ------
@@ -67,9 +102,6 @@ def threshold_for(examined: Examined, accuracy: float) -> float | None:
     """
     if not 0 < accuracy <= 1:
         raise OptionsProblem(f"An accuracy is above 0 and at most 1; {accuracy} was asked for.")
-    curve = risk_coverage(examined)
-    enough = curve["threshold"][curve["accuracy"] >= accuracy]
-    return None if enough.empty else float(enough.iloc[0])
 
 
 def _answers(examined: Examined) -> tuple[FloatArray, BoolArray]:

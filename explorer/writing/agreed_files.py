@@ -32,9 +32,10 @@ from explorer.writing.export import (
     label_table,
     labels_of,
     result_of,
+    told_in_rows,
     write_table,
 )
-from explorer.writing.records import storable
+from explorer.writing.records import read_verdict, storable, verdict_record
 
 Naming = Callable[[str], str]
 
@@ -71,13 +72,15 @@ def write_agreed(agreed: AgreedResult, query: Query, path: Path | str) -> None:
         "consensus": _with_names(own),
         "methods": {method: _with_names(part) for method, part in parts.items()},
     }
+    if found.verdict is not None:
+        record["verdict"] = verdict_record(found.verdict)
     append_to_copy(query, Path(path), Additions(columns, arrays, tables, keys.CONSENSUS_RECORD, record))
 
 
 def write_agreed_csv(agreed: AgreedResult, path: Path | str) -> None:
     """The consensus at the main label level as a table, with the columns of a single method's and the agreement."""
     labels, first = agreed.consensus.labels, agreed.consensus.first
-    table = label_table(agreed.obs.index, labels)
+    table = told_in_rows(label_table(agreed.obs.index, labels), labels.first, agreed.consensus.verdict)
     table[keys.agreement(first.labels.level)] = first.agreement
     write_table(table, path)
 
@@ -167,6 +170,7 @@ def _consensus(
         levels=tuple(levels),
         within=labels.within,
         notices=tuple(map(str, record["notices"])),
+        verdict=read_verdict(record["verdict"]) if "verdict" in record else None,
     )
 
 

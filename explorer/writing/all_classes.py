@@ -12,6 +12,7 @@ import pandas as pd
 
 from explorer import keys
 from explorer.flow import UNKNOWN_CONFIDENCE, MappingResult
+from explorer.writing.appending import finished_file
 
 BLOCK_ROWS = 20_000
 _OF_A_LEVEL = keys.CSV_COLUMNS[:6]  # those of the short table that speak of one level alone
@@ -48,7 +49,7 @@ def probability_lines(result: MappingResult, level: str) -> Iterator[bytes]:
         yield part.to_csv(index=False, header=start == 0, float_format="%.6g").encode("utf-8")
 
 
-def write_probabilities(result: MappingResult, level: str, path: Path | str) -> None:
-    """Write the table as a csv file."""
-    with Path(path).open("wb") as file:
-        file.writelines(probability_lines(result, level))
+def write_probabilities(result: MappingResult, path: Path | str, level: str | None = None) -> None:
+    """Write the table of a level, of the main one if it is not named, as a csv file."""
+    with finished_file(Path(path)) as part, part.open("wb") as file:
+        file.writelines(probability_lines(result, level or result.labels.first.level))

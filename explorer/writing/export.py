@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from explorer import keys
-from explorer.beside import ImputedProteins, Signal
+from explorer.beside import ImputedProteins, Signal, Verdict
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import UNKNOWN_CONFIDENCE, AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query
@@ -156,11 +156,17 @@ def predictions_table(result: MappingResult) -> pd.DataFrame:
     table = label_table(result.obs.index, result.labels)
     if (panel := result.provenance.panel) is not None:
         table[keys.CSV_REFITTED] = len(panel.genes)
-    if result.verdict is not None and result.verdict.signal is not Signal.GOOD:
-        table[keys.CSV_VERDICT] = str(result.verdict.signal)
-    if result.labels.first.threshold != UNKNOWN_CONFIDENCE:
-        table[keys.THRESHOLD] = result.labels.first.threshold
-    return table
+    return told_in_rows(table, result.labels.first, result.verdict)
+
+
+def told_in_rows(table: pd.DataFrame, labels: LevelLabels, verdict: Verdict | None) -> pd.DataFrame:
+    """The table with a column for a verdict that is not good, and one for a threshold that was raised."""
+    told: dict[str, Any] = {}
+    if verdict is not None and verdict.signal is not Signal.GOOD:
+        told[keys.CSV_VERDICT] = str(verdict.signal)
+    if labels.threshold != UNKNOWN_CONFIDENCE:
+        told[keys.THRESHOLD] = labels.threshold
+    return table.assign(**told)
 
 
 def write_expression(query: Query, path: Path, progress: Progress | None = None) -> None:

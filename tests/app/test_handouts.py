@@ -89,7 +89,7 @@ def test_the_table_of_all_classes_is_the_result_block_by_block(
 ) -> None:
     monkeypatch.setattr("explorer.writing.all_classes.BLOCK_ROWS", 100)
     first = result.labels.first
-    write_probabilities(result, first.level, tmp_path / "all.csv")
+    write_probabilities(result, tmp_path / "all.csv")
     table = pd.read_csv(io.BytesIO(b"".join(probability_lines(result, first.level))))
     assert list(table) == [*keys.CSV_COLUMNS[:6], *(f"P({name})" for name in first.classes)]
     np.testing.assert_allclose(table.to_numpy()[:, 6:].astype(float), first.probabilities, atol=1e-5)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.doubt.examined import Examined
-from explorer.doubt.risk import at_threshold, risk_coverage, threshold_for
+from explorer.doubt.risk import at_threshold, risk_coverage, threshold_for, wanted_threshold
 from explorer.errors import OptionsProblem
 
 
@@ -43,9 +43,17 @@ def test_nothing_is_left_above_all() -> None:
 
 
 def test_the_threshold_of_a_wanted_accuracy() -> None:
-    assert threshold_for(FIVE, 0.8) == pytest.approx(0.6)
-    assert threshold_for(FIVE, 0.9) == pytest.approx(0.75)
+    assert threshold_for(FIVE, 0.8) == 0.5  # already so accurate as they are
+    assert threshold_for(FIVE, 0.9) == 0.61
     assert threshold_for(examined([0.9, 0.6], [False, True]), 0.9) is None
+
+
+def test_an_accuracy_beyond_reach_is_said() -> None:
+    assert wanted_threshold(FIVE, 0.9) == 0.61
+    with pytest.raises(OptionsProblem, match=r"No threshold makes 90% of the reference's left-out cells right"):
+        wanted_threshold(examined([0.9, 0.6], [False, True]), 0.9)
+    with pytest.raises(OptionsProblem, match="No labelled reference cell was left out"):
+        wanted_threshold(None, 0.9)
 
 
 @pytest.mark.parametrize("accuracy", [0, 97], ids=["none", "in per cent"])
@@ -68,7 +76,11 @@ def test_as_counting_at_every_threshold(cells: list[tuple[float, bool]]) -> None
         assert (found.share, found.accuracy) == (pytest.approx(kept), pytest.approx(accuracy))
     for wanted in (0.5, 0.8, 1.0):
         enough = [row.threshold for row in curve.itertuples() if row.accuracy >= wanted]
-        assert threshold_for(of, wanted) == (min(enough) if enough else None)
+        found_at = threshold_for(of, wanted)
+        assert (found_at is None) == (not enough)
+        if found_at is not None:
+            assert at_threshold(of, found_at).accuracy >= wanted
+            assert found_at == 0.5 or at_threshold(of, found_at - 0.01).accuracy < wanted
 
 
 def test_a_reference_that_kept_no_cell_has_no_curve() -> None:

@@ -18,18 +18,19 @@ from sessions import run
 import explorer
 from explorer import keys
 from explorer.app import library
-from explorer.app.doubts import COVERAGES, Trade, percent, sets_of, trade_words
+from explorer.app.doubts import COVERAGES, sets_of
 from explorer.app.handouts import offered_predictions, offered_probabilities, offered_result
 from explorer.app.session import Session
 from explorer.app.shell import step_states
 from explorer.app.tables import front_table, offered_groups
 from explorer.app.views.quality import missing_words, verdict_html, verdict_note
-from explorer.app.views.threshold import doubts_html, estimate_note, offers, trade_sentence
+from explorer.app.views.threshold import doubts_html, offers
 from explorer.beside import Signal
 from explorer.doubt.conformal import likely_sets
 from explorer.doubt.examined import Examined
 from explorer.doubt.risk import at_threshold
 from explorer.doubt.thresholds import result_with_threshold, with_threshold
+from explorer.doubt.trade import Trade, estimate_note, percent
 from explorer.errors import OptionsProblem
 from explorer.flow import LevelLabels, MappingResult, Reference
 from explorer.jobs import worker
@@ -212,7 +213,7 @@ class TestEstimates:
         trade = Trade.of(with_threshold(level, 0.8), found[level.level])
         assert trade.estimate == at_threshold(found[level.level], 0.8)
         told = f"{round(100 * trade.kept / 832)} % at {round(100 * trade.estimate.accuracy)} % estimated accuracy"
-        assert trade_words(trade) == f"threshold 0.80 keeps {told}"
+        assert trade.words == f"threshold 0.80 keeps {told}"
 
     def test_offered_thresholds_are_as_right_as_they_say(self) -> None:
         sure = np.linspace(0.5, 1, 200, dtype=np.float32)
@@ -257,8 +258,8 @@ class TestEstimates:
         one = _only(result.labels.first, 1)
         none = replace(one, confidence=np.zeros(1, np.float32), unknown=np.ones(1, bool))
         trade = Trade.of(none, None)
-        assert trade_words(trade) == "threshold 0.50 keeps 0 %"
-        assert "no cell carries a label" in trade_sentence(trade, none)
+        assert trade.words == "threshold 0.50 keeps 0 %"
+        assert "no cell carries a label" in trade.sentence
         assert (percent(1, 1000), percent(999, 1000), percent(1, 1)) == ("< 1 %", "> 99 %", "100 %")
 
 

@@ -11,7 +11,6 @@ import param
 from components.notice import Notice
 from explorer.app import library, look, pinning
 from explorer.app.choices import how_words
-from explorer.app.doubts import Trade, trade_words
 from explorer.app.mapping_jobs import title_of
 from explorer.app.session import Session
 from explorer.app.views.arrange import ArrangeView, DrawnView
@@ -21,6 +20,7 @@ from explorer.app.views.dock import DockView
 from explorer.app.views.keyboard import KeyboardView
 from explorer.app.views.maps import MapsView
 from explorer.app.views.selection import SelectionView
+from explorer.doubt.trade import Trade
 
 
 class ExploreView(View):
@@ -162,7 +162,7 @@ class ExploreView(View):
         )
         return (
             f"{shown:,} of {n:,} cells shown on {reference.n_cells:,} reference cells · "
-            f"{trade_words(Trade.of(labels, session.examined.get(session.level)))} · {unknown:,} called unknown, less "
+            f"{Trade.of(labels, session.examined.get(session.level)).words} · {unknown:,} called unknown, less "
             f"sure or too far from their label · {method}"
             + "".join(f", {words}" for words in (_learned(session), _refitted(session)) if words)
         )
@@ -173,8 +173,7 @@ def _learned(session: Session) -> str:
     if session.outcome is None:
         return ""
     result = session.outcome.result
-    options = result.provenance.options
-    return look.text(how_words(result.method, options.get("mode"), bool(options.get("hierarchical"))))
+    return look.text(how_words(result.method, result.provenance.options))
 
 
 def _refitted(session: Session) -> str:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from components.small_charts import Curve, bars, curves
 from components.threshold_histogram import ThresholdHistogram
 from explorer.app import look
-from explorer.app.doubts import Trade, percent
 from explorer.app.session import Session
 from explorer.app.views.base import View
 from explorer.app.words import about
 from explorer.beside import Signal
 from explorer.doubt.examined import Examined
-from explorer.doubt.risk import at_threshold, risk_coverage
+from explorer.doubt.risk import at_threshold, risk_coverage, threshold_for
+from explorer.doubt.trade import estimate_note
 from explorer.flow import UNKNOWN_CONFIDENCE, LevelLabels
 
 BINS = 20
@@ -73,7 +73,7 @@ class ThresholdView(View):
         examined: Examined | None = session.examined.get(session.level)
         self._histogram.threshold = session.threshold
         self._histogram.display(labels.confidence, lambda *_: "")
-        self._said.object = f'<p>{look.text(trade_sentence(trade, labels))}</p>'
+        self._said.object = f'<p>{look.text(trade.sentence)}</p>'
         self._curve.object = curve_html(labels, examined, session.threshold) if examined is not None else ""
         self._novelty.object = novelty_html(labels)
         self._offer(examined)
@@ -104,40 +104,12 @@ def offers(examined: Examined | None) -> list[tuple[str, float]]:
     found = [(f"Reference's rule, {UNKNOWN_CONFIDENCE:.2f}", UNKNOWN_CONFIDENCE)]
     if examined is None:
         return found
-    curve = [(float(at), at_threshold(examined, float(at)).accuracy) for at in STEPS if at > UNKNOWN_CONFIDENCE]
     already = at_threshold(examined, UNKNOWN_CONFIDENCE).accuracy
     for wanted in WANTED:
-        to = next((at for at, accuracy in curve if accuracy >= wanted), None)
+        to = threshold_for(examined, wanted)
         if to is not None and already < wanted:
             found.append((f"{100 * wanted:.0f} % right, {to:.2f}", to))
     return found
-
-
-def trade_sentence(trade: Trade, labels: LevelLabels) -> str:
-    """What the threshold keeps of the query and how right that is, with all that is lost."""
-    unsure = int((labels.confidence < labels.threshold).sum())
-    far = trade.cells - trade.kept - unsure
-    share = percent(trade.kept, trade.cells)
-    said = f"At {trade.threshold:.2f} you keep {trade.kept:,} of {trade.cells:,} cells ({share})"
-    if trade.estimate is not None and trade.estimate.share > 0:
-        said += f" at {percent(trade.estimate.accuracy, 1)} estimated accuracy"
-    lost = [f"{unsure:,} are less sure"] * bool(unsure) + [f"{far:,} lie too far from their label"] * bool(far)
-    if trade.kept == 0:
-        lost.append("no cell carries a label: lower the threshold, or see the verdict above")
-    return f"{said}. {'; '.join(lost)[:1].upper()}{'; '.join(lost)[1:]}." if lost else f"{said}."
-
-
-def estimate_note(examined: Examined | None, is_bad: bool) -> str:
-    """What the estimate rests on, and where it does not hold."""
-    if examined is None:
-        return (
-            "No labelled reference cell was left out of training, so nobody can tell how accurate labels are at a "
-            "threshold. Build the reference from two batches or more to learn that."
-        )
-    n, batches = len(examined.codes), len(np.unique(examined.batches))
-    said = f"Estimated on {n:,} reference cells of {batches} batches that were left out of training in turn."
-    warned = " Your cells are not like them (see the verdict), so fewer of your labels will be right."
-    return said + (warned if is_bad else " It holds as far as your cells are like another batch of these.")
 
 
 def curve_html(labels: LevelLabels, examined: Examined, threshold: float) -> str:
