@@ -28,3 +28,7 @@ class Examined:
     codes: NDArray[np.int32]
     batches: NDArray[np.int32]
     probabilities: NDArray[np.float32]
+
+    def of(self, cells: NDArray[np.bool_]) -> Examined:
+        """Some of the left-out cells, by bool (h,)."""
+        return Examined(self.rows[cells], self.codes[cells], self.batches[cells], self.probabilities[cells])

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from explorer.doubt.calibration import RELIABILITY_BINS, quality
-from explorer.doubt.conformal import prediction_sets
+from explorer.doubt.conformal import kept_promise, prediction_sets
 from explorer.evaluation.contenders import Spent
 from explorer.evaluation.crosscalibration import Judged, examined
 from explorer.flow import BoolArray, FloatArray
@@ -42,14 +42,18 @@ def judged_record(judged: Judged, others: Sequence[Judged]) -> Record:
     -------
     dict
         accuracy, macro_f1, calibration_error, reliability and cells as `explorer.doubt.calibration.quality` gives them;
-        coverage: by promise, the share of cells whose set holds their label, and the mean size of a set;
+        coverage: by promise, the share of cells whose set holds their label, the share that the other batches led one
+        to expect ("stated"; above the promise where single labels are right more often), and the mean size of a set;
         risk_coverage: [threshold, share of cells at least as sure, their accuracy]; called_unknown: a share of cells.
     """
     found, known, coverage = quality(judged.probabilities, judged.codes), examined(others), {}
     for promise in COVERAGES:
         sets = prediction_sets(judged.probabilities, known, promise)
         held = sets[np.arange(len(sets)), judged.codes]
-        coverage[f"{promise:.2f}"] = {"covered": float(held.mean()), "mean_size": float(sets.sum(1).mean())}
+        coverage[f"{promise:.2f}"] = {
+            "covered": float(held.mean()), "stated": kept_promise(known, promise),
+            "mean_size": float(sets.sum(1).mean()),
+        }  # fmt: skip
     return {
         **found,
         "coverage": coverage,
@@ -128,8 +132,8 @@ def _summary(of: Sequence[Record], strangers: Sequence[Record]) -> Record:
     found["pooled_calibration_error"] = _mean(_pooled_error(each) for each in seeds)
     found["coverage"] = {
         promise: {
-            "covered": _weighted(of, lambda r, p=promise: r["coverage"][p]["covered"]),
-            "mean_size": _weighted(of, lambda r, p=promise: r["coverage"][p]["mean_size"]),
+            name: _weighted(of, lambda r, p=promise, of=name: r["coverage"][p][of])
+            for name in ("covered", "stated", "mean_size")
         }
         for promise in of[0]["coverage"]
     }

@@ -85,7 +85,7 @@ def risk_coverage(rows: Sequence[Record], records: Sequence[Record]) -> str:
 
 
 def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) -> str:
-    """How often prediction sets hold the label, beside what they promise; small dots are single batches."""
+    """How often prediction sets hold the label, beside what was asked for and (a stroke) stated; small dots: batches."""
     ordered = list(reversed(rows))
 
     def draw(axes: Axes) -> None:
@@ -94,12 +94,13 @@ def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) ->
         for at, row in enumerate(ordered):
             found = row["coverage"][promise]
             _dots(axes, _by_batch(records, row["contender"], lambda r: r["coverage"][promise]["covered"]).values(), at)
+            axes.plot(found["stated"], at, "|", color=LIGHT["ink"], markersize=14, markeredgewidth=1.5)
             axes.plot(found["covered"], at, "o", color=color(row["contender"]), markersize=8)
             told = f"{found['covered']:.3f}, {found['mean_size']:.2f} labels"
             axes.text(1.012, at, told, va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(ordered)), [row["title"] for row in ordered])
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"share of cells whose set holds their label; promised: {promise} (band: within 2 points)")
+        axes.set_xlabel(f"share of cells whose set holds their label; asked for: {promise} (band: within 2 points); stroke: stated")
 
     return _svg(draw, 0.9 + 0.3 * len(rows))
 

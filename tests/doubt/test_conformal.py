@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.doubt.conformal import least_probability, likely_sets, prediction_sets
+from explorer.doubt.conformal import kept_promise, least_probability, likely_sets, prediction_sets
 from explorer.doubt.examined import Examined
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray
@@ -118,6 +118,25 @@ class TestSets:
         sets = prediction_sets(new, sure)
         assert sets[np.arange(200), new.argmax(1)].all()
         assert (sets.sum(1) >= 1).all()
+
+    @pytest.mark.parametrize("coverage", [0.8, 0.95])
+    def test_what_is_stated_is_what_another_batch_sees(self, coverage: float) -> None:
+        """Single labels are right in 98 of 100 cells: sets, none of which is empty, hold more than was asked for."""
+        rng = np.random.default_rng(1)
+        codes = rng.integers(0, 4, 8000).astype(np.int32)
+        said = np.where(rng.random(8000) < 0.98, codes, (codes + 1) % 4)
+        probabilities = np.full((8000, 4), 0.02, np.float32)
+        probabilities[np.arange(8000), said] = 0.94
+        of = examined(probabilities[:6000], codes[:6000], np.arange(6000) % 5)
+        sets = prediction_sets(probabilities[6000:], of, coverage)
+        held = sets[np.arange(2000), codes[6000:]].mean()
+        assert kept_promise(of, coverage) == pytest.approx(held, abs=0.01)
+        assert held > 0.97
+
+    def test_what_is_stated_is_what_was_asked_for_where_labels_are_often_wrong(self) -> None:
+        rng = np.random.default_rng(0)
+        of = examined(*drawn(rng, 6000), np.arange(6000) % 6)
+        assert kept_promise(of, 0.9) == pytest.approx(0.9, abs=0.01)
 
     @given(seed=st.integers(0, 1000))
     @settings(max_examples=20, deadline=None)

@@ -17,7 +17,7 @@ from explorer.app.session import Session
 from explorer.app.tables import names_of, offered_groups
 from explorer.app.views.base import Standing, View
 from explorer.app.words import about
-from explorer.doubt.conformal import prediction_sets
+from explorer.doubt.conformal import kept_promise, prediction_sets
 from explorer.doubt.examined import Examined
 from explorer.insight.composition import sample_columns
 from explorer.insight.mixing import Mixing, mixing
@@ -138,9 +138,12 @@ def promise_words(examined: Examined | None, coverage: float) -> str:
     """What sets promise."""
     if examined is None:
         return "No reference cell was left out of training: sets are the likeliest labels, with no promise."
+    kept = kept_promise(examined, coverage)
+    more = f"; {100 * coverage:.0f} % were asked for, but single labels are right that often"
+    why = more if kept > coverage + 0.01 else ""
     return (
-        f"Sets hold the true label of {100 * coverage:.0f} % of the cells of another batch of the reference. Cells of "
-        "a type that it lacks have no true label."
+        f"Sets hold the true label of {100 * kept:.0f} % of the cells of another batch of the reference{why}. Cells of a "
+        "type that it lacks have no true label."
     )
 
 
