@@ -85,7 +85,7 @@ def risk_coverage(rows: Sequence[Record], records: Sequence[Record]) -> str:
 
 
 def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) -> str:
-    """How often prediction sets hold the label, beside what was asked for and (a stroke) stated; small dots: batches."""
+    """How often prediction sets hold the label, beside what was asked for and stated (a stroke); small dots: batches."""
     ordered = list(reversed(rows))
 
     def draw(axes: Axes) -> None:
@@ -100,7 +100,8 @@ def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) ->
             axes.text(1.012, at, told, va="center", transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(ordered)), [row["title"] for row in ordered])
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"share of cells whose set holds their label; asked for: {promise} (band: within 2 points); stroke: stated")
+        asked = f"asked for: {promise} (band: within 2 points); stroke: stated"
+        axes.set_xlabel(f"share of cells whose set holds their label; {asked}")
 
     return _svg(draw, 0.9 + 0.3 * len(rows))
 

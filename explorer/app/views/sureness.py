@@ -142,8 +142,8 @@ def promise_words(examined: Examined | None, coverage: float) -> str:
     more = f"; {100 * coverage:.0f} % were asked for, but single labels are right that often"
     why = more if kept > coverage + 0.01 else ""
     return (
-        f"Sets hold the true label of {100 * kept:.0f} % of the cells of another batch of the reference{why}. Cells of a "
-        "type that it lacks have no true label."
+        f"Sets hold the true label of {100 * kept:.0f} % of the cells of another batch of the reference{why}. Cells of "
+        "a type that it lacks have no true label."
     )
 
 
