@@ -8,7 +8,7 @@ from components.coloring import Categories, Values
 from explorer.app.coloring import AGREEMENT, CONSENSUS, STYLE
 from explorer.app.pins import CHARTS, Pin, new_id, packed
 from explorer.app.session import Session
-from explorer.app.workspace import own_picture, split_columns
+from explorer.app.workspace import likely_split, own_picture
 
 _TITLES = {
     "label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty",
@@ -34,7 +34,7 @@ def view_now(session: Session) -> Pin:
         level=session.level,
         show=_cells(session),
         picture=own_picture(session),
-        split=session.split if session.panes == "split" and session.split in split_columns(session) else "",
+        split=likely_split(session) if session.panes == "split" else "",
         order=session.order,
         limits=_clipped(session),
         zeros_grey=session.zeros_grey,

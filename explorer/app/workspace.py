@@ -112,9 +112,9 @@ def plan(session: Session) -> tuple[Pane, ...]:
         n = reference.n_cells if cells == "reference" or outcome is None else outcome.result.n_cells
         return Pane(f"{place} {cells} {picture}", CONTENTS[cells], cells, picture, None, n, is_held)
 
-    if session.panes == "split" and session.split in split_columns(session):
+    if session.panes == "split" and (split := likely_split(session)):
         return tuple(
-            Pane(f"split {session.split} {value}", value, first, picture, shown, int(shown.sum()))
+            Pane(f"split {split} {value}", value, first, picture, shown, int(shown.sum()))
             for value, shown in _parts(session)
         )
     here = pane(first, place="first", picture=picture)
@@ -140,17 +140,20 @@ def split_columns(session: Session) -> tuple[str, ...]:
 
 
 def likely_split(session: Session) -> str:
-    """The column to split by: that chosen, where the cells in front have it, or else their batches; empty for none."""
+    """The column that panes are split by: that chosen, or else the batches, where the cells in front have it.
+
+    Empty where they have none. What was chosen stays chosen, so that it holds again for cells that have it.
+    """
     columns = split_columns(session)
     return next((name for name in (session.split, session.batch, *columns) if name in columns), "")
 
 
 def split_values(session: Session) -> tuple[str, ...]:
     """Values of the column to split by, the most frequent first; equally frequent ones by name."""
-    obs = _obs_in_front(session)
-    if session.split not in obs:
+    split = likely_split(session)
+    if not split:
         return ()
-    counts = obs[session.split].dropna().astype(str).value_counts()
+    counts = _obs_in_front(session)[split].dropna().astype(str).value_counts()
     return tuple(sorted(counts.index, key=lambda name: (-int(counts[name]), name)))
 
 
@@ -162,7 +165,7 @@ def split_into(session: Session) -> tuple[str, ...]:
 
 
 def _parts(session: Session) -> list[tuple[str, NDArray[np.bool_]]]:
-    column = _obs_in_front(session)[session.split]
+    column = _obs_in_front(session)[likely_split(session)]
     named = column.astype(str).to_numpy(object)
     has = column.notna().to_numpy()
     return [(value, np.asarray(has & (named == value), np.bool_)) for value in split_into(session)]

@@ -39,7 +39,7 @@ from explorer.app.gates import (
 from explorer.app.genesearch import common_names, find_gene, genes_among, suggestions
 from explorer.app.pictures import picture_title
 from explorer.app.session import Session
-from explorer.app.workspace import MOST_PANES, plan, split_columns, split_into
+from explorer.app.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker
@@ -228,6 +228,14 @@ def test_panes_selections_and_drawing_are_kept_taken_back_and_handed_out(home: P
         ]  # fmt: skip
         sample = session.outcome.result.obs["sample"]
         assert np.array_equal(plan(session)[0].shown, sample == "s1")
+
+        # a column of the reference's cells splits none of the query's; theirs do instead, until it can again
+        session.arrange(show="reference", split="lineage")
+        assert likely_split(session) == "lineage"
+        session.arrange(show="query")
+        assert likely_split(session) != "lineage" and likely_split(session) in split_columns(session)
+        assert session.split == "lineage"
+        session.arrange(split="sample", split_shown=["s1", "s5"])
 
         # drawing
         session.choose_color(ColorBy("gene", "ISG15"))

@@ -13,6 +13,7 @@ from components.coloring import Categories, Values
 from components.file_drop import FileDrop
 from components.job_status import JobStatus, duration
 from components.legend import ColorBar, Legend, readable
+from components.menu import Menu
 from components.notice import KINDS, Notice
 from components.selection_panel import SelectionPanel
 from components.small_charts import Curve, bars, curves
@@ -195,3 +196,14 @@ def test_a_file_drop_can_be_emptied():
     drop = FileDrop(state="done", file_name="a.h5ad", size=3, fraction=1.0, response={"id": "x"})
     drop.reset()
     assert (drop.state, drop.file_name, drop.size, drop.fraction, drop.response) == ("idle", "", 0, 0.0, {})
+
+
+def test_a_menu_drops_a_choice_that_is_no_longer_offered():
+    menu = Menu(options=["condition", "donor"], value="donor")
+    menu._process_events({"value": "lineage"})
+    assert menu.value == "donor"
+    menu._process_events({"value": "condition"})
+    assert menu.value == "condition"
+    named = Menu(options={"Sample": "a", "Donor": "b"}, value="a")
+    named._process_events({"value": "b"})
+    assert named.value == "b"

@@ -10,6 +10,7 @@ import param
 
 from components.coloring import Categories
 from components.embedding_map import EmbeddingMap
+from components.menu import Menu
 from components.raster import AS_IN_FILE, ORDERS, RANDOM
 from explorer.app import look
 from explorer.app.captions import drawn_words
@@ -24,6 +25,7 @@ from explorer.app.workspace import (
     LAYOUTS,
     MOST_PANES,
     Held,
+    likely_split,
     split_columns,
     split_into,
     split_values,
@@ -49,7 +51,7 @@ class ArrangeView(View):
             options={title: name for name, title in LAYOUTS.items()}, value=session.panes, size="small",
             margin=(7, 8, 0, 2), sx=look.SEGMENTS,
         )  # fmt: skip
-        self._split = pmui.Select(label="Split by", options=[], width=130, **slim)
+        self._split = Menu(label="Split by", options=[], width=130, **slim)
         self._values = pmui.MultiChoice(
             label="Panes", options=[], width=150, max_items=MOST_PANES, chip=False, margin=(7, 6, 0, 0), sx=SLIM
         )
@@ -90,12 +92,9 @@ class ArrangeView(View):
             self.session.arrange(**wanted)
 
     def _choose_panes(self, layout: str) -> None:
-        session = self.session
         wanted = {"panes": layout}
-        columns = split_columns(session)
-        if layout == "split" and session.split not in columns:
-            likely = [name for name in (session.batch, *columns) if name in columns]
-            wanted["split"] = next(iter(likely), "")
+        if layout == "split":
+            wanted["split"] = likely_split(self.session)
         self._choose(**wanted)
 
     def _choose_held(self, wanted: bool) -> None:
@@ -111,8 +110,8 @@ class ArrangeView(View):
         self._show.param.update(value=session.show, visible=outcome is not None)
         layouts = {title: name for name, title in LAYOUTS.items() if name != "two" or outcome is not None}
         self._panes.param.update(options=layouts, value=session.panes if session.panes in layouts.values() else "one")
-        chosen = session.split if session.split in columns else None
-        self._split.param.update(options=list(columns), value=chosen, visible=is_split)
+        chosen = likely_split(session) or None
+        self._split.param.update(options=list(columns), value=chosen, visible=is_split and bool(columns))
         self._values.param.update(
             options=values, value=list(split_into(session)) if is_split else [], visible=len(values) > MOST_PANES
         )

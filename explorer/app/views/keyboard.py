@@ -10,7 +10,7 @@ import param
 from components.shortcuts import Shortcuts
 from explorer.app.session import Session
 from explorer.app.views.base import View
-from explorer.app.workspace import split_columns
+from explorer.app.workspace import likely_split
 
 MODES: Mapping[str, str] = {"s": "replace", "a": "add", "x": "subtract"}
 GENE, SPLIT, NAMES, ESCAPE = "g", "t", "l", "Escape"
@@ -56,9 +56,7 @@ class KeyboardView(View):
 
     def _split(self) -> None:
         session = self.session
-        columns = split_columns(session)
         if session.panes == "split":
             session.arrange(panes="one")
-        elif columns:
-            likely = [name for name in (session.split, session.batch, *columns) if name in columns]
-            session.arrange(panes="split", split=likely[0])
+        elif split := likely_split(session):
+            session.arrange(panes="split", split=split)

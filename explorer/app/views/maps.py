@@ -18,7 +18,7 @@ from explorer.app.coloring import text_of
 from explorer.app.gates import SHAPE, Step, extended
 from explorer.app.session import Session
 from explorer.app.views.base import View
-from explorer.app.workspace import ARRANGED, DRAWN, Pane, own_picture, plan
+from explorer.app.workspace import ARRANGED, DRAWN, Pane, likely_split, own_picture, plan
 from explorer.doubt.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
@@ -214,7 +214,7 @@ class MapsView(View):
     def _step(self, drawn_on: EmbeddingMap, pane: Pane) -> Step:
         """What was drawn, so that it can be drawn again."""
         session, coloring = self.session, self.session.coloring
-        within = (session.split, pane.title) if pane.shown is not None else ()
+        within = (likely_split(session), pane.title) if pane.shown is not None else ()
         without: tuple[str, ...] = ()
         if session.hidden and isinstance(coloring, Categories) and not pane.is_held:
             names = (coloring.names[at] for at in session.hidden if at >= 0)

@@ -35,8 +35,8 @@ _NOTHING = (
 )
 _ONE = "Only {method} has labelled these cells. Map them by another method too, and this tab shows where both agree."
 _WITH_REGRESSION = (
-    "{method} has mapped these cells, and the reference's own regression on expression labels them as well. Map them by "
-    "another method too, and there is a third voice."
+    "{method} has mapped these cells, and the reference's own regression on expression labels them as well. Map "
+    "them by another method too, and there is a third voice."
 )
 _COLUMNS = [
     {"key": "label", "label": "Consensus label"},
@@ -214,10 +214,11 @@ def agreement_words(found: Consensus, at: LevelConsensus, threshold: float) -> s
     """How many cells all label alike, and how sure and how right their consensus is."""
     n, n_disputed = len(at.agreement), int(agreeing.disputed(at).sum())
     labels = with_threshold(at.labels, max(threshold, at.labels.threshold))
+    alike = n - n_disputed
     told = (
-        f"{voices_words(found)} {n - n_disputed:,} of {n:,} cells alike ({look.share(n - n_disputed, n)}); "
-        f"{n_disputed:,} {'is' if n_disputed == 1 else 'are'} disputed. Median confidence of the consensus: {np.median(labels.confidence):.2f}; "
-        f"{int(labels.unknown.sum()):,} of its cells are called unknown."
+        f"{voices_words(found)} {alike:,} of {n:,} cells alike ({look.share(alike, n)}); {n_disputed:,} "
+        f"{'is' if n_disputed == 1 else 'are'} disputed. Median confidence of the consensus: "
+        f"{np.median(labels.confidence):.2f}; {int(labels.unknown.sum()):,} of its cells are called unknown."
     )
     if not at.scores:
         return told
