@@ -85,7 +85,7 @@ def risk_coverage(rows: Sequence[Record], records: Sequence[Record]) -> str:
 
 
 def coverage(rows: Sequence[Record], records: Sequence[Record], promise: str) -> str:
-    """How often prediction sets hold the label, beside what was asked for and stated (a stroke); small dots: batches."""
+    """How often prediction sets hold the label beside what was asked for and stated (a stroke); small dots: a batch."""
     ordered = list(reversed(rows))
 
     def draw(axes: Axes) -> None:
