@@ -17,8 +17,8 @@ from explorer.app.coloring import KINDS, ColorBy
 from explorer.app.workspace import ARRANGED, DRAWN, Held
 
 OPTIONS = (
-    "matrix", "batch", "own_label", "orthologs", "refit_shared", "methods", "modes", "taught", "proteins",
-    "hierarchical",
+    "matrix", "gene_names", "batch", "own_label", "orthologs", "refit_shared", "methods", "modes", "taught", "proteins",
+    "hierarchical", "independent", "unknown", "refine",
 )  # fmt: skip
 """How to map: `options` of a project."""
 

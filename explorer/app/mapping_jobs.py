@@ -18,7 +18,7 @@ from explorer.app.preflight import Preflight
 from explorer.app.projects import Project
 from explorer.app.remedies import Reading
 from explorer.app.status import NOTHING, Phase
-from explorer.app.training import Trainings
+from explorer.app.work import Work
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs.queue import Job, JobState, MapSpec
@@ -28,10 +28,10 @@ from explorer.reference import has_model_of
 from explorer.settings import settings
 
 
-class Mappings(Trainings):
+class Mappings(Work):
     """The mappings of one project as one tab chooses and follows them.
 
-    `job` and `outcome` are those of `method`, the one in view; `jobs` and `outcomes` hold those of all methods.
+    `job` is that of `method`, the one in view; `jobs` and `outcomes` hold those of all methods, as they were mapped.
     """
 
     reference = param.ClassSelector(class_=Reference, default=None, allow_None=True)
@@ -41,7 +41,6 @@ class Mappings(Trainings):
     jobs: Any = param.Dict(default={}, doc="The latest `Job` of each method that was asked.")
     outcomes: Any = param.Dict(default={}, doc="The opened `Outcome` of each method that has answered.")
     job = param.ClassSelector(class_=Job, default=None, allow_None=True, doc="The job of the method in view.")
-    outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True, doc="The result in view.")
 
     matrix = param.String(default="", doc="Which matrix of the file to use; empty to let the program choose.")
     gene_names = param.String(default="", doc="var column that names the genes; empty for all that may.")
@@ -56,16 +55,8 @@ class Mappings(Trainings):
     proteins = param.String(default="", doc="obsm table of proteins to place cells by as well; empty for none.")
     hierarchical = param.Boolean(default=False, doc="Label coarse levels first, and finer ones within them.")
     independent = param.Boolean(default=False, doc="Label each level by itself; they may contradict.")
-    unknown = param.String(default="", doc="What makes a far cell unknown, as `map_query` takes it; empty for its usual.")
+    unknown = param.String(default="", doc="Rule of what is too far from its label; empty for the usual one.")
     refine = param.Boolean(default=False, doc="Let labels follow the majority of a cell's neighbours in the query.")
-
-    def view_changed(self) -> None:
-        """React to another result in view, or none."""
-        raise NotImplementedError
-
-    def at_threshold(self, outcome: Outcome | None) -> Outcome | None:
-        """An outcome with the threshold that was chosen."""
-        raise NotImplementedError
 
     def _ask(self, do: Callable[[], None]) -> None:
         """Do something quick with the durable records, and say so if they refuse."""
@@ -84,12 +75,6 @@ class Mappings(Trainings):
         self.methods = [name for name in known if name in methods]
         if self.methods and self.method not in self.methods and self.method not in self.jobs:
             self.method = self._first_of(self.methods)
-
-    def use_method(self, method: str) -> None:
-        """Map by this method alone, and look at the reference as it lays it out."""
-        self.methods = [method]
-        if method in self.jobs or self.outcome is None:
-            self._put_in_view(method)
 
     def _first_of(self, methods: Sequence[str]) -> str:
         """The method to look at first: the recommended one if it is among them."""
@@ -180,7 +165,8 @@ class Mappings(Trainings):
     @property
     def is_outdated(self) -> bool:
         """Whether the model was built anew after the result in view: its places mean nothing then."""
-        return self.outcome is not None and self._is_outdated(self.outcome)
+        outcome = self.outcomes.get(self.method)
+        return outcome is not None and self._is_outdated(outcome)
 
     @property
     def to_do(self) -> tuple[MapSpec, ...]:
@@ -220,18 +206,12 @@ class Mappings(Trainings):
         if job is not None and job.state.is_over:
             self._ask(lambda: self._take_on([library.queue().retry(job.id)]))
 
-    def poll(self) -> None:
-        """Read the records of the project's jobs and of trainings, and open what is done."""
-        self.follow_builds()
+    def follow_jobs(self) -> None:
+        """Read the records of the project's jobs, and open what is done."""
         self._ask(self._read_jobs)
         for method, job in self.jobs.items():
             if job.state is JobState.DONE and self._lacks(method, job):
                 self._open(method, job)
-
-    def show_result(self, method: str) -> None:
-        """Put the result of another method in view; pictures, colours and tables follow."""
-        if method in self.outcomes and method != self.method:
-            self._put_in_view(method)
 
     def _take_on(self, jobs: Sequence[Job]) -> None:
         """Make jobs the project's own, instead of those that the same methods had."""
@@ -239,7 +219,7 @@ class Mappings(Trainings):
         before = [self.jobs[name].id for name in by_method if name in self.jobs]
         if self.project is not None:
             self.project = library.projects().answer(self.project.id, [job.id for job in jobs], before)
-        if self.outcome is None and self.method not in by_method and not self.is_mapping:
+        if self.method not in self.outcomes and self.method not in by_method and not self.is_mapping:
             self.method = next(iter(by_method))
         self._follow({**self.jobs, **by_method})
 
@@ -258,9 +238,6 @@ class Mappings(Trainings):
         self.forget(*(self._topic(name) for name in anew))
         kept = {name: outcome for name, outcome in self.outcomes.items() if name not in anew}
         self.param.update(jobs=dict(jobs), outcomes=kept, job=jobs.get(self.method))
-        if self.method in anew and self.outcome is not None:
-            self._put_in_view(self.method)
-        self._leave_failed()
 
     def _topic(self, method: str) -> str:
         return "result" if method == self.method else f"result of {method}"
@@ -274,23 +251,8 @@ class Mappings(Trainings):
         self.attempt(topic, words, lambda: library.outcome(job.id), lambda found: self._use(method, found))
 
     def _use(self, method: str, found: Outcome) -> None:
-        if _id(self.jobs.get(method)) != found.job:
-            return
-        self.outcomes = {**self.outcomes, method: found}
-        if method == self.method and (self.outcome is None or self.outcome.job != found.job):
-            self._put_in_view(method)
-        self._leave_failed()
-
-    def _leave_failed(self) -> None:
-        """Show a result that there is, in place of one that will not come."""
-        if self.outcome is None and self.outcomes and (self.job is None or self.job.state in _GONE):
-            self._put_in_view(next(iter(self.outcomes)))
-
-    def _put_in_view(self, method: str) -> None:
-        self.forget("result", "explain")
-        outcome = self.at_threshold(self.outcomes.get(method))
-        self.param.update(method=method, job=self.jobs.get(method), outcome=outcome)
-        self.view_changed()
+        if _id(self.jobs.get(method)) == found.job:
+            self.outcomes = {**self.outcomes, method: found}
 
     def _is_under_way(self, method: str) -> bool:
         job = self.jobs.get(method)
@@ -301,9 +263,6 @@ class Mappings(Trainings):
             return False
         result = outcome.result
         return not has_model_of(self.reference, result.method, result.provenance.reference_checksum)
-
-
-_GONE = (JobState.FAILED, JobState.CANCELLED)
 
 
 def _id(job: Job | None) -> str | None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import GenesProblem
-from explorer.flow import GeneMatch, Reference, ValueKind
+from explorer.app.remedies import Reading, Remedy, least, meet, remedies
+from explorer.errors import GenesProblem, OptionsProblem, ValuesProblem
+from explorer.flow import GeneMatch, Query, Reference, ValueKind
 from explorer.mapping import panels
-from explorer.mapping.models import load_method
 from explorer.provenance import Coverage
-from explorer.reading.genes import coverage, match_genes, require_coverage
+from explorer.reading.genes import require_coverage
 from explorer.reading.kinds import DataKind, kind_of
 from explorer.reading.query import ColumnFound, Inspection, MatrixFound, inspect_file, open_query
 from explorer.settings import settings
@@ -33,14 +33,16 @@ class Preflight:
         The matrix that is used: the one asked for, or the one chosen.
     kind
         What the file's cells are described by, going by the matrix that the program chooses.
+    gene_names
+        What was asked for to name its genes; "" for all that may.
     match
         How its genes meet the reference's; `None` if they do not, see `problem`.
     coverages
         Share of genes found, by method; empty without a match.
     problem
         Why it cannot be mapped as it is; empty if it can.
-    needs_orthologs
-        Whether translating orthologues is the way out of `problem`.
+    remedies
+        Other readings of the file that find more genes, the most first; none where it finds enough.
     shared
         Genes that file and reference share, where a method can be refitted on them and needs to be; else none.
     notices
@@ -50,10 +52,11 @@ class Preflight:
     inspection: Inspection
     matrix: MatrixFound
     kind: DataKind
+    gene_names: str
     match: GeneMatch | None
     coverages: Mapping[str, Coverage]
     problem: str
-    needs_orthologs: bool
+    remedies: tuple[Remedy, ...]
     shared: tuple[str, ...]
     notices: tuple[str, ...]
 
@@ -61,6 +64,11 @@ class Preflight:
     def is_ready(self) -> bool:
         """Whether the file can be mapped as it is."""
         return not self.problem
+
+    @property
+    def needs_orthologs(self) -> bool:
+        """Whether translating orthologues is a way out of `problem`."""
+        return any(remedy.wanted.get("orthologs") for remedy in self.remedies)
 
     def batch_columns(self) -> list[ColumnFound]:
         """Columns that could name batches or samples, the likeliest first."""
@@ -71,44 +79,53 @@ class Preflight:
         return _ranked(self.inspection.obs_columns, _LABEL_WORDS)
 
 
-def look_over(
-    path: Path, reference: Reference, matrix: str | None, *, orthologs: bool, refit_shared: bool = False
-) -> Preflight:
+def look_over(path: Path, reference: Reference, reading: Reading, *, refit_shared: bool = False) -> Preflight:
     """Say what a file holds and whether it can be mapped; a second or two, from metadata and a sample.
 
     Parameters
     ----------
-    matrix
-        Which matrix to use; `None` lets the program choose.
     refit_shared
         Whether a method with too few genes is to be refitted on those shared.
 
     Raises
     ------
     AtlasError
-        If the file cannot be read at all. Genes that do not meet the reference are no error here: they are
-        told in `problem`, because they have a remedy on the same screen.
+        If the file cannot be read at all. A matrix or a column that was asked for and cannot be used, and genes that
+        do not meet the reference, are no error here: they are told in `problem`, because they have a remedy on the
+        same screen.
     """
-    inspection = inspect_file(path)
-    query = open_query(path, matrix=matrix)
+    inspection, names = inspect_file(path), reading.gene_names or ""
+    try:
+        query = reading.query(path)
+    except (OptionsProblem, ValuesProblem) as refusal:
+        if reading.matrix is None and reading.gene_names is None:
+            raise
+        found = remedies(path, reference, inspection, reading, 0.0)
+        asked = next((each for each in inspection.matrices if each.name == reading.matrix), inspection.chosen)
+        kind = _kind(open_query(path), inspection)
+        return Preflight(inspection, asked, kind, names, None, {}, str(refusal), found, (), inspection.notices)
     used = next(found for found in inspection.matrices if found.name == query.matrix_name)
     notices = query.notices
-    match, coverages, problem, remedy, shared = None, {}, "", False, tuple[str, ...]()
+    match, coverages, problem, shared = None, dict[str, Coverage](), "", tuple[str, ...]()
     try:
-        match = match_genes(query.var, reference.genes, orthologs=orthologs)
+        match, coverages = meet(query, reference, orthologs=reading.orthologs)
         notices = (*notices, *match.notices)
-        for name in reference.methods:
-            coverages[name] = coverage(match, reference.genes, load_method(reference, name).positions)
-        if min(found.share for found in coverages.values()) < settings().min_gene_share:
+        if least(coverages) < settings().min_gene_share:
             shared = () if panels.refusal(reference, match) else panels.shared_genes(reference, match)
         if not (refit_shared and shared):
-            for found in coverages.values():
-                warned = require_coverage(found, match, way_out=panels.way_out(reference, match))
+            for covered in coverages.values():
+                warned = require_coverage(covered, match, way_out=panels.way_out(reference, match))
                 notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
-        problem, remedy = str(refusal), not orthologs and "orthologues" in str(refusal)
-    kind = kind_of(query.var.index.to_numpy(object), is_counts=inspection.chosen.kind is ValueKind.COUNTS)
-    return Preflight(inspection, used, kind, match, coverages, problem, remedy, shared, notices)
+        problem = str(refusal)
+    is_short = problem or least(coverages) < settings().warn_gene_share
+    found = remedies(path, reference, inspection, reading, least(coverages)) if is_short else ()
+    kind = _kind(query, inspection)
+    return Preflight(inspection, used, kind, names, match, coverages, problem, found, shared, notices)
+
+
+def _kind(query: Query, inspection: Inspection) -> DataKind:
+    return kind_of(query.var.index.to_numpy(object), is_counts=inspection.chosen.kind is ValueKind.COUNTS)
 
 
 def likely(columns: list[ColumnFound], words: tuple[str, ...]) -> str:

@@ -23,14 +23,17 @@ from explorer.app.findings import ASKED, NOTHING_FOUND, Findings
 from explorer.app.gating import GATED, Gating
 from explorer.app.guiding import Guided
 from explorer.app.history import History
+from explorer.app.library import Outcome
 from explorer.app.pins import Pin
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
 from explorer.app.projects import Project
 from explorer.app.sharing import Linked, left_to_show, see_again, shared
 from explorer.app.status import Phase
+from explorer.app.training import Trainings
 from explorer.app.workspace import ARRANGED, DRAWN, Workspace
 from explorer.errors import AtlasError
 from explorer.flow import Reference
+from explorer.jobs.queue import JobState
 from explorer.methods.base import Measure
 from explorer.settings import settings
 
@@ -43,7 +46,7 @@ REMEMBERED = ("color", "level", *ARRANGED, *DRAWN, "hidden", *GATED, "pins", "th
 """The choices that can be taken back."""
 
 
-class Session(Gating, Workspace, Findings, Linked, Guided):
+class Session(Gating, Trainings, Workspace, Findings, Linked, Guided):
     """One tab.
 
     Topics of `attempt`, and of `status`: "project", "reference", "file", "job", "result" (the one in view), "result of
@@ -70,6 +73,7 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         self._columns_unset = self._map_when_ready = self._by_itself = self._is_taken_up = self._is_unsaved = False
         self._history: History[dict[str, Any]] = History(self._chosen())
         self.param.watch(self._notice, list(REMEMBERED))
+        self.param.watch(self._look_again, ["jobs", "outcomes"])
         self.param.watch(self._keep, [*keeping.OPTIONS, *keeping.SHOWN])
 
     # reference
@@ -173,9 +177,32 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         """Give the tabs below the map more or less room."""
         self.tabs = room
 
-    def view_changed(self) -> None:
-        """Draw the result in view; selected cells stay selected where it speaks of the same cells."""
-        outcome, before = self.outcome, self.query_coloring
+    # which result is in view
+
+    def use_method(self, method: str) -> None:
+        """Map by this method alone, and look at the reference as it lays it out."""
+        self.methods = [method]
+        if method in self.jobs or self.outcome is None:
+            self._put_in_view(method)
+
+    def show_result(self, method: str) -> None:
+        """Put the result of another method in view; pictures, colours and tables follow."""
+        if method in self.outcomes and method != self.method:
+            self._put_in_view(method)
+
+    def _look_again(self, *_: param.parameterized.Event) -> None:
+        """Show the result of the method in view as it is now, or one that there is where that will not come."""
+        with self.unremembered():
+            if _job_of(self.outcomes.get(self.method)) != _job_of(self.outcome):
+                self._put_in_view(self.method)
+            if self.outcome is None and self.outcomes and (self.job is None or self.job.state in _GONE):
+                self._put_in_view(next(iter(self.outcomes)))
+
+    def _put_in_view(self, method: str) -> None:
+        """Draw the result of a method; selected cells stay selected where it speaks of the same cells."""
+        self.forget("result", "explain")
+        outcome, before = self.at_threshold(self.outcomes.get(method)), self.query_coloring
+        self.param.update(method=method, job=self.jobs.get(method), outcome=outcome)
         keeps = outcome is not None and before is not None and _n_cells(before) == outcome.result.n_cells
         with self.unremembered():
             self.param.update(
@@ -270,6 +297,11 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         """Take up the project of a link, seen as by the person who made the link."""
         self._take_up(lambda: shared(id), "")
 
+    def poll(self) -> None:
+        """Read the records of the project's jobs and of trainings, and open what is done."""
+        self.follow_builds()
+        self.follow_jobs()
+
     def _take_up(self, find: Callable[[], Project], step: str) -> None:
         self._clear()
 
@@ -358,12 +390,11 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         if self.project is None or self.reference is None:
             return
         path, reference = Path(self.project.query), self.reference
-        matrix, in_her_words = self.matrix or None, self.in_her_words
-        orthologs, refit_shared = self.orthologs, self.refit_shared
+        reading, refit_shared, in_her_words = self.reading, self.refit_shared, self.in_her_words
 
         def work() -> Preflight:
             try:
-                return look_over(path, reference, matrix, orthologs=orthologs, refit_shared=refit_shared)
+                return look_over(path, reference, reading, refit_shared=refit_shared)
             except AtlasError as problem:
                 raise type(problem)(in_her_words(str(problem))) from problem
 
@@ -387,19 +418,9 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         if self._map_when_ready:
             self.start()
 
-    def use_matrix(self, name: str) -> None:
-        """Take another matrix of the file; empty lets the program choose."""
-        self.matrix = name
-        self.look()
-
-    def use_orthologs(self, wanted: bool) -> None:
-        """Read mouse genes as their human orthologues, or stop doing so."""
-        self.orthologs = wanted
-        self.look()
-
-    def use_shared(self, wanted: bool) -> None:
-        """Refit the method on the genes that file and reference share, or stop doing so."""
-        self.refit_shared = wanted
+    def read_by(self, **wanted: Any) -> None:
+        """Read the file otherwise: change `matrix`, `gene_names`, `orthologs` or `refit_shared`."""
+        self.param.update(**wanted)
         self.look()
 
     # training
@@ -409,6 +430,13 @@ class Session(Gating, Workspace, Findings, Linked, Guided):
         super().built(folder)
         if self.reference is not None and references.current(self.reference.folder) == folder:
             self.choose_reference(folder, self.look)
+
+
+_GONE = (JobState.FAILED, JobState.CANCELLED)
+
+
+def _job_of(outcome: Outcome | None) -> str | None:
+    return outcome.job if outcome is not None else None
 
 
 def _n_cells(coloring: Coloring) -> int:

@@ -24,7 +24,7 @@ from explorer.reading.kinds import SPATIAL, are_peaks
 from explorer.reading.matching import ROW_NAMES, as_names, is_text
 from explorer.reading.rows import AnyRows, CscRows, Sample, close_spans, sample, spans
 
-_USABLE = (ValueKind.COUNTS, ValueKind.LOG1P, ValueKind.LINEAR)
+USABLE = (ValueKind.COUNTS, ValueKind.LOG1P, ValueKind.LINEAR)
 _COUNT_LAYERS = ("counts", "raw_counts", "raw", "count", "umi", "umis", "umi_counts")
 # Parts of the counts: spliced is most of them, the others are too little to map by.
 _PARTS_OF_COUNTS = {"spliced": 4, "unspliced": 5, "ambiguous": 6}
@@ -242,7 +242,7 @@ def _chosen(contents: Contents, asked: str | None) -> tuple[list[MatrixFound], M
     samples = {name: sample(rows) for name, rows in contents.matrices.items()}
     found = [_found(name, samples[name], contents.matrices[name].shape[1]) for name in samples]
     offered = found if asked is None else [_named(found, asked, contents.name)]
-    usable = [matrix for matrix in offered if matrix.kind in _USABLE]
+    usable = [matrix for matrix in offered if matrix.kind in USABLE]
     if not usable:
         raise ValuesProblem(_nothing_usable(offered, samples, contents.name))
     chosen = min(usable, key=_preference)
@@ -289,7 +289,7 @@ def _preference(matrix: MatrixFound) -> tuple[int, int, int]:
         place = 1 if matrix.name == "X" else 2
     else:
         place = 0 if layer.lower() in _COUNT_LAYERS else _PARTS_OF_COUNTS.get(layer.lower(), 3)
-    return _USABLE.index(matrix.kind), -matrix.n_genes, place
+    return USABLE.index(matrix.kind), -matrix.n_genes, place
 
 
 def _nothing_usable(offered: Sequence[MatrixFound], samples: Mapping[str, Sample], source: str) -> str:
@@ -322,7 +322,7 @@ def _about_choice(chosen: MatrixFound, found: Sequence[MatrixFound], asked: str 
         )
     if not chosen.base_is_sure:
         yield "The base of the logarithm cannot be told from these values; the natural one is taken."
-    wider = [m for m in found if m.kind in _USABLE and m.n_genes > chosen.n_genes]
+    wider = [m for m in found if m.kind in USABLE and m.n_genes > chosen.n_genes]
     if wider and asked is None:
         yield (
             f"{wider[0].name} has more genes ({wider[0].n_genes:,} against {chosen.n_genes:,}), as "

@@ -23,13 +23,14 @@ from explorer import keys
 from explorer.app import library
 from explorer.app.coloring import ColorBy, label_categories, text_of
 from explorer.app.explaining import readable
+from explorer.app.handouts import paragraph
 from explorer.app.session import Session
 from explorer.app.shell import Shell, step_states
 from explorer.app.status import Phase
 from explorer.app.tables import offered_table
 from explorer.app.training import Plan, one_more
 from explorer.app.views.composition import composition_html
-from explorer.app.views.data import refit_words
+from explorer.app.views.data import DataView, file_facts, refit_words
 from explorer.app.views.map import further_rows, method_rows, outcome_facts
 from explorer.app.views.ways import way_rows
 from explorer.errors import FileProblem
@@ -176,10 +177,77 @@ def test_mouse_genes_come_with_their_remedy(home: Path) -> None:
         session = await opened(path)
         assert not session.preflight.is_ready
         assert session.preflight.needs_orthologs
-        session.use_orthologs(True)
+        session.read_by(orthologs=True)
         await session.settled()
         assert session.preflight.is_ready
         assert session.spec.orthologs
+
+    run(steps)
+
+
+def test_other_readings_of_a_file_are_tried_and_one_click_takes_the_best(home: Path) -> None:
+    cells = ad.read_h5ad(DEMO)[:40].copy()
+    full = ad.AnnData(np.log1p(cells.X.toarray() / cells.X.toarray().sum(1, keepdims=True) * 1e4), cells.obs, cells.var)
+    few = cells[:, ::20].copy()
+    few.raw = full
+    few.layers["scaled"] = few.X.toarray() - 1.5
+    few.write_h5ad(home / "few.h5ad")
+
+    async def steps() -> None:
+        session = await opened(home / "few.h5ad")
+        view = DataView(session)
+        assert not session.preflight.is_ready
+        (better,) = session.preflight.remedies
+        assert (better.title, better.wanted["matrix"]) == ("Use raw/X", "raw/X")
+        view._remedies.acted = {"id": view._remedies.rows[0]["id"]}
+        await session.settled()
+        assert session.preflight.is_ready
+        least = min(covered.share for covered in session.preflight.coverages.values())
+        assert better.share == pytest.approx(least)
+        assert session.spec.matrix == "raw/X"
+        assert not view._remedies_box.visible
+
+        session.read_by(matrix="layers/scaled")
+        await session.settled()
+        assert session.spec is None
+        assert "scaled values" in session.preflight.problem
+        assert {each.title for each in session.preflight.remedies} == {"Use raw/X"}, "X has too few genes"
+        view.destroy()
+
+    run(steps)
+
+
+def test_genes_can_be_told_to_go_by_a_column_and_the_mapping_does(home: Path) -> None:
+    cells = ad.read_h5ad(DEMO)[:30].copy()
+    cells.var["symbol"], cells.var["alias"] = cells.var_names, [f"x{i}" for i in range(cells.n_vars)]
+    cells.var_names = [str(i) for i in range(cells.n_vars)]
+    cells.write_h5ad(home / "named.h5ad")
+
+    async def steps() -> None:
+        session = await opened(home / "named.h5ad")
+        assert session.preflight.is_ready, "the column is found by itself"
+        session.read_by(gene_names="alias")
+        await session.settled()
+        assert not session.preflight.is_ready
+        assert session.preflight.remedies[0].wanted["gene_names"] in ("", "symbol")
+        session.read_by(gene_names="symbol")
+        await session.settled()
+        assert dict(file_facts(session.preflight))["Gene names"] == "gene symbols, from the column symbol"
+        session.choose_how(independent=True, unknown="quantile", refine=True)
+        session.start()
+        await asyncio.to_thread(work_off)
+        session.poll()
+        await session.settled()
+        options = session.outcome.result.provenance.options
+        asked = {"gene_names": "symbol", "independent": True, "unknown": "quantile", "refine": True}
+        assert {name: options[name] for name in asked} == asked
+        told = paragraph(session)
+        for words in ("column symbol alone", "Each label level was given by itself", "99 % quantile", "majority"):
+            assert words in told
+        again = Session()
+        again.resume(session.project.id)
+        await again.settled()
+        assert again.spec == session.spec
 
     run(steps)
 
@@ -201,7 +269,7 @@ def test_few_genes_come_with_their_remedy_and_the_result_says_so(
         assert not session.preflight.is_ready
         assert len(session.preflight.shared) == 80
         assert refit_words(session) == ""
-        session.use_shared(True)
+        session.read_by(refit_shared=True)
         await session.settled()
         assert session.preflight.is_ready
         assert "80 genes" in refit_words(session)

@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from components.choice_table import ChoiceTable
 from components.notice import Notice
 from explorer.app import estimates, look
 from explorer.app.preflight import Preflight
@@ -18,16 +19,19 @@ from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
 from explorer.app.words import about
+from explorer.flow import GeneMatch
 from explorer.mapping import panels
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 from explorer.provenance import Coverage
-from explorer.reading.query import ColumnFound, MatrixFound
+from explorer.reading.matching import ROW_NAMES
+from explorer.reading.query import ColumnFound, Inspection, MatrixFound
 from explorer.reading.values import kind_in_words
 from explorer.settings import settings
 
 NONE = "none"
 AUTO = "chosen automatically"
+REFIT = "refit"
 
 
 class DataView(View):
@@ -47,7 +51,7 @@ class DataView(View):
         self._building = BuildingView(session)
         self._building_box = pn.Column(self._building.panel, sizing_mode="stretch_width", margin=0)
         self.panel = sheet(self._title, self._standing, self._picker, self._card, self._building_box)
-        self.watch(self._draw, ["project", "preflight", "status", "matrix", "batch", "own_label", "orthologs",
+        self.watch(self._draw, ["project", "preflight", "status", "matrix", "gene_names", "batch", "own_label", "orthologs",
                                 "refit_shared", "method"])  # fmt: skip
         self._draw()
 
@@ -59,21 +63,23 @@ class DataView(View):
     def _build_choices(self) -> None:
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
         self._matrix = pmui.Select(label="Expression values", options=[AUTO], **wide)
+        self._names = pmui.Select(label="Gene names", options=[AUTO], **wide)
         self._batch = pmui.Select(label="Batch or sample column", options=[NONE], **wide)
         self._label = pmui.Select(label="Labels you already have", options=[NONE], **wide)
         self._orthologs = pmui.Switch(label="Map orthologues (mouse genes read as human)", margin=(12, 0, 0, 0))
-        self._matrix.param.watch(self._choose_matrix, "value")
+        self._matrix.param.watch(lambda event: self._choose_reading("matrix", event), "value")
+        self._names.param.watch(lambda event: self._choose_reading("gene_names", event), "value")
         self._batch.param.watch(lambda event: self._choose("batch", event), "value")
         self._label.param.watch(lambda event: self._choose("own_label", event), "value")
-        self._orthologs.param.watch(self._choose_orthologs, "value")
+        self._orthologs.param.watch(lambda event: self._choose_reading("orthologs", event), "value")
         self._refit = pmui.Switch(label="Refit the model on the shared genes", margin=(12, 0, 0, 0), visible=False)
-        self._refit.param.watch(self._choose_refit, "value")
-        self._remedy = pmui.Button(label="Map orthologues", variant="contained", margin=(4, 0, 8, 0), visible=False)
-        self._remedy.on_click(lambda _: setattr(self._orthologs, "value", True))
-        self._shared = pmui.Button(label="Refit on the shared genes", variant="contained", margin=(4, 12, 8, 0))
-        self._shared.on_click(lambda _: setattr(self._refit, "value", True))
-        self._cost = look.html(margin=(12, 0, 0, 0))
-        self._offer = pn.Row(self._shared, self._cost, margin=0, visible=False, sizing_mode="stretch_width")
+        self._refit.param.watch(lambda event: self._choose_reading("refit_shared", event), "value")
+        self._remedies = ChoiceTable(columns=[{"key": "effect", "label": "What would help"}], radio=False,
+                                     visible=False, sizing_mode="stretch_width", margin=0)  # fmt: skip
+        self._remedies.param.watch(lambda event: self._take_remedy(event.new["id"]), "acted")
+        self._remedies.param.watch(lambda event: self._take_remedy(event.new), "value")
+        self._remedies_box = pn.Column(self._remedies, styles=look.CARD, margin=(0, 0, 16, 0), visible=False,
+                                       sizing_mode="stretch_width")  # fmt: skip
         self._next = pmui.Button(label="Continue to Map", variant="contained", margin=(18, 8, 0, 0))
         self._next.on_click(lambda _: setattr(self.session, "step", "map"))
         self._other = pmui.Button(label="Use another file", variant="text", margin=(18, 0, 0, 0))
@@ -85,8 +91,8 @@ class DataView(View):
             look.html("<h2>What the file holds</h2>", margin=(0, 0, 10, 0)), self._facts, self._notes, **card
         )
         chosen = pn.Column(
-            look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._batch, self._label,
-            self._orthologs, self._refit, pn.Row(self._next, self._other, margin=0), **card,
+            look.html("<h2>How to use it</h2>", margin=(0, 0, 4, 0)), self._matrix, self._names, self._batch,
+            self._label, self._orthologs, self._refit, pn.Row(self._next, self._other, margin=0), **card,
         )  # fmt: skip
         genes = pn.Column(
             look.html(f"<h2>Genes shared with the reference{about('gene overlap')}</h2>", margin=(0, 0, 10, 0)),
@@ -94,7 +100,7 @@ class DataView(View):
             styles=look.CARD, margin=(16, 0, 0, 0), sizing_mode="stretch_width",
         )  # fmt: skip
         return pn.Column(
-            self._problem, self._remedy, self._offer,
+            self._problem, self._remedies_box,
             pn.Row(found, pn.Spacer(width=16), chosen, sizing_mode="stretch_width"), genes,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
@@ -108,18 +114,18 @@ class DataView(View):
         if chosen != getattr(self.session, name):
             setattr(self.session, name, chosen)
 
-    def _choose_matrix(self, event: param.parameterized.Event) -> None:
+    def _choose_reading(self, name: str, event: param.parameterized.Event) -> None:
         chosen = "" if event.new == AUTO else event.new
-        if chosen != self.session.matrix:
-            self.session.use_matrix(chosen)
+        if chosen != getattr(self.session, name):
+            self.session.read_by(**{name: chosen})
 
-    def _choose_orthologs(self, event: param.parameterized.Event) -> None:
-        if event.new != self.session.orthologs:
-            self.session.use_orthologs(event.new)
-
-    def _choose_refit(self, event: param.parameterized.Event) -> None:
-        if event.new != self.session.refit_shared:
-            self.session.use_shared(event.new)
+    def _take_remedy(self, id: str) -> None:
+        found = self.session.preflight
+        if not id or found is None:
+            return
+        self._remedies.value = ""
+        wanted = {str(i): remedy.wanted for i, remedy in enumerate(found.remedies)}
+        self.session.read_by(**wanted.get(id, {"refit_shared": True}))
 
     def _leave(self, _: Any) -> None:
         self.session.leave()
@@ -141,20 +147,11 @@ class DataView(View):
         told = (refit_words(session),) if session.refit_shared and found.shared else ()
         self._notes.object = look.notes((*told, *found.notices))
         self._problem.text = found.problem
-        self._remedy.visible = found.needs_orthologs
-        self._draw_offer(found)
+        self._remedies.rows = remedy_rows(session)
+        self._remedies_box.visible = bool(self._remedies.rows)
+        self._refit.param.update(value=session.refit_shared, visible=bool(found.shared))
         self._next.disabled = session.spec is None
         self._fill(found)
-
-    def _draw_offer(self, found: Preflight) -> None:
-        """The way out of too few genes, and what it costs."""
-        reference = self.session.reference
-        self._offer.visible = bool(found.problem and found.shared)
-        self._refit.param.update(value=self.session.refit_shared, visible=bool(found.shared))
-        if reference is not None and self._offer.visible:
-            self._shared.label = f"Refit on the {len(found.shared):,} shared genes"
-            cost = panels.cost(reference, self.session.method, found.shared)
-            self._cost.object = f'<span class="soft small">{look.text(cost)}</span>'
 
     def _fill(self, found: Preflight) -> None:
         """Show the session's choices in the widgets."""
@@ -163,6 +160,7 @@ class DataView(View):
             options={AUTO: AUTO, **{_matrix_words(matrix): matrix.name for matrix in inspection.matrices}},
             value=session.matrix or AUTO,
         )
+        self._names.param.update(options=name_options(found.inspection), value=session.gene_names or AUTO)
         self._fill_columns(self._batch, found.batch_columns(), session.batch)
         self._fill_columns(self._label, found.label_columns(), session.own_label)
         self._orthologs.value = session.orthologs
@@ -185,6 +183,27 @@ def refit_words(session: Session) -> str:
     return f"{title} maps these cells refitted on {genes}. {cost}"
 
 
+def remedy_rows(session: Session) -> list[dict[str, str]]:
+    """One row a way out of too few genes: what it would find or cost, and its button."""
+    found, reference = session.preflight, session.reference
+    if found is None or reference is None:
+        return []
+    rows = [
+        {"id": str(i), "effect": f"{remedy.effect[:1].upper()}{remedy.effect[1:]}.", "action": remedy.title}
+        for i, remedy in enumerate(found.remedies)
+    ]
+    if found.problem and found.shared:
+        cost = panels.cost(reference, session.method, found.shared)
+        rows.append({"id": REFIT, "effect": cost, "action": f"Refit on the {len(found.shared):,} shared genes"})
+    return rows
+
+
+def name_options(inspection: Inspection) -> dict[str, str]:
+    """What may name the genes, with an example, and what stands for it in a session."""
+    columns = {f"column {each.name}: {', '.join(each.examples[:2])}": each.name for each in inspection.gene_columns}
+    return {AUTO: AUTO, "row names": ROW_NAMES, **columns}
+
+
 def _matrix_words(matrix: MatrixFound) -> str:
     return f"{matrix.name}: {kind_in_words(matrix.kind)}, {matrix.n_genes:,} genes"
 
@@ -202,12 +221,17 @@ def file_facts(found: Preflight) -> list[tuple[str, str] | tuple[str, str, str]]
     if match is None:
         rows.append(("Gene names", "do not meet the reference's", "bad"))
     else:
-        column = f", from the column {match.column}" if match.column else ""
-        rows += [("Gene names", f"{match.ids}{column}"), ("Species", match.species)]
+        rows += [("Gene names", f"{match.ids}{_from(found, match)}"), ("Species", match.species)]
     if inspection.embeddings:
         rows.append(("Own embeddings", ", ".join(inspection.embeddings)))
     rows.append(("Columns", ", ".join(column.name for column in inspection.obs_columns) or "none"))
     return rows
+
+
+def _from(found: Preflight, match: GeneMatch) -> str:
+    """Where the names of genes stand, if not in the row names."""
+    column = found.gene_names or match.column
+    return f", from the column {column}" if column and column != ROW_NAMES else ""
 
 
 def _is_upload(path: Path) -> bool:
