@@ -30,6 +30,7 @@ class Doubts(Mappings):
     threshold: Any = param.Number(
         default=UNKNOWN_CONFIDENCE, bounds=(UNKNOWN_CONFIDENCE, 1.0), doc="Least confidence of a cell with a label."
     )
+    outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True, doc="The result in view.")
     coverage: Any = param.Selector(default=COVERAGE, objects=list(COVERAGES), doc="What prediction sets promise.")
     examined: Any = param.Dict(default={}, doc="Answers to left-out reference cells by level: `Examined`.")
     hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
