@@ -87,7 +87,7 @@ def explain_label(
     chosen = load_method(reference, method, device).method.card.measure(measure)
     asking = progress.part("Explaining", 0.7, 1.0)
     if cells is not None and cells != TOP:
-        rows, told = _told_by(query, cells), f"cells with {cells}"
+        rows, told = told_by(query, cells), f"cells with {cells}"
     else:
         mapping = progress.part("", 0.0, 0.7)
         result = known or map_query(
@@ -132,7 +132,14 @@ def _predicted(labels: LevelLabels, label: str, most: int | None) -> NDArray[np.
     return np.sort(rows[np.argsort(-labels.confidence[rows], kind="stable")[:most]])
 
 
-def _told_by(query: Query, told: str) -> NDArray[np.int64]:
+def told_by(query: Query, told: str) -> NDArray[np.int64]:
+    """Rows of the cells of which the query's own obs says so, told as COLUMN=VALUE.
+
+    Raises
+    ------
+    OptionsProblem
+        If there is no such column.
+    """
     column, _, value = told.partition("=")
     if column not in query.obs.columns:
         columns = ", ".join(map(str, query.obs.columns)) or "none"

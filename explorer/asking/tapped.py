@@ -80,3 +80,40 @@ def tapped_cell(
         above=above,
         below=below,
     )
+
+
+def row_of(result: MappingResult, name: str) -> int:
+    """Position of the cell of that name.
+
+    Raises
+    ------
+    OptionsProblem
+        If there is none, or more than one.
+    """
+    rows = np.flatnonzero(result.obs.index.astype(str) == name)
+    if len(rows) != 1:
+        first = ", ".join(map(str, result.obs.index[:3]))
+        told = f"{len(rows)} cells are" if len(rows) else "No cell is"
+        raise OptionsProblem(f"{told} called {name!r} in {result.provenance.query}; its first are {first}.")
+    return int(rows[0])
+
+
+def in_words(card: CellCard) -> str:
+    """A cell's card as plain text: labels, what they rest on, nearest reference cells, and genes that stand out."""
+    lines = [card.name, f"  {', '.join(f'{name}: {value}' for name, value in card.obs.items())}"]
+    for level in card.levels:
+        likely = ", ".join(f"{row.label} {row.probability:.2f}" for row in level.labels.itertuples())
+        near = ", ".join(f"{row.label} {row.similarity:.2f}" for row in level.prototypes.itertuples())
+        called = f"{level.label}, called unknown" if level.unknown else level.label
+        lines += [
+            f"{level.level}: {called}",
+            f"  probabilities    {likely}",
+            f"  prediction set   {', '.join(level.prediction_set)}",
+            f"  near prototypes  {near} (cosine)",
+            *(f"  {sentence}" for sentence in level.words),
+        ]
+    lines += ["nearest reference cells:", card.neighbors.to_string(index=False, float_format=lambda x: f"{x:.3f}")]
+    for told, genes in (("above", card.above), ("below", card.below)):
+        listed = (f"{row.gene} ({row.observed:.3g}, expected {row.expected:.3g})" for row in genes.itertuples())
+        lines.append(f"genes {told} what its label leads one to expect, counts per 10,000: {', '.join(listed)}")
+    return "\n".join(lines)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from explorer import keys
 from explorer.errors import OptionsProblem
-from explorer.flow import LevelLabels
+from explorer.flow import LabelTransfer, LevelLabels
 
 BY_SHARE, ONE_TO_ONE = "share", "one to one"
 RULES = (BY_SHARE, ONE_TO_ONE)
@@ -61,6 +61,13 @@ class Comparison:
         found = table[table["cells"] > 0]
         return found.sort_values(["cells", "own", "predicted"], ascending=[False, True, True], ignore_index=True)
 
+    def table(self) -> pd.DataFrame:
+        """A row an own label: own, means, the columns of `per_label`, and its cells in each predicted label."""
+        table = self.per_label.rename_axis("own").reset_index()
+        table.insert(1, "means", [self.correspondence.get(str(own), "") for own in table["own"]])
+        cells = self.counts.add_prefix("cells in ").reset_index(drop=True)
+        return pd.concat([table, cells], axis=1)
+
 
 def compare(own: pd.Series, labels: LevelLabels, rule: str = BY_SHARE) -> Comparison:
     """Set the labels that cells had beside those they were given.
@@ -103,6 +110,36 @@ def compare(own: pd.Series, labels: LevelLabels, rule: str = BY_SHARE) -> Compar
         ari=float(adjusted_rand_score(mine, best)),
         nmi=float(normalized_mutual_info_score(mine, best)),
         cells=len(rows),
+    )
+
+
+def compare_column(
+    obs: pd.DataFrame, labels: LabelTransfer, column: str, level: str | None = None, rule: str = BY_SHARE
+) -> Comparison:
+    """`compare`, of an obs column with the labels at a level; the main one if not named.
+
+    Raises
+    ------
+    OptionsProblem
+        If there is no such column or level; and as `compare` does.
+    """
+    if column not in obs.columns:
+        raise OptionsProblem(f"There is no obs column {column!r}. There are: {', '.join(map(str, obs.columns))}.")
+    levels = [of.level for of in labels.levels]
+    if level is not None and level not in levels:
+        raise OptionsProblem(f"There are no labels at a level {level!r}; there are {', '.join(levels)}.")
+    return compare(obs[column], labels.level(level or levels[0]), rule)
+
+
+def in_words(found: Comparison) -> str:
+    """How far both agree, and a line an own label: what it means, and where its cells went."""
+    table = found.table()[["own", "means", "cells", "predicted", "share", "confidence", "unknown"]]
+    return "\n".join(
+        [
+            f"{found.cells:,} cells with a label of their own: {found.agreement:.1%} carry the predicted label that it "
+            f"means; adjusted Rand index {found.ari:.3f}, normalised mutual information {found.nmi:.3f}",
+            table.to_string(index=False, float_format=lambda value: f"{value:.2f}"),
+        ]
     )
 
 

@@ -31,6 +31,7 @@ from explorer.writing.export import (
     label_record,
     label_table,
     labels_of,
+    read_result,
     result_of,
     told_in_rows,
     write_table,
@@ -117,6 +118,25 @@ def read_agreed(path: Path | str) -> AgreedResult:
         expression=next((said[voice] for voice in said if not whose[voice]), None),
         consensus=_consensus(record, _Part(obs, held, record["consensus"], _consensus_name).labels(), said, obs),
     )
+
+
+def labels_in_file(path: Path | str) -> tuple[pd.DataFrame, LabelTransfer]:
+    """The query's own obs and the labels of a result, of the consensus where several methods gave it.
+
+    Raises
+    ------
+    FileProblem
+        If the file cannot be read, or holds no result of this program.
+    """
+    path = Path(path)
+    h5ad.check_file(path)
+    with h5ad.reading(path) as file:
+        of_several = f"uns/{keys.CONSENSUS_RECORD}" in file
+    if of_several:
+        agreed = read_agreed(path)
+        return agreed.obs, agreed.consensus.labels
+    result = read_result(path)
+    return result.obs, result.labels
 
 
 @dataclass(frozen=True)
