@@ -6,16 +6,15 @@ runs of genes come in turn, so that no more than one run is in memory. Knows exp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import h5py
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -26,18 +25,13 @@ from explorer.progress import Progress
 from explorer.reading.genes import display_names, select_genes
 from explorer.reading.query import read_blocks
 from explorer.reading.rows import expected_values
+from explorer.reading.turning import Turned, ahead, compiled, turned
 from explorer.reading.values import CP10K
 from explorer.writing.export import ExpressionDirectory, expression_directory
 
 _RUN_VALUES = 2**23      # stored values of one run: 64 MB
-_PASS_VALUES = 2**27     # stored values held while a file of cells is read through once: 1 GB
+_PASS_VALUES = 2**28     # stored values held while a file of cells is read through once: 1.6 GB
 _BLOCK_ROWS = 16384
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile to machine code once and keep it on disk; the interpreter's lock is let go while it runs."""
-    kernel: Callable[..., Any] = njit(cache=True, nogil=True)(function)
-    return kernel
 
 
 class ByGene(Protocol):
@@ -81,7 +75,7 @@ def of_genes(source: Query | Reference | Path) -> ByGene:
 
 @dataclass(frozen=True)
 class QueryGenes:
-    """Genes of a file of cells: it is read through once for as many genes as fit into 1 GB."""
+    """Genes of a file of cells: it is read through once for as many genes as fit into 1.6 GB."""
 
     query: Query
 
@@ -105,12 +99,13 @@ class QueryGenes:
         progress = progress or Progress()
         passes = max(1, -(-expected_values(self.query.matrix) // _PASS_VALUES))
         edges = np.linspace(0, len(self.genes), passes + 1).astype(int)
-        for number, (start, stop) in enumerate(pairwise(edges)):
+        for number, (start, stop) in enumerate(pairwise(edges.tolist())):
             reading = progress.part(progress.stage, number / passes, (number + 1) / passes)
-            read = self._pass(start, stop, reading.part(progress.stage, 0.0, 0.6))
+            blocks = self._pass(start, stop, reading.part(progress.stage, 0.0, 0.6))
             working = reading.part(progress.stage, 0.6, 1.0)
-            for run in _cut(np.diff(read.indptr)):
-                yield slice(start + run.start, start + run.stop), read[:, run]
+            for run in _cut(np.sum([np.diff(block.starts) for block in blocks], axis=0)):
+                own = _below_each_other([block.genes(run) for block in blocks])
+                yield slice(start + run.start, start + run.stop), own
                 working(run.stop / (stop - start))
 
     def weighted(self, weights: FloatArray, progress: Progress | None = None) -> FloatArray:
@@ -128,23 +123,13 @@ class QueryGenes:
             progress(done / self.n_cells)
         return np.concatenate(parts)
 
-    def _pass(self, start: int, stop: int, progress: Progress) -> sparse.csc_matrix:
-        place = self._names[1]
-        order = np.argsort(place, kind="stable")
-        mine = order[np.searchsorted(place[order], start) : np.searchsorted(place[order], stop)]
-        into, ones = (np.arange(len(mine)), place[mine] - start), np.ones(len(mine), np.float32)
-        summing = sparse.csc_matrix((ones, into), shape=(len(mine), stop - start))
-        done, parts = 0, []
-        for block, totals in read_blocks(self.query, _BLOCK_ROWS):
-            own = block.tocsc()[:, mine]
-            if len(mine) > stop - start:
-                own = own @ summing
-            scale = np.asarray(CP10K / np.maximum(totals, 1e-12), np.float32)
-            values = np.log1p(own.data * scale[own.indices])
-            parts.append(sparse.csc_matrix((values, own.indices, own.indptr), shape=own.shape))
+    def _pass(self, start: int, stop: int, progress: Progress) -> list[Turned]:
+        done, blocks = 0, []
+        for block, totals in ahead(read_blocks(self.query, _BLOCK_ROWS)):
+            blocks.append(turned(block, totals, self._names[1], start, stop))
             done += block.shape[0]
             progress(done / self.n_cells)
-        return _below_each_other(parts)
+        return blocks
 
 
 @dataclass(frozen=True)
@@ -250,34 +235,31 @@ class FileGenes:
         return out
 
 
-def _blocks(file: h5py.File, directory: ExpressionDirectory, run: slice) -> Iterator[sparse.csc_matrix]:
+def _blocks(file: h5py.File, directory: ExpressionDirectory, run: slice) -> Iterator[Turned]:
     """A run of genes in each block of cells in turn."""
     ends = [*directory.firsts[1:], directory.n_cells]
     for starts, first, end in zip(directory.starts, directory.firsts, ends, strict=True):
         own = starts[run.start : run.stop + 1]
         values = file["values"][own[0] : own[-1]].astype(np.float32)
-        cells = file["cells"][own[0] : own[-1]].astype(np.int32)
-        yield sparse.csc_matrix((values, cells, own - own[0]), shape=(end - first, len(own) - 1))
+        yield Turned(values, file["cells"][own[0] : own[-1]], own - own[0], int(end - first))
 
 
-def _below_each_other(blocks: list[sparse.csc_matrix]) -> sparse.csc_matrix:
+def _below_each_other(blocks: Sequence[Turned]) -> sparse.csc_matrix:
     """Blocks of cells as one; scipy would sort all values anew."""
-    shape = (sum(block.shape[0] for block in blocks), blocks[0].shape[1])
-    counts = np.sum([np.diff(block.indptr) for block in blocks], axis=0, dtype=np.int64)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    values, rows = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
-    at, first = indptr[:-1].copy(), 0
+    starts = np.sum([block.starts for block in blocks], axis=0)
+    values, rows = np.empty(starts[-1], np.float32), np.empty(starts[-1], np.int32)
+    at, first = starts[:-1].copy(), 0
     for block in blocks:
-        _placed(block.data, block.indices, block.indptr.astype(np.int64), first, at, values, rows)
-        first += block.shape[0]
-    return sparse.csc_matrix((values, rows, indptr), shape=shape)
+        _placed(block.values, block.cells, block.starts, first, at, values, rows)
+        first += block.n_cells
+    return sparse.csc_matrix((values, rows, starts), shape=(first, len(at)))
 
 
 @compiled
 def _placed(
     data: FloatArray,
-    cells: NDArray[np.int32],
-    indptr: NDArray[np.int64],
+    cells: NDArray[np.uint16],
+    starts: NDArray[np.int64],
     first: int,
     at: NDArray[np.int64],
     values: FloatArray,
@@ -286,9 +268,9 @@ def _placed(
     """A block's values behind those of each gene that are there already."""
     for gene in range(len(at)):
         place = at[gene]
-        for i in range(indptr[gene], indptr[gene + 1]):
+        for i in range(starts[gene], starts[gene + 1]):
             values[place] = data[i]
-            rows[place] = cells[i] + first
+            rows[place] = np.int32(cells[i]) + first
             place += 1
         at[gene] = place
 

@@ -144,12 +144,16 @@ def _count(values: sparse.csc_matrix, codes: IntArray, cells: NDArray[np.int64],
     shape = (2, len(cells), values.shape[1])
     sums, squares, shown = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     indptr = values.indptr.astype(np.int64)
-    packed, ends = _packed(values.data, values.indices, indptr, codes, sums, squares, shown)
+    # a float above zero needs 31 bits: with the group of two in the last one, half as much is sorted
+    narrow = len(cells) <= 2
+    packed = np.empty(values.nnz, np.uint32 if narrow else np.uint64)
+    bits = 1 if narrow else 32
+    ends = _packed(values.data, values.indices, indptr, codes, sums, squares, shown, packed, bits)
     ranks, ties = np.zeros(shape[1:]), np.zeros(shape[2])
     if ranked:
         for start, end in zip(indptr[:-1], ends, strict=True):
             packed[start:end].sort()
-        _ranked(packed, indptr, ends, cells, ranks, ties)
+        _ranked(packed, bits, indptr, ends, cells, ranks, ties)
     return _Counted(sums, squares, shown, ranks, ties)
 
 
@@ -162,13 +166,15 @@ def _packed(
     sums: Doubles,
     squares: Doubles,
     shown: NDArray[np.int64],
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    packed: NDArray[np.unsignedinteger],
+    room: int,
+) -> NDArray[np.int64]:
     """Each gene's values with their groups, a value and its group in one number that sorts as the value does.
 
-    The bits of floats above zero are in the order of the floats. Sums are taken along the way.
+    The bits of floats above zero are in the order of the floats; `room` bits below them hold the group. Sums are taken
+    along the way. Returns where the numbers of each gene end.
     """
     bits = data.view(np.uint32)
-    packed = np.empty(len(data), np.uint64)
     ends = np.empty(len(indptr) - 1, np.int64)
     for gene in range(len(ends)):
         at = indptr[gene]
@@ -180,15 +186,16 @@ def _packed(
                 sums[drawn, group, gene] += value
                 squares[drawn, group, gene] += value * value
                 shown[drawn, group, gene] += 1
-                packed[at] = (np.uint64(bits[i]) << np.uint64(32)) | np.uint64(group)
+                packed[at] = (np.uint64(bits[i]) << np.uint64(room)) | np.uint64(group)
                 at += 1
         ends[gene] = at
-    return packed, ends
+    return ends
 
 
 @compiled
 def _ranked(
-    packed: NDArray[np.uint64],
+    packed: NDArray[np.unsignedinteger],
+    room: int,
     indptr: NDArray[np.int64],
     ends: NDArray[np.int64],
     cells: NDArray[np.int64],
@@ -196,7 +203,7 @@ def _ranked(
     ties: Doubles,
 ) -> None:
     """Rank sums of groups from sorted values; cells in which a gene was not seen share the lowest rank."""
-    n = cells.sum()
+    n, low, of_group = cells.sum(), np.uint64(room), np.uint64((1 << room) - 1)
     for gene in range(len(ends)):
         start, end = indptr[gene], ends[gene]
         zeros = n - (end - start)
@@ -206,13 +213,13 @@ def _ranked(
             ranks[group, gene] = cells[group] * lowest
         i = start
         while i < end:
-            bits = packed[i] >> np.uint64(32)
+            bits = np.uint64(packed[i]) >> low
             j = i
-            while j < end and packed[j] >> np.uint64(32) == bits:
+            while j < end and np.uint64(packed[j]) >> low == bits:
                 j += 1
             shared = zeros + (i - start + 1 + j - start) / 2
             for k in range(i, j):
-                ranks[np.int64(packed[k] & np.uint64(0xFFFFFFFF)), gene] += shared - lowest
+                ranks[np.int64(np.uint64(packed[k]) & of_group), gene] += shared - lowest
             alike = np.float64(j - i)
             ties[gene] += alike**3 - alike
             i = j

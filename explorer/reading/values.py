@@ -24,6 +24,7 @@ _LARGEST_LOG = float(np.log2(1 + 1e6)) + 1
 _ABSURD_LOG = 80.0
 # How far from a whole number a count may lie: what a detour through float32 leaves.
 _WHOLE = 1e-6
+_AT_ONCE = 2**16
 
 _NAMES = {
     ValueKind.COUNTS: "counts",
@@ -85,7 +86,9 @@ def _finite(sample: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _integers(values: NDArray[Any]) -> bool:
-    return bool(np.all(np.abs(values - np.rint(values)) < _WHOLE))
+    # a part at a time stays in the processor's cache
+    parts = (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
+    return all(bool(np.all(np.abs(part - np.rint(part)) < _WHOLE)) for part in parts)
 
 
 def _undone(values: NDArray[Any], base: float) -> NDArray[Any]:
