@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer import keys
-from explorer.asking.explaining import told_by
-from explorer.asking.tapped import row_of
 from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.explanation import Signature
 from explorer.flow import LevelLabels, MappingResult, Query, Reference
-from explorer.insight.signatures import (
-    ABSENCE,
-    OF_EACH,
-    SHOWN,
-    Expressed,
-    SignatureOf,
-    beside_expression,
-    dots,
-    expressed,
-    joined,
-)
+from explorer.insight.signatures import OF_EACH, Expressed, SignatureOf, beside_expression, dots, expressed, joined
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells
 from explorer.progress import Progress
@@ -105,7 +93,7 @@ def signature_of_cells(
     """
     if against not in AGAINST:
         raise OptionsProblem(f"Cells can be compared with: {', '.join(AGAINST)}; not with {against!r}.")
-    level, progress = _level(reference, level), progress or Progress()
+    level, progress = level_of(reference, level), progress or Progress()
     signature = _explained(query, reference, result, rows, toward, level, measure, device, progress.part("", 0.0, 0.7))
     reading = progress.part("Reading expression", 0.7, 1.0)
     chosen = _expression(query, reference, result, rows, signature)
@@ -120,71 +108,6 @@ def signature_of_cells(
     reading(1.0)
     n = len(rows)
     return beside_expression(signature, chosen, others, (f"{n:,} chosen cell{'s' * (n > 1)}", told))
-
-
-def of_chosen(
-    query: Query,
-    reference: Reference,
-    result: MappingResult,
-    chosen: str | Sequence[str],
-    labels: Sequence[str] | None = None,
-    *,
-    level: str | None = None,
-    measure: str | None = None,
-    against: str = REST,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> SignatureOf:
-    """`signature_of_cells`, of cells that are named.
-
-    Parameters
-    ----------
-    chosen
-        "COLUMN=VALUE" for cells of which the query's obs says so, or names of cells.
-    labels
-        The one label that they are asked toward; the one that most of them carry if not named.
-
-    Raises
-    ------
-    OptionsProblem
-        If no such cell or column is found, or several labels are named; and as `signature_of_cells` does.
-    ReferenceProblem
-        As `signature_of_cells` does.
-    """
-    if labels is not None and len(labels) > 1:
-        raise OptionsProblem(f"Chosen cells are asked toward one label; {', '.join(labels)} were named. Name one.")
-    if isinstance(chosen, str):
-        rows, told = told_by(query, chosen), chosen
-    else:
-        rows, told = np.sort([row_of(result, name) for name in chosen]), ", ".join(chosen)
-    if len(rows) == 0:
-        raise OptionsProblem(f"{query.name} has no cells with {told}. Choose others.")
-    found = result.labels.level(_level(reference, level))
-    toward = labels[0] if labels else found.classes[int(np.bincount(found.codes[rows]).argmax())]
-    return signature_of_cells(
-        query, reference, result, rows, toward, level=level, measure=measure, against=against, device=device,
-        progress=progress,
-    )  # fmt: skip
-
-
-def describe_signatures(found: Sequence[SignatureOf], left_out: Mapping[str, int], n: int = SHOWN) -> str:
-    """A line a label with its first genes, or the table of one; what the scores are, and what they fail to explain."""
-    first = found[0].signature
-    lines = [f"{first.measure}: by what cells point toward a label"]
-    for each in found:
-        error = "" if np.isnan(each.signature.error) else f", completeness error {each.signature.error:.3g}"
-        said = f"{each.signature.toward} ({each.cells:,} cells, beside {each.against}{error})"
-        if len(found) == 1:
-            table = each.top(n).drop(columns="difference").to_string(index=False, float_format=lambda x: f"{x:.3g}")
-            lines += [said, table]
-        else:
-            top = each.top(OF_EACH)
-            genes = (f"{row.gene} (lacks)" if row.speaks_by == ABSENCE else str(row.gene) for row in top.itertuples())
-            lines.append(f"{said}: {', '.join(genes)}")
-    if left_out:
-        few = ", ".join(f"{label} ({count})" for label, count in left_out.items())
-        lines.append(f"Left out, with fewer than {LEAST_CELLS} known cells: {few}")
-    return "\n".join(lines)
 
 
 def signatures_of_labels(
@@ -214,7 +137,7 @@ def signatures_of_labels(
     Cancelled
         From `progress`, between two labels at the latest.
     """
-    level, progress = _level(reference, level), progress or Progress()
+    level, progress = level_of(reference, level), progress or Progress()
     members = _members(result.labels.level(level), labels)
     enough = {label: rows for label, rows in members.items() if len(rows) >= LEAST_CELLS}
     if not enough:
@@ -238,8 +161,14 @@ def signatures_of_labels(
     return LabelSignatures(found, groups, {label: len(rows) for label, rows in members.items() if label not in enough})
 
 
-def _level(reference: Reference, level: str | None) -> str:
-    """The level that is meant, the main one if none is named."""
+def level_of(reference: Reference, level: str | None) -> str:
+    """The level that is meant, the main one if none is named.
+
+    Raises
+    ------
+    ReferenceProblem
+        If there is no such level.
+    """
     if level is not None and level not in reference.levels:
         raise ReferenceProblem(f"{reference.title} has no label level {level!r}; it has {', '.join(reference.levels)}.")
     return level or reference.levels[0]

@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.commands.shared import Bar, Commands
+from explorer.errors import OptionsProblem
+
+if TYPE_CHECKING:
+    from explorer.flow import Reference
+    from explorer.progress import Progress
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -36,6 +42,11 @@ def _add_build(commands: Commands, shared: Sequence[argparse.ArgumentParser]) ->
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; repeat"
     )
     build.add_argument("--seed", type=int, default=0)
+    build.add_argument(
+        "--evaluate", type=Path, metavar="DIR", help="then leave batches and types out; the card keeps the summary"
+    )
+    build.add_argument("--types", nargs="+", metavar="LABEL", help="left out by --evaluate: all if not given, or none")
+    build.add_argument("--jobs", type=int, metavar="N", help="trainings at a time of --evaluate")
     for text in ("title", "organism", "description", "origin", "licence"):
         build.add_argument(f"--{text}", metavar="TEXT", help="kept in the card")
     build.set_defaults(run=_build)
@@ -45,8 +56,10 @@ def _build(options: argparse.Namespace) -> None:
     from explorer.building.fitting import build_reference
     from explorer.building.tuning import assignments
 
+    _require_evaluable(options)
     texts = ("title", "organism", "description", "origin", "licence")
     with Bar() as progress:
+        building = progress if options.evaluate is None else progress.part("", 0.0, 0.3)
         reference = build_reference(
             options.source,
             options.out,
@@ -62,11 +75,56 @@ def _build(options: argparse.Namespace) -> None:
             seed=options.seed,
             device=options.device,
             about={text: getattr(options, text) for text in texts if getattr(options, text) is not None},
-            progress=progress,
+            progress=building,
         )
+        if options.evaluate is not None:
+            reference = _evaluated(options, reference, progress.part("", 0.3, 1.0))
     from explorer.report import describe_reference
 
     print(describe_reference(reference))
+
+
+def _require_evaluable(options: argparse.Namespace) -> None:
+    """Refuse an evaluation that could not be made, before the reference is built."""
+    from explorer.writing.export import require_writable
+
+    if options.evaluate is None:
+        for option in ("types", "jobs"):
+            if getattr(options, option) is not None:
+                raise OptionsProblem(f"--{option} goes with --evaluate: name a folder for it, or leave it out.")
+        return
+    if options.batch is None:
+        raise OptionsProblem("--evaluate leaves batches out in turn: name the column that tells them, --batch COLUMN.")
+    if options.gene_sets:
+        raise OptionsProblem(
+            "--evaluate trains methods with the gene sets that they come with. Build without --gene-sets, or evaluate "
+            "by itself: atlas-explorer evaluate"
+        )
+    require_writable(options.evaluate / "scorecard.json")
+
+
+def _evaluated(options: argparse.Namespace, reference: Reference, progress: Progress) -> Reference:
+    """The reference with the scorecard of its methods, of this and of those that it held before, in its card."""
+    from explorer.building.tuning import assignments
+    from explorer.evaluation.leaving_out import evaluate
+    from explorer.reference import open_reference
+
+    evaluate(
+        options.source,
+        options.evaluate,
+        labels=options.labels,
+        batch=options.batch,
+        methods=reference.methods,
+        seeds=(options.seed,),
+        types=options.types or ("all",),
+        preset=options.preset,
+        settings=assignments(options.set),
+        device=options.device,
+        jobs=options.jobs or 1,
+        into=reference.folder,
+        progress=progress,
+    )
+    return open_reference(reference.folder)
 
 
 def _add_extend(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:

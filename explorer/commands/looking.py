@@ -42,7 +42,8 @@ def _add_signatures(commands: Commands, shared: Sequence[argparse.ArgumentParser
 
 
 def _signatures(options: argparse.Namespace) -> None:
-    from explorer.asking.reasons import describe_signatures, of_chosen, signatures_of_labels
+    from explorer.asking.chosen import describe_signatures, of_chosen
+    from explorer.asking.reasons import signatures_of_labels
     from explorer.errors import OptionsProblem
     from explorer.insight.signatures import joined
     from explorer.reference import open_reference

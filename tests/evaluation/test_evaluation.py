@@ -56,6 +56,37 @@ def scorecard(output: Path) -> dict[str, Any]:
     return dict(json.loads((output / SCORECARD).read_text(encoding="utf-8")))
 
 
+def test_a_reference_is_built_and_evaluated_by_one_command(
+    source: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its trainings are those that lie in the folder already."""
+    shutil.copytree(output, tmp_path / "out")
+    how = ("--labels", "cell_type", "--batch", "batch", "--set", "epochs=2", "--types", "alpha", "--device", "cpu")
+    words = ["build", str(source), str(tmp_path / "new.atlas"), *how]
+    assert main([*words, "--evaluate", str(tmp_path / "out")]) == 0
+    assert "scorecard of " in capsys.readouterr().out
+    found, alone = (open_reference(place).card["evaluation"]["contenders"]
+                    for place in (tmp_path / "new.atlas", source.with_name("kept.atlas")))  # fmt: skip
+    assert set(found) == set(alone) >= {"concord", *BASELINES}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--evaluate", "out"], "--evaluate leaves batches out in turn: name the column"),
+        (["--batch", "batch", "--gene-sets", "go_bp", "--evaluate", "out"], "gene sets that they come with"),
+        (["--batch", "batch", "--types", "none"], "--types goes with --evaluate"),
+    ],
+    ids=["no batch", "gene sets", "types alone"],
+)
+def test_an_evaluation_that_cannot_be_made_is_refused_before_building(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["build", str(source), str(tmp_path / "new.atlas"), "--labels", "cell_type", *words]) == PROBLEM
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 class Tags(HTMLParser):
     """Counts tags, and whatever would be fetched from elsewhere."""
 
