@@ -18,16 +18,15 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 from numpy.typing import NDArray
-from scipy import sparse
 
 from explorer import keys
 from explorer.beside import ImputedProteins, Signal, Verdict
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.explanation import Signature
-from explorer.flow import UNKNOWN_CONFIDENCE, AlignedCells, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query
+from explorer.flow import UNKNOWN_CONFIDENCE, FloatArray, LabelTransfer, LevelLabels, MappingResult, Query
 from explorer.progress import Progress
 from explorer.reading import h5ad
-from explorer.reading.genes import display_names, select_genes
+from explorer.reading.genes import display_names
 from explorer.reading.query import read_blocks
 from explorer.reading.rows import expected_values
 from explorer.writing.appending import Additions, append_to_copy, finished_file, reserve
@@ -182,26 +181,26 @@ def write_expression(query: Query, path: Path, progress: Progress | None = None)
     """
     progress = progress or Progress()
     names, place = np.unique(display_names(query.var).astype(str), return_inverse=True)
-    ones = np.ones(len(place), dtype=np.float32)
-    by_name = sparse.csr_matrix((ones, (np.arange(len(place)), place)), shape=(len(place), len(names)))
     with finished_file(path) as part:
         h5py.File(part, "w").close()
         reserve(part, expected_values(query.matrix) * _EXPRESSION_BYTES)
         with h5py.File(part, "r+") as file:
             file["genes"] = np.char.encode(names, "utf-8")
             file.attrs["n_cells"] = query.n_cells
-            _write_by_gene(file, query, by_name, progress)
+            _write_by_gene(file, query, place, progress)
 
 
-def _write_by_gene(file: h5py.File, query: Query, by_name: sparse.csr_matrix, progress: Progress) -> None:
+def _write_by_gene(file: h5py.File, query: Query, place: NDArray[np.int64], progress: Progress) -> None:
+    from explorer.reading.turning import ahead, turned  # compiled code, which only this needs
+
     values = file.create_dataset("values", (0,), np.float16, maxshape=(None,), chunks=(_CHUNK,))
     cells = file.create_dataset("cells", (0,), np.uint16, maxshape=(None,), chunks=(_CHUNK,))
     firsts, starts = [0], []
-    for block, totals in read_blocks(query, _EXPRESSION_ROWS):
-        logged = AlignedCells(select_genes(block, by_name), totals, is_counts=False).log1p().tocsc()
-        starts.append(len(values) + logged.indptr.astype(np.int64))
-        _extend(values, logged.data)
-        _extend(cells, logged.indices)
+    for block, totals in ahead(read_blocks(query, _EXPRESSION_ROWS)):
+        logged = turned(block, totals, place, 0, len(file["genes"]))
+        starts.append(len(values) + logged.starts)
+        _extend(values, logged.values)
+        _extend(cells, logged.cells)
         firsts.append(firsts[-1] + block.shape[0])
         progress(firsts[-1] / query.n_cells)
     file["starts"] = np.stack(starts)
