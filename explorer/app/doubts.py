@@ -5,7 +5,6 @@ Knows no widgets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import param
 
 from explorer.app.library import Outcome
-from explorer.app.mapping_jobs import Mappings
+from explorer.app.painting import Painted
 from explorer.doubt.conformal import COVERAGE, likely_sets, prediction_sets
 from explorer.doubt.examined import Examined
 from explorer.doubt.thresholds import result_with_threshold
@@ -24,20 +23,14 @@ from explorer.mapping.left_out import left_out_answers
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
 
 
-class Doubts(Mappings):
+class Doubts(Painted):
     """The threshold as one tab chooses it. `outcome` obeys it; `outcomes` are as they were mapped."""
 
     threshold: Any = param.Number(
         default=UNKNOWN_CONFIDENCE, bounds=(UNKNOWN_CONFIDENCE, 1.0), doc="Least confidence of a cell with a label."
     )
-    outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True, doc="The result in view.")
     coverage: Any = param.Selector(default=COVERAGE, objects=list(COVERAGES), doc="What prediction sets promise.")
     examined: Any = param.Dict(default={}, doc="Answers to left-out reference cells by level: `Examined`.")
-    hidden = param.List(default=[], item_type=int, doc="Categories of the cells in front that are not drawn.")
-
-    def recolor(self, hidden: Sequence[int] = ()) -> None:
-        """Work the colourings out anew."""
-        raise NotImplementedError
 
     def at_threshold(self, outcome: Outcome | None) -> Outcome | None:
         """An outcome whose labels obey the threshold: the one place from which every screen and file has them."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import param
 
-from explorer.app.coloring import ColorBy
+from explorer.app import choices
 from explorer.app.doubts import Doubts
-from explorer.app.explaining import Explanation
+from explorer.app.explaining import Explanation, explain
 from explorer.app.gates import (
     INTERSECT,
     INVERT,
@@ -26,26 +25,21 @@ from explorer.app.gates import (
     of_rows,
     select_by,
 )
+from explorer.methods.base import Measure
 
 GATED = ("selection", "recipe", "gates")
 
 
 class Gating(Doubts):
-    """What is selected among the cells in front, and how it came about."""
+    """What is selected among the cells in front, how it came about, and what speaks for the labels of it."""
 
-    color = param.ClassSelector(class_=ColorBy, default=ColorBy("label"))
-    level = param.String(default="", doc="Label level in view.")
     selection = param.Array(default=None, allow_None=True, doc="Selected rows in front, ascending.")
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
+    measure = param.String(default="", doc="Name of the way to explain; empty for the method's first.")
     recipe: Any = param.List(default=[], item_type=Step, doc="How the selection came about.")
     gates: Any = param.List(default=[], item_type=Gate, doc="Selections saved under a name.")
     mode: Any = param.Selector(default="replace", objects=["replace", "add", "subtract", "intersect"], doc="""
         How the next gesture meets the selection.""")
-
-    @property
-    def front(self) -> str:
-        """Whose cells are in front, "query" or "reference"."""
-        raise NotImplementedError
 
     @property
     def cells(self) -> Cells | None:
@@ -54,10 +48,6 @@ class Gating(Doubts):
             return None
         method = self.outcome.result.method if self.outcome is not None else self.method
         return Cells(self.front, self.reference, self.outcome, dict(self.outcomes), method)
-
-    def unremembered(self) -> AbstractContextManager[None]:
-        """Changes within follow from others, and are no steps of their own."""
-        raise NotImplementedError
 
     def select(self, rows: np.ndarray | None, step: Step | None = None) -> None:
         """Select some of the cells in front, or none; `step` says how it came about where that was more than rows."""
@@ -133,3 +123,28 @@ class Gating(Doubts):
 
         if steps and cells is not None and self.selection is None:
             self._do(steps, cells, use)
+
+    def explain(self, toward: str) -> None:
+        """Find what speaks for a label in cells: the selected ones, or else those that carry it."""
+        outcome, reference, job, level = self.outcome, self.reference, self.job, self.level
+        if outcome is None or reference is None or job is None:
+            return
+        labels = outcome.result.labels.level(level)
+        rows = np.flatnonzero(labels.labels == toward) if self.selection is None else self.selection
+        measure = self.measure if self.measure in [each.name for each in self.measures] else None
+        self.attempt(
+            "explain",
+            "Finding what speaks for the label",
+            lambda: explain(job.mapping, outcome, reference, rows, toward, level, measure),
+            lambda found: setattr(self, "explanation", found),
+        )
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The ways in which the method of the result explains, the default first."""
+        return choices.measures(self.outcome.result.method, self.traits) if self.outcome is not None else ()
+
+    def explain_by(self, measure: str) -> None:
+        """Explain in another way from now on; what was explained before is taken away."""
+        self.forget("explain")
+        self.param.update(measure=measure, explanation=None)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import param
 
 from explorer.app import library
+from explorer.app.session import Session
 from explorer.app.status import Phase
-
-if TYPE_CHECKING:
-    from explorer.app.session import Session
-
-NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -95,13 +88,6 @@ STOPS = (
         ("button.share", _step(1)),
     ),
 )  # fmt: skip
-
-
-class Guided(param.Parameterized):
-    """Where the tour is, part of a session."""
-
-    stop = param.Integer(default=NOWHERE, bounds=(NOWHERE, None), doc="Number of the stop; -1 while there is no tour.")
-    knows_tour = param.Boolean(default=True, doc="Whether this browser has seen the tour, or put it aside.")
 
 
 def arrive(session: Session) -> None:

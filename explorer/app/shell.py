@@ -17,7 +17,8 @@ from components.notice import Notice
 from components.page_root import PageRoot
 from components.steps import Steps
 from explorer.app import library, look
-from explorer.app.session import STEPS, Session
+from explorer.app.remembering import STEPS
+from explorer.app.session import Session
 from explorer.app.status import NOTHING, Phase
 from explorer.app.turns import Turns
 from explorer.app.views import VIEWS

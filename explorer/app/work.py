@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import param
@@ -57,6 +58,7 @@ class Work(param.Parameterized):
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon: dict[Callable[[], None], None] = {}
         self._stops: dict[str, threading.Event] = {}
+        self._by_itself = False
 
     def attempt(self, topic: str, text: str, work: Callable[[], Answer], use: Callable[[Answer], None]) -> None:
         """Do blocking work in a thread, and use its answer unless something newer was asked meanwhile.
@@ -135,6 +137,15 @@ class Work(param.Parameterized):
         reactions, self._soon = self._soon, {}
         for react in reactions:
             react()
+
+    @contextmanager
+    def unremembered(self) -> Iterator[None]:
+        """Changes within follow from others: they are no steps to take back, and nothing to save by themselves."""
+        before, self._by_itself = self._by_itself, True
+        try:
+            yield
+        finally:
+            self._by_itself = before
 
     async def settled(self) -> None:
         """Wait until no work is under way."""

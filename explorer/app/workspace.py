@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from components.raster import ORDERS
 from explorer.app.coloring import ColorBy, Style
 from explorer.app.columns import MOST_CATEGORIES, is_measured
-
-if TYPE_CHECKING:
-    from explorer.app.session import Session
+from explorer.app.library import Outcome
+from explorer.app.mapping_jobs import Mappings
 
 CONTENTS: Mapping[str, str] = {"query": "Query on reference", "alone": "Query alone", "reference": "Reference alone"}
 """Which cells a pane shows, and what to call it."""
@@ -36,9 +35,10 @@ class Held:
     level: str
 
 
-class Workspace(param.Parameterized):
-    """The choices about panes and drawing, part of a session."""
+class Workspace(Mappings):
+    """The result that lies before the person, and her choices about panes and drawing."""
 
+    outcome = param.ClassSelector(class_=Outcome, default=None, allow_None=True, doc="The result in view.")
     show: Any = param.Selector(default="query", objects=list(CONTENTS), doc="Which cells the first pane shows.")
     panes: Any = param.Selector(default="one", objects=list(LAYOUTS), doc="How many panes there are, or what for.")
     beside: Any = param.Selector(default="reference", objects=list(CONTENTS), doc="Which cells the second pane shows.")
@@ -55,6 +55,11 @@ class Workspace(param.Parameterized):
     held_colorings: Any = param.Parameter(default=(None, None), doc="What is held, of query and reference.")
     point_size = param.Integer(default=None, allow_None=True, bounds=(1, LARGEST_POINT), doc="""
         Pixels across a cell; `None` for what the number of cells in view allows.""")
+
+    @property
+    def front(self) -> str:
+        """Whose cells are in front, "query" or "reference": what legend, selection and figure speak of."""
+        return "query" if self.outcome is not None and self.show != "reference" else "reference"
 
     @property
     def style(self) -> Style:
@@ -98,7 +103,7 @@ class Pane:
     is_held: bool = False
 
 
-def plan(session: Session) -> tuple[Pane, ...]:
+def plan(session: Workspace) -> tuple[Pane, ...]:
     """The panes that the choices ask for, the first always there; none while no reference is open."""
     reference, outcome = session.reference, session.outcome
     if reference is None:
@@ -123,14 +128,14 @@ def plan(session: Session) -> tuple[Pane, ...]:
     return here, pane(session.beside, place="second", is_held=session.held is not None)
 
 
-def own_picture(session: Session) -> str:
+def own_picture(session: Workspace) -> str:
     """The query's own picture that is shown; empty for the reference's, which the result has none of its own for."""
     outcome = session.outcome
     is_there = outcome is not None and session.front == "query" and session.picture in outcome.pictures
     return str(session.picture) if is_there else ""
 
 
-def split_columns(session: Session) -> tuple[str, ...]:
+def split_columns(session: Workspace) -> tuple[str, ...]:
     """Columns of the cells in front that fall into at least two values, few enough to tell apart."""
     obs = _obs_in_front(session)
     return tuple(
@@ -139,7 +144,7 @@ def split_columns(session: Session) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def likely_split(session: Session) -> str:
+def likely_split(session: Workspace) -> str:
     """The column that panes are split by: that chosen, or else the batches, where the cells in front have it.
 
     Empty where they have none. What was chosen stays chosen, so that it holds again for cells that have it.
@@ -148,7 +153,7 @@ def likely_split(session: Session) -> str:
     return next((name for name in (session.split, session.batch, *columns) if name in columns), "")
 
 
-def split_values(session: Session) -> tuple[str, ...]:
+def split_values(session: Workspace) -> tuple[str, ...]:
     """Values of the column to split by, the most frequent first; equally frequent ones by name."""
     split = likely_split(session)
     if not split:
@@ -157,21 +162,21 @@ def split_values(session: Session) -> tuple[str, ...]:
     return tuple(sorted(counts.index, key=lambda name: (-int(counts[name]), name)))
 
 
-def split_into(session: Session) -> tuple[str, ...]:
+def split_into(session: Workspace) -> tuple[str, ...]:
     """Values with a pane of their own, by name: those chosen, or else the most frequent; four at most."""
     values = split_values(session)
     wanted = [value for value in session.split_shown if value in values] or list(values)
     return tuple(sorted(wanted[:MOST_PANES]))
 
 
-def _parts(session: Session) -> list[tuple[str, NDArray[np.bool_]]]:
+def _parts(session: Workspace) -> list[tuple[str, NDArray[np.bool_]]]:
     column = _obs_in_front(session)[likely_split(session)]
     named = column.astype(str).to_numpy(object)
     has = column.notna().to_numpy()
     return [(value, np.asarray(has & (named == value), np.bool_)) for value in split_into(session)]
 
 
-def _obs_in_front(session: Session) -> pd.DataFrame:
+def _obs_in_front(session: Workspace) -> pd.DataFrame:
     if session.front == "query" and session.outcome is not None:
         obs: pd.DataFrame = session.outcome.result.obs
         return obs
