@@ -77,7 +77,7 @@ def _weights(
     seed: int,
 ) -> FloatArray:
     """1 / size for genes of the set, -1 / number for their controls, float32 (g,)."""
-    member = np.isin(genes, list(own))
+    member = np.fromiter((gene in own for gene in genes), bool, len(genes))
     if not member.any():
         raise GenesProblem(
             f"None of the {len(own):,} genes of {name} was measured. Are they of the same naming (symbols such as "
