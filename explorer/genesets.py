@@ -37,23 +37,40 @@ def read_gmt(path: Path) -> GeneSets:
     Raises
     ------
     FileProblem
-        If the file is missing, or a line names no gene.
+        If the file is missing or no text, or a line names no gene.
     """
     if not path.is_file():
         raise FileProblem(f"There is no gene set file {path.name} in {path.parent}.")
     open_text = gzip.open if path.suffix == ".gz" else open
+    try:
+        with open_text(path, "rt", encoding="utf-8") as lines:
+            return sets_in(lines, path.name)
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as problem:
+        raise FileProblem(
+            f"{path.name} is no text that can be read. A GMT file is plain text (UTF-8), or that compressed with gzip "
+            "and named .gmt.gz."
+        ) from problem
+
+
+def sets_in(lines: Iterable[str], called: str) -> GeneSets:
+    """The sets of a GMT file's lines, as `read_gmt` gives them; `called` is the file's name in messages.
+
+    Raises
+    ------
+    FileProblem
+        If a line names no gene.
+    """
     sets: GeneSets = {}
-    with open_text(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            name, _, *genes = [*line.rstrip("\n").split("\t"), ""]
-            members = frozenset(gene.strip().upper() for gene in genes) - {""}
-            if line.strip() and not members:
-                raise FileProblem(
-                    f"Line {number} of {path.name} names no gene. A GMT line is a name, a description and genes, "
-                    "with tabs between them."
-                )
-            if members:
-                sets[name] = members
+    for number, line in enumerate(lines, 1):
+        name, _, *genes = [*line.rstrip("\n").split("\t"), ""]
+        members = frozenset(gene.strip().upper() for gene in genes) - {""}
+        if line.strip() and not members:
+            raise FileProblem(
+                f"Line {number} of {called} names no gene. A GMT line is a name, a description and genes, with tabs "
+                "between them."
+            )
+        if members:
+            sets[name] = members
     return sets
 
 

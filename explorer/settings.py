@@ -72,6 +72,11 @@ class Settings:
         return self.home / "references"
 
     @property
+    def own_gene_sets(self) -> Path:
+        """Folder of the gene set files that people brought, each under its checksum."""
+        return self.home / "genesets"
+
+    @property
     def panels(self) -> Path:
         """Folder of models refitted on the genes of a panel; may be deleted at any time."""
         return self.home / "panels"

@@ -122,6 +122,13 @@ def test_a_line_without_genes_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match=r"Line 2 of sets\.gmt names no gene"):
         read_gmt(path)
 
+@pytest.mark.parametrize("name", ["binary.gmt", "not packed.gmt.gz"])
+def test_what_is_no_text_is_no_gmt_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n\xff")
+    with pytest.raises(FileProblem, match="is no text that can be read"):
+        read_gmt(tmp_path / name)
+
+
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match=r"There is no gene set file none\.gmt"):

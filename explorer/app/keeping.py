@@ -12,7 +12,7 @@ from typing import Any
 
 import param
 
-from explorer.app import gates, pins
+from explorer.app import gates, own_sets, pins
 from explorer.app.coloring import KINDS, ColorBy
 from explorer.app.workspace import ARRANGED, DRAWN, Held
 
@@ -24,11 +24,11 @@ OPTIONS = (
 
 SHOWN = (
     "step", "color", "level", "method", "measure", "tab", "tabs", "pins", *ARRANGED, *DRAWN, "gates", "recipe",
-    "threshold", "coverage",
+    "threshold", "coverage", "own_sets",
 )  # fmt: skip
 """What is looked at, and how: `view` of a project."""
 
-OUTLASTS = ("step", "level", "method", "methods", "tab", "tabs")
+OUTLASTS = ("step", "level", "method", "methods", "tab", "tabs", "own_sets")
 """Those of them that are the person's rather than the query's: they stay when a project is put away."""
 
 
@@ -57,6 +57,7 @@ _FORMS: Mapping[str, _Form] = {
     "pins": _Form(pins.as_records, pins.read_records),
     "gates": _Form(gates.as_records, gates.read_records),
     "recipe": _Form(gates.step_records, gates.read_steps),
+    "own_sets": _Form(own_sets.as_records, own_sets.read_records),
 }
 
 

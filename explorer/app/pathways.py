@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from explorer.app import own_sets
 from explorer.app.explaining import readable
 from explorer.app.library import Outcome
 from explorer.app.marking import Found
+from explorer.app.own_sets import OwnSets
 from explorer.app.speaking import Spoken
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
-from explorer.genesets import SHIPPED, GeneSets, read_collections
+from explorer.genesets import LARGEST, SHIPPED, SMALLEST, GeneSets, read_collections
 from explorer.insight.enrichment import ADJUSTED_P, TOP, enrich, enrich_ranking, leading_genes
 from explorer.insight.key_genes import key_genes
 from explorer.jobs.asked import query_of
@@ -68,6 +70,10 @@ class Sets:
         As `explorer.insight.key_genes.key_genes` ranks those of a model's first pathways; `None` for others.
     told
         How it was found, in words.
+    source
+        Where the sets come from: a collection that comes with the program, a model, or a file with its checksum.
+    mark
+        What stands behind the name of a set that a person brought; empty for others.
     """
 
     how: str
@@ -75,6 +81,12 @@ class Sets:
     members: Mapping[str, tuple[str, ...]]
     told: str
     key_genes: pd.DataFrame | None = None
+    source: str = ""
+    mark: str = ""
+
+    def named(self, title: str) -> str:
+        """A set's title with the file that it is from, where a person brought it."""
+        return f"{title} ({self.mark})" if self.mark else title
 
 
 def pathway_measures(method: str) -> tuple[Measure, ...]:
@@ -93,16 +105,31 @@ def of_signature(spoken: Spoken, label: str) -> Ranked:
     return Ranked(one.table[["gene", "score"]], f"signature of {one.signature.toward} ({spoken.measure.name})")
 
 
-def look_up(ranked: Ranked, collections: Sequence[str], how: str, progress: Progress | None = None) -> Sets:
+def look_up(
+    ranked: Ranked,
+    collections: Sequence[str],
+    how: str,
+    progress: Progress | None = None,
+    own: OwnSets | None = None,
+) -> Sets:
     """Gene sets that the first genes have in common (`LISTED`), or that stand high among all genes (`RANKED`).
+
+    Parameters
+    ----------
+    collections
+        Names of collections that come with the program.
+    own
+        A file that the person brought, in place of them.
 
     Raises
     ------
     GenesProblem
         If no gene stands out, or no set holds 5 of the genes.
+    FileProblem
+        If the person's file is not on this server any more.
     """
     progress = progress or Progress()
-    sets = read_collections(collections)
+    sets = read_collections(collections) if own is None else own_sets.read(own)
     progress(0.5)
     measured = ranked.table["gene"].astype(str).to_numpy(object)
     if how == RANKED:
@@ -119,7 +146,20 @@ def look_up(ranked: Ranked, collections: Sequence[str], how: str, progress: Prog
             "(hypergeometric; p adjusted by Benjamini and Hochberg)."
         )
     table.insert(1, "title", [_title(str(name)) for name in table["gene_set"]])
-    return Sets(how, table, members_of(sets, table["gene_set"].astype(str).tolist(), measured), said)
+    members = members_of(sets, table["gene_set"].astype(str).tolist(), measured)
+    if own is None:
+        return Sets(how, table, members, said, source=_title_of(collections))
+    return Sets(how, table, members, f"{said} {_of_own(own, len(table))}", source=own.told, mark=own.mark)
+
+
+def _title_of(collections: Sequence[str]) -> str:
+    titles = {names: title for title, names in COLLECTIONS.items()}
+    return titles.get(tuple(collections), ", ".join(collections))
+
+
+def _of_own(own: OwnSets, judged: int) -> str:
+    left = f", without {own.sets - judged:,} of fewer than {SMALLEST} genes here or more than {LARGEST}"
+    return f"Sets of {own.told}{left if judged < own.sets else ''}."
 
 
 def leading(table: pd.DataFrame, most: int = TOP) -> list[str]:
@@ -173,7 +213,8 @@ def ask_model(
     table["size"] = [len(members[str(name)]) for name in table["gene_set"]]
     error = "" if np.isnan(signature.error) else f" The scores miss {100 * abs(signature.error):.1f} % of their sum."
     said = f"Toward {toward}, {len(rows):,} cells. {asked.summary}{error}"
-    return Sets(MODEL, table, members, said, key_genes(own[:KEY_PATHWAYS]))
+    source = f"pathways of {METHODS[spec.method].card.title}"
+    return Sets(MODEL, table, members, said, key_genes(own[:KEY_PATHWAYS]), source)
 
 
 def _title(name: str) -> str:

@@ -13,6 +13,7 @@ from explorer.app import keeping, library
 from explorer.app.gating import GATED
 from explorer.app.history import History
 from explorer.app.linking import Linked
+from explorer.app.own_sets import OwnSets
 from explorer.app.pins import Pin
 from explorer.app.workspace import ARRANGED, DRAWN
 from explorer.errors import AtlasError
@@ -33,6 +34,7 @@ class Remembered(Linked):
     tab = param.String(default="Composition", doc="Which tab below the map is open.")
     tabs: Any = param.Selector(default="low", objects=list(TABS), doc="How much room the tabs take.")
     pins = param.List(default=[], item_type=Pin, doc="Panels of the figure, in their order.")
+    own_sets: Any = param.List(default=[], item_type=OwnSets, doc="Files of gene sets that the person brought.")
     can_undo = param.Boolean(default=False, doc="Whether a choice can be taken back.")
     can_redo = param.Boolean(default=False, doc="Whether a choice that was taken back can be made again.")
 

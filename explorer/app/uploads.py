@@ -7,7 +7,8 @@
 Every request carries the header X-Atlas-Upload, which another site's page cannot send without asking first.
 Every refusal is {"error": a sentence}. A GET that names the file and its size is refused where its PUT would
 be, so that a browser learns of a full disk before it sends anything. Bytes go to <id>.part; at the end they
-are on disk for good (fsync), and the file is renamed to <id>.h5ad beside <id>.json, which keeps its own name.
+are on disk for good (fsync), and the file is renamed to <id>.h5ad, or <id>.gmt for gene sets, beside <id>.json, which
+keeps its own name.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 ROUTE = "/upload"
 HEADER = "X-Atlas-Upload"
 SUFFIX = ".h5ad"
+OF_SETS = (".gmt.gz", ".gmt")
+SET_BYTES = 64 * 2**20  # of a file of gene sets; all sets of MSigDB take less than half of it
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 BLOCK_BYTES = 4 * 2**20
 SPARE_BYTES = 256 * 2**20
@@ -58,8 +61,13 @@ def register() -> None:
         per_app_patterns.append((ROUTE, UploadHandler))
 
 
-def upload_path(id: str) -> Path:
-    """The uploaded file.
+def suffix_of(name: str) -> str:
+    """What the file of a name is kept as: gene sets by their own endings, all else as cells."""
+    return next((each for each in OF_SETS if name.lower().endswith(each)), SUFFIX)
+
+
+def upload_path(id: str, suffix: str = SUFFIX) -> Path:
+    """The uploaded file; `suffix` is that of `suffix_of` its name.
 
     Raises
     ------
@@ -68,7 +76,7 @@ def upload_path(id: str) -> Path:
     FileProblem
         If nothing of that id has arrived completely.
     """
-    path = _file(id, SUFFIX)
+    path = _file(id, suffix)
     if not path.is_file():
         raise FileProblem("This upload is not on the server (any more). Drop the file again.")
     return path
@@ -87,7 +95,7 @@ def upload_name(id: str) -> str:
 
 def remove_upload(id: str) -> None:
     """Delete an uploaded file; nothing happens if it is gone already."""
-    for suffix in (SUFFIX, ".json", ".part"):
+    for suffix in (SUFFIX, *OF_SETS, ".json", ".part"):
         _file(id, suffix).unlink(missing_ok=True)
 
 
@@ -141,7 +149,8 @@ class UploadHandler(RequestHandler):
         with self._refusing():
             await self._check_sender()
             self._id = self.get_query_argument("id", "")
-            self._part, self._final = _file(self._id, ".part"), _file(self._id, SUFFIX)
+            self._suffix = suffix_of(_plain(self.get_query_argument("name", "")))
+            self._part, self._final = _file(self._id, ".part"), _file(self._id, self._suffix)
             if self.request.method == "PUT":
                 self._begin()
 
@@ -218,7 +227,7 @@ class UploadHandler(RequestHandler):
         block, self._block = self._block, bytearray()
         if self._final.exists() or not block:
             return
-        if self._at == 0 and not block.startswith(HDF5_MAGIC):
+        if self._suffix == SUFFIX and self._at == 0 and not block.startswith(HDF5_MAGIC):
             self._part.unlink()
             raise _not_hdf5(block, self._name)
         if self._at - self._checked_at >= CHECK_BYTES:
@@ -304,8 +313,8 @@ def _gb(count: int) -> str:
 
 def _check_file(name: str, size: int, coming: int) -> None:
     """Refuse a file by its name and size."""
-    limit = settings().max_upload
-    if not name.lower().endswith(SUFFIX):
+    limit = settings().max_upload if suffix_of(name) == SUFFIX else SET_BYTES
+    if not name.lower().endswith((SUFFIX, *OF_SETS)):
         raise UploadError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"{name or 'This file'} is not an h5ad file. Save your cells as .h5ad (in Python: "
@@ -317,7 +326,9 @@ def _check_file(name: str, size: int, coming: int) -> None:
         raise UploadError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"{name} has {_gb(size)}; this server takes files up to {_gb(limit)}. Drop fewer cells, or ask "
-            "whoever runs the server to raise ATLAS_EXPLORER_MAX_UPLOAD.",
+            "whoever runs the server to raise ATLAS_EXPLORER_MAX_UPLOAD."
+            if suffix_of(name) == SUFFIX
+            else f"{name} has {_gb(size)}; files of gene sets may have up to {_gb(limit)}. Drop one with fewer sets.",
         )
     _check_room(coming)
 
@@ -360,5 +371,5 @@ def _complete(part: Path, final: Path, name: str, size: int) -> None:
         return
     with part.open("r+b") as file:
         os.fsync(file.fileno())
-    final.with_suffix(".json").write_text(json.dumps({"name": name, "size": size}), encoding="utf-8")
+    part.with_suffix(".json").write_text(json.dumps({"name": name, "size": size}), encoding="utf-8")
     part.rename(final)

@@ -96,6 +96,16 @@ def test_a_file_arrives_whole_under_its_id_and_keeps_its_own_name_beside_it(
     assert received(server, id) == len(FILE)
 
 
+def test_gene_sets_come_in_as_cells_do_under_their_own_ending(server: Server, here: Path) -> None:
+    id, sets = secrets.token_hex(16), b"mine\tof a paper\tCD3E\tCD3D\n"
+    assert put(server, sets, id=id, name="My sets.GMT")[0] == 200
+    assert uploads.upload_path(id, uploads.suffix_of("My sets.GMT")).read_bytes() == sets
+    status, told = ask(server, "GET", id=secrets.token_hex(16), name="all.gmt.gz", size=uploads.SET_BYTES + 1)
+    assert (status, "files of gene sets may have up to" in told["error"]) == (413, True)
+    uploads.remove_upload(id)
+    assert list(here.glob(f"{id}*")) == []
+
+
 def test_a_broken_transfer_goes_on_where_it_broke(server: Server, here: Path) -> None:
     id = secrets.token_hex(16)
     start(server, id, len(FILE), FILE[: 6 * 2**20]).close()

@@ -1,4 +1,4 @@
-"""Colour by several genes at once: a list, a set that comes with the program, or what spoke for a label."""
+"""Colour by several genes at once: a list, a set that is known or was brought, or what spoke for a label."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from explorer import keys
-from explorer.app import look
+from explorer.app import look, own_sets
 from explorer.app.coloring import GENES, ColorBy, genes_named, name_of_genes
 from explorer.app.explaining import Explanation, readable
 from explorer.app.genesearch import genes_among
+from explorer.app.own_sets import OwnSets
 from explorer.app.session import Session
 from explorer.app.views.base import View
+from explorer.app.views.set_files import SetFilesView
 from explorer.genesets import SHIPPED, GeneSets, read_collections
 
 TOP = 20
@@ -22,13 +23,14 @@ TOP = 20
 
 
 class GeneSetView(View):
-    """A list of genes to average, shipped sets, and the last explanation."""
+    """A list of genes to average, shipped sets and own ones, and the last explanation."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
-        self._sets: GeneSets = {}
-        self._titles: dict[str, str] = {}
+        self._shipped: GeneSets = {}
+        self._own: GeneSets = {}
+        self._sets: GeneSets = {}  # by what they are called here
         self._list = pmui.TextAreaInput(label="Genes", placeholder="CD3E, CD3D, CD2", rows=2, max_rows=5,
                                        auto_grow=True, **wide)  # fmt: skip
         self._list.param.watch(self._choose_list, "value")
@@ -37,36 +39,57 @@ class GeneSetView(View):
             search_strategy="includes", placeholder="interferon, ribosome …", **wide,
         )  # fmt: skip
         self._known.param.watch(self._choose_known, "value")
+        self._files = SetFilesView(session)
         self._last = pmui.Button(
             label="What spoke for the label", variant="outlined", size="small", margin=(8, 0, 0, 0)
         )
         self._last.on_click(lambda _: self._choose_last())
         self._said = look.html(margin=(4, 0, 0, 0))
         self.panel = pn.Column(
-            self._list, self._known, self._last, self._said, sizing_mode="stretch_width", margin=0, visible=False
-        )
+            self._list, self._known, self._files.button, self._files.panel, self._last, self._said,
+            sizing_mode="stretch_width", margin=0, visible=False,
+        )  # fmt: skip
         self.panel.param.watch(lambda event: self._open() if event.new else None, "visible")
         self.watch(self._fill, ["color", "explanation", "outcome", "show"])
+        self.watch(self._read_own, ["own_sets"])
         self._fill()
 
-    def _genes(self) -> tuple[str, ...]:
-        session = self.session
-        if session.front == "query" and session.outcome is not None:
-            genes: tuple[str, ...] = session.outcome.genes
-            return genes
-        return tuple(session.reference.genes[keys.SYMBOL]) if session.reference is not None else ()
+    def destroy(self) -> None:
+        """Let go of the session, with all parts."""
+        self._files.destroy()
+        super().destroy()
 
     def _open(self) -> None:
         """Read the sets that come with the program, the first time they may be wanted."""
-        if not self._sets:
+        if self.session.own_sets and not self._own:
+            self._read_own()
+        if not self._shipped:
             self.session.attempt(
-                "gene sets", "Reading gene sets", lambda: read_collections(SHIPPED), self._take_sets
+                "gene sets", "Reading gene sets", lambda: read_collections(SHIPPED), self._take_shipped
             )
 
-    def _take_sets(self, sets: GeneSets) -> None:
-        self._sets = sets
-        self._titles = {readable(name): name for name in sets}
-        self._known.options = sorted(self._titles)
+    def _take_shipped(self, sets: GeneSets) -> None:
+        self._shipped = sets
+        self._list_known()
+
+    def _read_own(self) -> None:
+        """Read the sets of the person's files."""
+        files = list(self.session.own_sets)
+        self.session.attempt(
+            "own sets to colour by", "Reading gene sets", lambda: [(each, own_sets.read(each)) for each in files],
+            self._take_own,
+        )  # fmt: skip
+
+    def _take_own(self, files: list[tuple[OwnSets, GeneSets]]) -> None:
+        self._own = {
+            f"{readable(name)} ({each.mark})": genes for each, sets in files for name, genes in sets.items()
+        }  # fmt: skip
+        self._list_known()
+
+    def _list_known(self) -> None:
+        shipped = {readable(name): genes for name, genes in self._shipped.items()}
+        self._sets = {**dict(sorted(self._own.items())), **dict(sorted(shipped.items()))}
+        self._known.options = list(self._sets)
 
     def _choose_list(self, event: param.parameterized.Event) -> None:
         text = event.new or ""
@@ -76,9 +99,9 @@ class GeneSetView(View):
         self._color(text, "")
 
     def _choose_known(self, event: param.parameterized.Event) -> None:
-        name = self._titles.get(event.new or "")
-        if name is not None:
-            self._color(" ".join(sorted(self._sets[name])), event.new)
+        genes = self._sets.get(event.new or "")
+        if genes is not None:
+            self._color(" ".join(sorted(genes)), event.new)
 
     def _choose_last(self) -> None:
         said = self.session.explanation
@@ -87,7 +110,7 @@ class GeneSetView(View):
             self._color(" ".join(names), f"Top {len(names)} for {said.toward}")
 
     def _color(self, text: str, title: str) -> None:
-        found, missing = genes_among(text, self._genes())
+        found, missing = genes_among(text, own_sets.genes_in_front(self.session))
         if found:
             name = name_of_genes(title or f"{len(found)} gene{'s' if len(found) > 1 else ''}", found)
             self.session.choose_color(ColorBy(GENES, name))

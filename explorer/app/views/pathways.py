@@ -32,6 +32,7 @@ from explorer.app.session import Session
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
+from explorer.app.views.set_files import SetFilesView
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 
@@ -61,9 +62,11 @@ class PathwaysView(TabView):
         super().__init__(session)
         self._build()
         self.watch(self._fill, ["markers", "spoken", "outcome", "show", "level"])
+        self.watch(self._fill_collections, ["own_sets"])
         self.watch(self._draw, ["sets"])
         self.watch(self._stand, ["status", "sets", "markers", "spoken", "outcome", "show"])
         self._fill()
+        self._fill_collections()
         self._draw()
         self._stand()
 
@@ -73,6 +76,7 @@ class PathwaysView(TabView):
 
         self._of = select("Behind", 170, options={})
         self._collections = select("Sets", 170, options=list(COLLECTIONS), value=next(iter(COLLECTIONS)))
+        self._files = SetFilesView(self.session)
         self._how = select("Look up", 165, options=_HOWS, value=LISTED)
         self._toward = select("Toward", 150, options=[])
         self._measure = select("Measured by", 170, options=[])
@@ -89,9 +93,12 @@ class PathwaysView(TabView):
         right = column(self._bars, styles={"flex": "1 1 260px", "min-width": "0"})
         self._results = side_by_side(left, right)
         self._choices = row(
-            self._of, self._collections, self._how, self._toward, self._measure, self._ask, self._stop
+            self._of, self._collections, self._how, self._toward, self._measure, self._ask, self._stop,
+            self._files.button,
+        )  # fmt: skip
+        self.panel = column(
+            self._choices, self._files.panel, self._hint, self._standing, said(self._said, self._link), self._results
         )
-        self.panel = column(self._choices, self._hint, self._standing, said(self._said, self._link), self._results)
         self._of.param.watch(lambda _: self._stand(), "value")
         self._ask.on_click(lambda _: self.look_up())
         self._stop.on_click(lambda _: self.session.forget("sets"))
@@ -125,6 +132,20 @@ class PathwaysView(TabView):
         self._measure.param.update(options=measures, value=kept_measure)
         self._stand()
 
+    def _fill_collections(self) -> None:
+        """Offer the person's own files too; one that has just been brought is the one she wants."""
+        own = [each.mark for each in self.session.own_sets]
+        before, chosen = set(self._collections.options), self._collections.value
+        new = [mark for mark in own if mark not in before]
+        options = [*own, *COLLECTIONS]
+        kept = chosen if chosen in options else next(iter(COLLECTIONS))
+        self._collections.param.update(options=options, value=new[-1] if new else kept)
+
+    def destroy(self) -> None:
+        """Let go of the session, with all parts."""
+        self._files.destroy()
+        super().destroy()
+
     def look_up(self) -> None:
         """Look up, or ask the model, for what the choices say now."""
         session, of = self.session, self._of.value
@@ -134,11 +155,13 @@ class PathwaysView(TabView):
         ranked = self._ranked(of)
         if ranked is None:
             return
-        collections, how = COLLECTIONS[self._collections.value], self._how.value
+        chosen, how = self._collections.value, self._how.value
+        own = next((each for each in session.own_sets if each.mark == chosen), None)
+        collections = COLLECTIONS.get(chosen, ())
         session.pursue(
             "sets",
             "Looking up gene sets",
-            lambda progress: look_up(ranked, collections, how, progress),
+            lambda progress: look_up(ranked, collections, how, progress, own),
             lambda found: setattr(session, "sets", found),
         )
 
@@ -175,7 +198,7 @@ class PathwaysView(TabView):
         genes = found.members.get(str(names.iloc[0]), ()) if len(names) else ()
         if genes:
             self._show_genes(found, event.new, genes)
-            self.session.choose_color(ColorBy(GENES, name_of_genes(event.new, genes)))
+            self.session.choose_color(ColorBy(GENES, name_of_genes(found.named(event.new), genes)))
 
     def _color(self, event: param.parameterized.Event) -> None:
         if event.new and ColorBy("gene", event.new) != self.session.color:
@@ -192,7 +215,7 @@ class PathwaysView(TabView):
         self._standing.display(READY if standing.phase is Phase.NOTHING else standing)
         self._stop.visible, self._ask.disabled = is_running, is_running
         self._ask.label = "Ask" if of == MODEL else "Look up"
-        self._collections.visible = self._how.visible = of != MODEL
+        self._collections.visible = self._how.visible = self._files.button.visible = of != MODEL
         several = self.session.spoken is not None and len(self.session.spoken.of_labels) > 1
         self._toward.visible = of == MODEL or (of == SIGNATURE and several)
         self._measure.visible = of == MODEL
@@ -237,4 +260,4 @@ class PathwaysView(TabView):
         found: Sets | None = self.session.sets
         if found is None:
             raise OptionsProblem("No gene sets were looked up yet. Press Look up on the tab Pathways first.")
-        return offered_frame(self.session, f"gene sets, {found.how}", found.table)
+        return offered_frame(self.session, f"gene sets, {found.how}", found.table.assign(source=found.source))
