@@ -102,5 +102,6 @@ class GetLink(JSComponent):
         a.off { opacity: 0.5; cursor: default; }
         a:focus-visible { outline: 2px solid var(--ax-accent); outline-offset: 2px; }
         span { font-weight: 400; font-size: 12px; color: var(--ax-soft); }
+        span:empty { display: none; }
         """
     ]

@@ -33,6 +33,8 @@ export function render({model}) {
     return row
   }
   const build = () => {
+    const letters = Math.max(0, ...model.cards.flatMap((card) => card.bars.map((bar) => bar.name.length)))
+    root.style.setProperty("--name", `${letters + 1}ch`)
     if (!model.cards.length) {
       root.replaceChildren(make("p", "soft", model.empty))
       return

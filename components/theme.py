@@ -32,14 +32,14 @@ ACCENT = "#0b6bcb"
 
 LIGHT: Mapping[str, str] = MappingProxyType({
     "ink": "#1c2330", "soft": "#5b6472", "line": "#d9dee5", "surface": "#ffffff", "raised": "#f6f8fa",
-    "accent": "#0b6bcb", "on-accent": "#ffffff", "tint": "#e8f1fb",
+    "accent": "#0b6bcb", "over-accent": "#084b8e", "on-accent": "#ffffff", "tint": "#e8f1fb",
     "ok": "#12703f", "ok-tint": "#e5f5ec", "warn": "#8a5300", "warn-tint": "#fff3dc",
     "error": "#b3261e", "error-tint": "#fdecea",
     "map": "#ffffff", "muted": "#b4bac3", "zero": "#c3c9d1",
 })  # fmt: skip
 DARK: Mapping[str, str] = MappingProxyType({
     "ink": "#e8ecf2", "soft": "#a3adba", "line": "#39424e", "surface": "#171c23", "raised": "#202730",
-    "accent": "#6db3ff", "on-accent": "#0b1522", "tint": "#1c2f45",
+    "accent": "#6db3ff", "over-accent": "#9accff", "on-accent": "#0b1522", "tint": "#1c2f45",
     "ok": "#6fd6a0", "ok-tint": "#15301f", "warn": "#f4c069", "warn-tint": "#352813",
     "error": "#ff9d94", "error-tint": "#3d1a18",
     "map": "#12161c", "muted": "#59626e", "zero": "#4c5561",

@@ -156,7 +156,7 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     if by.kind == "confidence":
         return Values(labels.confidence, f"Confidence, {level}", limits=(0.0, 1.0), order="low on top")
     if by.kind == "novelty":
-        return Values(labels.novelty, "Novelty", limits=(0.0, 1.0))
+        return Values(labels.novelty, f"Novelty, {level}", limits=(0.0, 1.0))
     if by.kind == "gene":
         return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":

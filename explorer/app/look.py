@@ -55,7 +55,7 @@ def page_css() -> str:
 def _palette(tokens: Mapping[str, str], mode: str) -> dict[str, Any]:
     return {
         "mode": mode,
-        "primary": {"main": tokens["accent"], "contrastText": tokens["on-accent"]},
+        "primary": {"main": tokens["accent"], "dark": tokens["over-accent"], "contrastText": tokens["on-accent"]},
         "success": {"main": tokens["ok"]},
         "warning": {"main": tokens["warn"]},
         "error": {"main": tokens["error"]},
@@ -74,10 +74,14 @@ def _material(tokens: Mapping[str, str], mode: str) -> dict[str, Any]:
             "MuiButton": {"defaultProps": {"disableElevation": True, "disableRipple": True, "size": "small"},
                           "styleOverrides": {"root": {"fontSize": 13}}},
             "MuiAppBar": {"defaultProps": {"elevation": 0}},
-            "MuiTooltip": {"defaultProps": {"enterDelay": 500}, "styleOverrides": {"tooltip": {"fontSize": _LEAST}}},
+            "MuiTooltip": {"defaultProps": {"enterDelay": 500}, "styleOverrides": {
+                "tooltip": {"fontSize": _LEAST, "width": "max-content", "maxWidth": 260}}},
             # the name of a field that holds something is shrunk to three quarters as a rule, below what can be read
-            "MuiInputLabel": {"styleOverrides": {"outlined": {"&.MuiInputLabel-shrink": {
-                "fontSize": _LEAST, "transform": "translate(14px, -9px) scale(1)"}}}},
+            "MuiInputLabel": {"styleOverrides": {"outlined": {
+                "&.MuiInputLabel-shrink": {"fontSize": _LEAST, "transform": "translate(14px, -9px) scale(1)"},
+                # that of an empty menu stands in it, and a menu is less high than a field to write in
+                "&:not(.MuiInputLabel-shrink):not(.MuiInputLabel-sizeSmall)": {
+                    "transform": "translate(14px, 6px) scale(1)"}}}},
             "MuiOutlinedInput": {"styleOverrides": {"notchedOutline": {"& legend": {"fontSize": _LEAST}}}},
         },
     }

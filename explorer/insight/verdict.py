@@ -267,8 +267,8 @@ def _causes(of: Measured) -> Iterator[tuple[str, str]]:
     elif fits and strange and of.of_others < OF_OTHERS:
         yield (
             f"a state or type that the reference lacks, mostly near {of.affected}. What stands out: {genes}.",
-            "Labels may still be right where confidence is high. Group the unknown cells (atlas-explorer unknowns) and "
-            "look at their markers; name them, and add them to the reference (extend).",
+            "Labels may still be right where confidence is high. Group the unknown cells (Prototypes on "
+            "Explore, or atlas-explorer unknowns) and look at their markers; name them, and add them to the reference.",
         )
 
 

@@ -48,12 +48,12 @@ def test_three_models_map_through_a_double_click_and_a_reload_and_are_shown_in_t
     expect(page.get_by_text(re.compile(r"Mapping cells: [\d.]+ s"))).to_be_visible()
     button(page, "Show scPoli")
     line = page.get_by_text("832 of 832 cells shown")
-    expect(line).to_contain_text("· scpoli")
+    expect(line).to_contain_text("· scPoli")
     page.get_by_role("combobox", name="Mapped by").click()
     page.get_by_role("listbox").get_by_text("BA-scVI", exact=True).click()
-    expect(line).to_contain_text("· bascvi")
+    expect(line).to_contain_text("· BA-scVI")
     second = visit(page.url)
-    expect(second.get_by_text("832 of 832 cells shown")).to_contain_text("· bascvi")
+    expect(second.get_by_text("832 of 832 cells shown")).to_contain_text("· BA-scVI")
 
 
 def test_one_of_three_is_cancelled_and_run_again(visit: Open, server: Server) -> None:

@@ -132,7 +132,7 @@ class DrawnView(View):
         slim: dict[str, Any] = {"size": "small", "margin": (4, 10, 0, 0), "sx": SLIM}
         self._said = look.html(margin=(5, 0, 0, 0))
         self._open = pmui.IconButton(icon="tune", description="How cells are drawn", size="small", margin=(0, 4))
-        self._order = pmui.Select(label="Draw order", options={}, width=130, **slim)
+        self._order = pmui.Select(label="Draw order", options={}, width=156, **slim)
         self._zeros = pmui.Checkbox(label="Zeros grey", size="small", margin=(4, 10, 0, 0))
         self._clip = pmui.RangeSlider(
             label="Clip at percentiles", start=0, end=100, step=0.5, value=session.clip, width=170, size="small",

@@ -32,7 +32,7 @@ class ColorsView(View):
 
     def __init__(self, session: Session, highlight: Callable[[int | None], None]) -> None:
         super().__init__(session)
-        wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 0, 0, 0)}
+        wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
         self._kind = pmui.RadioBoxGroup(
             options=_options(_TITLES), value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
             sizing_mode="stretch_width",
@@ -96,7 +96,9 @@ class ColorsView(View):
 
     def _likely(self, kind: str) -> str:
         if kind == "column":
-            return str(self._column.value or next(iter(self._column.options), ""))
+            taken = (self.session.own_label, self.session.batch)  # these are choices of their own
+            others = [name for name in self._column.options if name not in taken] or self._column.options
+            return str(self._column.value if self._column.value in others else next(iter(others), ""))
         if kind == "gene":
             return find_gene(self._gene.value or "", self._genes) or ""
         return str(self._protein.value or next(iter(self._protein.options), "")) if kind == PROTEIN else ""

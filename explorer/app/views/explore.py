@@ -35,10 +35,11 @@ class ExploreView(View):
         self._arrange = ArrangeView(session)
         self._drawn = DrawnView(session, self._maps.first)
         self._keyboard = KeyboardView(session, self._colors.uncover_genes, lambda: self._selection.is_card_open)
-        self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(6, 4), size="small")
+        self._names = pmui.Checkbox(label="Names", value=session.show_names, margin=(0, 4), size="small",
+                                    align="center")  # fmt: skip
         self._names.param.watch(lambda event: session.param.update(show_names=event.new), "value")
-        self._pin = pmui.Button(label="Pin", icon="push_pin", variant="text", margin=(6, 4), size="small",
-                                description="Keep this view as a panel of the figure")  # fmt: skip
+        self._pin = pmui.Button(label="Pin", icon="push_pin", variant="text", margin=(0, 4), size="small",
+                                align="center", description="Keep this view as a panel of the figure")  # fmt: skip
         self._pin.on_click(lambda _: pinning.pin_view(session))
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
         self._mapped_by = pmui.Select(label="Mapped by", options={}, size="small", width=122, margin=(9, 2, 0, 0),
@@ -149,7 +150,7 @@ class ExploreView(View):
         reference, outcome = session.reference, session.outcome
         if reference is None:
             return ""
-        method = look.text(outcome.result.provenance.method if outcome else session.method)
+        method = look.text(title_of(outcome.result.provenance.method if outcome else session.method))
         if session.front == "reference" or outcome is None:
             return f"{reference.n_cells:,} reference cells · layout of {method}"
         labels = outcome.result.labels.level(session.level)

@@ -50,7 +50,7 @@ class GatesView(View):
     def _draw(self) -> None:
         session = self.session
         self._saving.visible = bool(session.recipe)
-        self._recipe.object = f'<p class="small soft">{look.text(in_words(session.recipe))}</p>'
+        self._recipe.object = f'<p class="small soft">Selected by: {look.text(in_words(session.recipe))}</p>'
         self._recipe.visible = bool(session.recipe)
         gates = [gate for gate in session.gates if gate.cells == session.front]
         self._list.objects = [self._row(gate) for gate in gates]

@@ -100,7 +100,8 @@ class _Told:
 
     def tell(self, holds: str) -> None:
         """Say what is in it."""
-        self.pane.object = f'<b>{look.text(self.title)}</b><div class="soft small">{look.text(holds)}</div>'
+        words = f'<b>{look.text(self.title)}</b><div class="soft small">{look.text(holds)}</div>'
+        self.pane.object = f'<div class="file">{words}</div>'
 
 
 def _told(title: str, holds: str) -> pn.Row:

@@ -75,7 +75,7 @@ class LegendView(View):
                 self._legend.hidden = list(session.hidden)
         elif isinstance(coloring, Values):
             low, high = coloring.clip
-            clipped = f"from the {low:g}th to the {high:g}th percentile of values other than zero"
+            clipped = f"from percentile {low:g} to {high:g} of the values other than zero"
             self._bar.display(coloring, "" if coloring.limits else clipped)
         words = self._remark()
         self._below.object = f'<p class="soft small">{look.text(words)}</p>' if words else ""

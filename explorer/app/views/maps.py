@@ -23,13 +23,14 @@ from explorer.doubt.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
             "marks")
+_SIDE_BY_SIDE = 2  # panes; more lie in two rows where the window is high enough
 
 
 class _Shown:
     """One map on the page with what stands above it."""
 
     def __init__(self, describe: Callable[[int, str], str], *, is_first: bool) -> None:
-        self.map = EmbeddingMap(describe=describe, min_height=240 if is_first else 130)
+        self.map = EmbeddingMap(describe=describe, min_height=200 if is_first else 130)
         self.heading = look.html(margin=0, visible=False)
         self.box = pn.Column(self.heading, self.map, sizing_mode="stretch_both", margin=0, styles=_BOX)
 
@@ -51,7 +52,7 @@ class MapsView(View):
         self._all = [self._new(is_first=True)]
         self.first = self._all[0].map
         self.first.param.watch(lambda event: session.param.update(view=event.new), "view")
-        self._row = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX)
+        self._row = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX, stylesheets=[_SQUARE])
         self.panel = self._row
         self.watch(self._follow_mode, ["mode"])
         self.watch(self._place, ["outcome", "reference", "method", "go_to", *ARRANGED])
@@ -120,6 +121,7 @@ class MapsView(View):
         for each, pane in zip(self._all[1:], panes[1:], strict=True):
             if pane.picture == panes[0].picture:
                 self.first.link(each.map)
+        self._row.css_classes = ["square"] if len(panes) > _SIDE_BY_SIDE else []
         self._row.objects = [each.box for each in self._all]
 
     # painting
@@ -282,3 +284,8 @@ def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 
 
 _BOX = {"min-width": "0", "min-height": "0"}
+_SQUARE = """
+@media (min-height: 800px) {
+  :host(.square) { display: grid; grid-template-columns: 1fr 1fr; grid-auto-rows: minmax(0, 1fr); }
+}
+"""

@@ -85,7 +85,7 @@ class MarkersView(TabView):
         self._by = select("Cells by", 145, options={})
         self._group = select("Group", 140, options=[])
         self._against = select("Against", 130, options=[REST])
-        self._test = select("Test", 145, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
+        self._test = select("Test", 172, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
         self._sample = select("Samples", 140, options=[], visible=False)
         self._ask = pmui.Button(label="Compare", variant="contained", margin=(8, 8, 4, 0), size="small")
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
@@ -214,7 +214,9 @@ class MarkersView(TabView):
         self._ask.disabled = is_running
         self._results.visible = found is not None
         self.show_link(self._link, found is not None)
-        words = f"{look.text(found.words)}{self._changed(found)}" if found is not None else ""
+        words = ""
+        if found is not None:
+            words = f"{look.text(found.words[:1].upper() + found.words[1:])}{self._changed(found)}"
         self._said.object = f'<p class="small soft">{words}</p>' if words else ""
 
     def _changed(self, found: Found) -> str:

@@ -85,7 +85,7 @@ class ModelsView(TabView):
         self._buttons = row(self._select, *self._tint.values(), *self._downloads)
         self._body = side_by_side(
             part("Who gives the consensus label", self._upset, width=390),
-            part("Labels, the most disputed first", self._labels, width=430),
+            part("Labels, the most disputed first", self._labels, width=394),
             part("Two and two", self._measure, self._pairs, width=640),
         )
         self._box = column()

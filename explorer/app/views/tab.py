@@ -30,7 +30,7 @@ class TabView(View):
         token = downloads.offer(make)
         self._tokens.append(token)
         address = look.text(look.route("download") + downloads.offer_query(token))
-        place = look.html(margin=(4, 8, 4, 0), sizing_mode=None)
+        place = look.html(margin=(4, 8, 4, 0), sizing_mode=None, align="center", styles={"white-space": "nowrap"})
         self._links[place] = f'<a class="small" href="{address}" download>{look.text(words)}</a>'
         return place
 
@@ -61,6 +61,7 @@ def row(*parts: pn.viewable.Viewable) -> pn.Row:
 
 def said(words: pn.viewable.Viewable, link: pn.viewable.Viewable) -> pn.Row:
     """What was found, in words, with the link to all of it behind them."""
+    link.param.update(align="start", margin=(2, 8, 0, 16))
     return pn.Row(words, link, **_ROOM, styles={"flex-wrap": "nowrap"})
 
 
