@@ -237,6 +237,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
                 "head": head.head,
                 "temperature": head.temperature,
                 "held_out_cells": [len(d) for d in head.held_out.both],
+                **({"added_labels": head.held_out.added} if head.held_out.added else {}),
                 "scores": head.scores,
                 "reach": head.reach,
             }
@@ -282,7 +283,7 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
         expected=Expected(of_level["shares"], of_level["spread"]),
         basis=Basis(**{name: arrays[name].astype(np.float32) for name in BASIS_ARRAYS}),
         shapes=Shapes(of_level["means"], of_level["inverse"]),
-        held_out=Strayed(of_level["scale"], both, alone),
+        held_out=Strayed(of_level["scale"], both, alone, entry.get("added_labels", 0)),
         scores=entry["scores"],
         reach=entry["reach"],
         examined=read_examined(entry["level"], arrays),

@@ -47,6 +47,7 @@ def describe_reference(reference: Reference) -> str:
     ]
     if reference.proteins:
         lines.insert(3, f"  proteins {', '.join(reference.proteins)}")
+    lines += [_added_line(added) for added in card.get("extended", ())]
     for name, summary in card["methods"].items():
         by = f"{summary['genes']:,} genes" + (" and proteins" if summary.get("proteins") else "")
         lines.append(f"  {name} ({summary['preset']}, {by}), on left-out batches:")
@@ -59,6 +60,12 @@ def describe_reference(reference: Reference) -> str:
         lines.append(f"  expression ({title}, {genes:,} genes), on left-out batches:")
         lines += [_score_line(level, scores) for level, scores in regression["scores"].items()]
     return "\n".join([*lines, *_evaluation_lines(card.get("evaluation"))])
+
+
+def _added_line(added: Mapping[str, Any]) -> str:
+    """Cells that a user has added, and what they are called."""
+    named = ", ".join(f"{label} ({count:,} cells)" for label, count in added["cells"].items())
+    return f"  added    {named} at {added['level']}, of {added['from']}, {added['date'][:10]}"
 
 
 def _evaluation_lines(found: Mapping[str, Any] | None) -> list[str]:

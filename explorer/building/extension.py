@@ -131,6 +131,7 @@ def extend_reference(
             "column": column,
             "level": level,
             "cells": dict(sorted(Counter(named.labels).items())),
+            "new": sorted(set(named.labels) - set(reference.obs[level].dropna().astype(str))),
             "orthologs": orthologs,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -317,9 +318,14 @@ def _widened(head: LevelHead, named: _Named, cells: AlignedCells) -> LevelHead:
         temperature=head.scores[chosen]["temperature"],
         expected=Expected(shares, head.expected.spread),
         shapes=Shapes(np.concatenate([head.shapes.means, means]), head.shapes.inverse),
-        held_out=Strayed(head.held_out.scale, head.held_out.both + both, head.held_out.alone + alone),
+        held_out=_joined_held_out(head.held_out, both, alone),
         examined=_without_new(head.examined, len(new)),
     )
+
+
+def _joined_held_out(old: Strayed, both: tuple[FloatArray, ...], alone: tuple[FloatArray, ...]) -> Strayed:
+    """With the new labels as those that were added; scale and the reference's own cells stay."""
+    return Strayed(old.scale, old.both + both, old.alone + alone, old.added + len(both))
 
 
 def _without_new(examined: Examined, n_new: int) -> Examined:

@@ -261,7 +261,7 @@ def transfer_level(
     places = head.basis.places(cells, found)
     signs = Signs(far(head.basis, head.shapes, places, codes), odd(cells, codes, head.expected, found))
     novelty, beyond = conformal(codes, signs, head.held_out)
-    stretched = stretch(signs, head.held_out)
+    stretched = stretch(codes, signs, head.held_out)
     if not by_quantile:
         beyond = stretched > head.reach
     rejected = embedding.rejected.get(head.level, False) if head.head == OWN else False

@@ -74,11 +74,15 @@ class Strayed:
     both, alone
         Strangeness by both signs and by distance alone; sorted float32, one array a class, rounded to half precision,
         as they are stored.
+    added
+        How many of the last labels were added by a user: their cells were never left out of a training, and were
+        compared with the others of their label instead.
     """
 
     scale: FloatArray
     both: tuple[FloatArray, ...]
     alone: tuple[FloatArray, ...]
+    added: int = 0
 
     def ranked(self, signs: Signs) -> tuple[FloatArray, ...]:
         """The strangeness of left-out cells that some signs can be compared with."""
@@ -215,13 +219,25 @@ def conformal(codes: IntArray, signs: Signs, held_out: Strayed) -> tuple[FloatAr
     return novelty, beyond
 
 
-def stretch(signs: Signs, held_out: Strayed) -> FloatArray:
+def stretch(codes: IntArray, signs: Signs, held_out: Strayed) -> FloatArray:
     """How many times as strange cells are as 99 % of all held-out cells, float32 (n,), at least 0.
 
     0 where no cell was held out. Unlike a rank it goes on where held-out cells end, so that strange and very strange
-    stay apart.
+    stay apart. A label that was added is measured by its own cells where these are stranger to one another than the
+    reference's are, since components and spreads were learned without them; it changes nothing for the others.
+
+    Parameters
+    ----------
+    codes
+        int32 (n,), the label that each cell was given.
+    signs
+        Measured from that label.
     """
-    return _times(strangeness(signs, held_out.scale), np.concatenate(held_out.ranked(signs)))
+    ranked = held_out.ranked(signs)
+    old = len(ranked) - held_out.added
+    usual = _usual(np.concatenate(ranked[:old]))
+    of_label = np.array([usual] * old + [np.fmax(usual, _usual(own)) for own in ranked[old:]], np.float32)
+    return _times(strangeness(signs, held_out.scale), of_label[codes])
 
 
 def in_words(times: float) -> str:
@@ -247,7 +263,7 @@ def reach(signs: Signs, batches: IntArray) -> float:
         own, others = batches == batch, batches != batch
         scale = np.array([_scale(sign[others]) for sign in (signs.far, signs.odd) if sign is not None], np.float32)
         strange = strangeness(signs, scale)
-        stretched[own] = _times(strange[own], strange[others])
+        stretched[own] = _times(strange[own], _usual(strange[others]))
         weight[own] = 1 / own.sum()
     farthest = np.argsort(-stretched, kind="stable")
     beyond = np.cumsum(weight[farthest]) / max(weight.sum(), 1e-12)
@@ -267,9 +283,11 @@ def _sorted(codes: IntArray, strange: FloatArray, n_classes: int) -> tuple[Float
     return tuple(np.sort(rounded[codes == code]) for code in range(n_classes))
 
 
-def _times(strange: FloatArray, held_out: FloatArray) -> FloatArray:
-    """Of what 99 % of the held-out cells do not exceed, float32."""
-    if len(held_out) == 0:
-        return np.zeros(len(strange), np.float32)
-    usual = max(float(np.quantile(held_out, UNKNOWN_QUANTILE)), 1e-6)
-    return np.asarray(np.maximum(strange, 0) / usual, np.float32)
+def _usual(held_out: FloatArray) -> float:
+    """What 99 % of the held-out cells do not exceed, above 0; NaN without any."""
+    return max(float(np.quantile(held_out, UNKNOWN_QUANTILE)), 1e-6) if len(held_out) else float("nan")
+
+
+def _times(strange: FloatArray, usual: float | FloatArray) -> FloatArray:
+    """Of what is usual, float32; 0 where that is not known."""
+    return np.nan_to_num(np.maximum(strange, 0) / usual, nan=0.0).astype(np.float32)

@@ -122,7 +122,7 @@ class Calibration:
         given = answers.probabilities[self.head].argmax(1).astype(np.int32)
         signs = asked.measured.by(given)
         novelty, beyond = conformal(given, signs, self.held_out)
-        stretched = stretch(signs, self.held_out)
+        stretched = stretch(given, signs, self.held_out)
         if self.reach is not None:
             beyond = stretched > self.reach
         return Judged(answers.codes, probabilities, novelty, doubtful | beyond, stretched)

@@ -23,7 +23,14 @@ from explorer.layout import place
 from explorer.mapping import panels
 from explorer.mapping.adapting import learn
 from explorer.mapping.learning import stacked
-from explorer.mapping.levels import LEFT_OUT_BATCHES, Labelling, label_levels, labelling, unknown_rule
+from explorer.mapping.levels import (
+    LEFT_OUT_BATCHES,
+    Labelling,
+    label_levels,
+    labelling,
+    told_of_added,
+    unknown_rule,
+)
 from explorer.mapping.models import TrainedMethod, load_method
 from explorer.methods.base import INSTANT, Method, Toward, takes_proteins
 from explorer.neighbors import Index, normalised
@@ -157,6 +164,7 @@ def map_query(
         done += block.n_cells
         placing(done / query.n_cells)
     result = _joined(mapped)
+    notices += told_of_added(reference, result.labels)
 
     # 5. proteins, as the reference cells around have them
     imputed: ImputedProteins | None = None

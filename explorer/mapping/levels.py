@@ -20,6 +20,7 @@ from explorer.flow import (
     LabelTransfer,
     LevelLabels,
     Neighbors,
+    Reference,
 )
 from explorer.mapping.models import TrainedMethod
 
@@ -47,6 +48,22 @@ class Labelling:
 
     agreeing: Agreeing = Agreeing.JOINTLY
     by_quantile: bool = False
+
+
+def told_of_added(reference: Reference, labels: LabelTransfer) -> tuple[str, ...]:
+    """How little is known of the labels that a user has added to a reference, one sentence each that any cell got."""
+    told = []
+    for added in reference.card.get("extended", ()):
+        found = labels.level(added["level"]).labels
+        for label in added["new"]:
+            cells, n = int((found == label).sum()), added["cells"][label]
+            if cells:
+                told.append(
+                    f"{cells:,} cells got the label {label} at {added['level']}, which was added with {n:,} cells of "
+                    f"{added['from']}: how novel a cell is to it is told from these alone, and no finer than 1 in "
+                    f"{n + 1:,}."
+                )
+    return tuple(told)
 
 
 def labelling(hierarchical: bool, independent: bool, unknown: str) -> Labelling:

@@ -19,6 +19,7 @@ from explorer.mapping.corridor import map_query
 from explorer.progress import Progress
 from explorer.reading.query import open_query
 from explorer.reference import open_reference, read_embedding, read_gene, read_layout
+from explorer.report import describe_reference
 
 METHOD = "concord"
 
@@ -87,6 +88,34 @@ def test_the_other_strangers_are_found(
     assert before.unknown[stranger].mean() > 0.8
     kept = before.labels[~stranger] == found.labels[~stranger]
     assert kept.mean() > 0.95
+
+
+def test_its_own_cells_are_not_novel_to_the_new_label_and_little_is_known_of_it(
+    extended: Reference, named: ad.AnnData
+) -> None:
+    result = map_query(open_query(named), extended, METHOD)
+    found, own = result.labels.first, (named.obs["mine"] == "newcomer").to_numpy()
+    assert (found.labels[own] == "newcomer").all()
+    assert not found.unknown[own].any()
+    assert (found.stretch[own] <= 1).mean() > 0.9
+    assert np.median(found.novelty[own]) < 0.8
+    assert found.novelty.max() <= 1
+    got = found.labels == "newcomer"
+    assert found.novelty[got].max() <= 1 - 1 / 31 + 1e-6, "one of thirty-one is the least p-value"
+    (told,) = [notice for notice in result.provenance.notices if "newcomer" in notice]
+    assert told.startswith(f"{got.sum()} cells got the label newcomer at cell_type, which was added with 30 cells")
+    assert "added    alpha (20 cells), newcomer (30 cells) at cell_type, of my cells" in describe_reference(extended)
+
+
+def test_doubt_about_other_labels_stays_as_it_was(
+    extended: Reference, planted_reference: Reference, named: ad.AnnData
+) -> None:
+    """Means, spreads and scale of the old labels stay, also of the one that got more cells."""
+    before, after = (map_query(open_query(named), of, METHOD).labels.first for of in (planted_reference, extended))
+    same = (before.labels == after.labels) & (named.obs["cell_type"] != STRANGER).to_numpy()
+    assert same.mean() > 0.7
+    np.testing.assert_array_equal(after.novelty[same], before.novelty[same])
+    np.testing.assert_array_equal(after.stretch[same], before.stretch[same])
 
 
 def test_another_stranger_is_still_novel(extended: Reference) -> None:

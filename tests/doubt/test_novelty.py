@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -174,7 +176,7 @@ class TestStrangeness:
 
     def test_left_out_cells_that_are_all_alike(self) -> None:
         found = strayed(np.zeros(20, np.int32), both(np.ones(20), np.ones(20)), 1)
-        assert np.isfinite(stretch(both([2.0], [2.0]), found)).all()
+        assert np.isfinite(stretch(ONE, both([2.0], [2.0]), found)).all()
 
 
 class TestConformal:
@@ -224,21 +226,30 @@ class TestConformal:
 
 class TestStretch:
     def test_a_multiple_of_what_99_of_100_do_not_exceed(self) -> None:
-        found = stretch(both([0.9901, 1.9802, -3], [0, 0.9901, 0.1]), held(HUNDRED))
+        found = stretch(np.zeros(3, np.int32), both([0.9901, 1.9802, -3], [0, 0.9901, 0.1]), held(HUNDRED))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, [1, 3, 0], rtol=1e-4)
 
     def test_held_out_cells_of_all_labels_are_the_measure(self) -> None:
         apart = held(HUNDRED[:50], HUNDRED[50:], [])
-        np.testing.assert_array_equal(stretch(alone(0.4, 4), apart), stretch(alone(0.4, 4), held(HUNDRED)))
+        same = np.zeros(2, np.int32)
+        np.testing.assert_array_equal(stretch(same, alone(0.4, 4), apart), stretch(same, alone(0.4, 4), held(HUNDRED)))
+
+    def test_a_label_that_was_added_is_measured_by_its_own_cells_where_they_are_stranger(self) -> None:
+        stranger = [3 * strange for strange in HUNDRED]
+        found = stretch(
+            np.arange(3, dtype=np.int32), alone(0.9901, 0.9901, 0.9901),
+            replace(held(HUNDRED, stranger, HUNDRED[:20]), added=2),
+        )  # fmt: skip
+        np.testing.assert_allclose(found, [1, 1 / 3, 1], rtol=1e-4)
 
     def test_strange_and_very_strange_stay_apart(self) -> None:
         strange = alone(2, 9)
         assert len(set(conformal(np.zeros(2, np.int32), strange, held(HUNDRED))[0])) == 1
-        assert (np.diff(stretch(strange, held(HUNDRED))) > 0).all()
+        assert (np.diff(stretch(np.zeros(2, np.int32), strange, held(HUNDRED))) > 0).all()
 
     def test_without_any_held_out_cell_nothing_is_stretched(self) -> None:
-        assert stretch(alone(1), held([], [])).tolist() == [0]
+        assert stretch(ONE, alone(1), held([], [])).tolist() == [0]
 
     def test_a_person_is_told_only_of_what_lies_beyond(self) -> None:
         assert in_words(2.345) == "2.3 times as strange as 99 % of the reference's own left-out cells"
@@ -262,7 +273,7 @@ class TestReach:
         for one in range(4):
             own = batch == one
             yardstick = strayed(np.zeros((~own).sum(), np.int32), signs.rows(~own), 1)
-            stretched[own] = stretch(signs.rows(own), yardstick)
+            stretched[own] = stretch(np.zeros(own.sum(), np.int32), signs.rows(own), yardstick)
 
         def beyond(limit: float) -> float:
             return float(np.mean([np.mean(stretched[batch == one] > limit) for one in range(4)]))
@@ -278,7 +289,8 @@ class TestReach:
             signs, batch = drawn(rng, 9, 100)
             old, new = signs.rows(batch < 8), signs.rows(batch == 8)
             limit = reach(old, batch[batch < 8])
-            learned.append(np.mean(stretch(new, strayed(np.zeros(800, np.int32), old, 1)) > limit))
+            yardstick = strayed(np.zeros(800, np.int32), old, 1)
+            learned.append(np.mean(stretch(np.zeros(100, np.int32), new, yardstick) > limit))
         assert np.mean(learned) <= 0.06
 
     def test_what_is_no_stranger_than_99_of_100_is_never_unknown(self) -> None:
