@@ -11,11 +11,10 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from explorer import keys
 from explorer.app.library import Shelf
 from explorer.app.uploads import SET_BYTES, suffix_of
 from explorer.errors import FileProblem, GenesProblem
@@ -23,10 +22,6 @@ from explorer.genesets import GeneSets, read_gmt
 from explorer.reading.matching import ENSEMBL, symbols_of
 from explorer.settings import settings
 
-if TYPE_CHECKING:
-    from explorer.app.session import Session
-
-TOPIC = "own gene sets"
 MOST_SETS = 50_000
 _DIGITS = 8  # of a checksum that are shown
 
@@ -67,29 +62,6 @@ class OwnSets:
     def told(self) -> str:
         """File and checksum in words."""
         return f"{self.name} ({self.sets:,} {'sets' if self.sets != 1 else 'set'}, SHA-256 {self.checksum[:_DIGITS]}…)"
-
-
-def bring(session: Session, find: Callable[[], Path], name: str) -> None:
-    """Take a file in for this project; one of the same content is there once."""
-    genes = genes_in_front(session)
-
-    def use(brought: OwnSets) -> None:
-        session.own_sets = [*(each for each in session.own_sets if each.checksum != brought.checksum), brought]
-
-    session.attempt(TOPIC, f"Reading {name}", lambda: take_in(find(), name, genes), use)
-
-
-def put_away(session: Session, checksum: str) -> None:
-    """Use a file no longer; what was found with it stays, and says where it came from."""
-    session.own_sets = [each for each in session.own_sets if each.checksum != checksum]
-
-
-def genes_in_front(session: Session) -> tuple[str, ...]:
-    """Names of the genes that the cells in front show; empty while nothing is open."""
-    if session.front == "query" and session.outcome is not None:
-        genes: tuple[str, ...] = session.outcome.genes
-        return genes
-    return tuple(session.reference.genes[keys.SYMBOL]) if session.reference is not None else ()
 
 
 def take_in(path: Path, name: str, genes: Iterable[str]) -> OwnSets:

@@ -10,7 +10,7 @@ import pytest
 from sessions import opened, run
 
 from explorer import keys
-from explorer.app import own_sets
+from explorer.app import bringing, own_sets
 from explorer.app.coloring import GENES, genes_named
 from explorer.app.pathways import LISTED, Ranked, look_up
 from explorer.app.session import Session
@@ -79,11 +79,11 @@ def test_brought_sets_are_offered_colour_cells_and_stay_with_the_project(home: P
     async def steps() -> None:
         session = await opened()
         colors, pathways = GeneSetView(session), PathwaysView(session)
-        own_sets.bring(session, lambda: gmt(home, "NOTHING\tb\tNO1\n"), "mine.gmt")
+        bringing.bring(session, lambda: gmt(home, "NOTHING\tb\tNO1\n"), "mine.gmt")
         await session.settled()
-        assert session.standing(own_sets.TOPIC).phase is Phase.FAILED
+        assert session.standing(bringing.TOPIC).phase is Phase.FAILED
         symbols = session.reference.genes[keys.SYMBOL]
-        own_sets.bring(session, lambda: gmt(home, f"MY_T_CELLS\tb\t{symbols[0]}\t{symbols[1]}\n"), "mine.gmt")
+        bringing.bring(session, lambda: gmt(home, f"MY_T_CELLS\tb\t{symbols[0]}\t{symbols[1]}\n"), "mine.gmt")
         await session.settled()
         (own,) = session.own_sets
         assert pathways._collections.value == own.mark
@@ -99,7 +99,7 @@ def test_brought_sets_are_offered_colour_cells_and_stay_with_the_project(home: P
         for _ in range(3):
             await other.settled()
         assert other.own_sets == [own]
-        own_sets.put_away(other, own.checksum)
+        bringing.put_away(other, own.checksum)
         assert own.mark in pathways._collections.options and other.own_sets == []
         colors.destroy()
         pathways.destroy()

@@ -8,7 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from explorer.app import look, own_sets
+from explorer.app import bringing, look, own_sets
 from explorer.app.coloring import GENES, ColorBy, genes_named, name_of_genes
 from explorer.app.explaining import Explanation, readable
 from explorer.app.genesearch import genes_among
@@ -110,7 +110,7 @@ class GeneSetView(View):
             self._color(" ".join(names), f"Top {len(names)} for {said.toward}")
 
     def _color(self, text: str, title: str) -> None:
-        found, missing = genes_among(text, own_sets.genes_in_front(self.session))
+        found, missing = genes_among(text, bringing.genes_in_front(self.session))
         if found:
             name = name_of_genes(title or f"{len(found)} gene{'s' if len(found) > 1 else ''}", found)
             self.session.choose_color(ColorBy(GENES, name))

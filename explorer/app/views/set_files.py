@@ -10,8 +10,8 @@ import panel_material_ui as pmui
 import param
 
 from components.file_drop import FileDrop
-from explorer.app import look, own_sets, uploads
-from explorer.app.own_sets import TOPIC, OwnSets
+from explorer.app import bringing, look, uploads
+from explorer.app.own_sets import OwnSets
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.source import allowed_path
@@ -52,7 +52,7 @@ class SetFilesView(View):
             self._list, sizing_mode="stretch_width", margin=0, max_width=460, visible=False,
         )  # fmt: skip
         self.watch(self._draw, ["own_sets"])
-        self.watch(lambda: self._standing.display(session.standing(TOPIC)), ["status"])
+        self.watch(lambda: self._standing.display(session.standing(bringing.TOPIC)), ["status"])
         self._draw()
 
     def _fold(self, _: Any) -> None:
@@ -63,11 +63,11 @@ class SetFilesView(View):
             return
         id, name = str(self._drop.response["id"]), str(self._drop.response["name"])
         self._drop.reset()
-        own_sets.bring(self.session, lambda: uploads.upload_path(id, uploads.suffix_of(name)), name)
+        bringing.bring(self.session, lambda: uploads.upload_path(id, uploads.suffix_of(name)), name)
 
     def _open_path(self, _: Any) -> None:
         asked = str(self._path.value_input or self._path.value)
-        own_sets.bring(self.session, lambda: allowed_path(asked), Path(asked).name)
+        bringing.bring(self.session, lambda: allowed_path(asked), Path(asked).name)
 
     def _draw(self) -> None:
         self._list.objects = [self._row(each) for each in self.session.own_sets]
@@ -76,5 +76,5 @@ class SetFilesView(View):
         known = f"{own.found:,} of its {own.genes:,} genes are among these cells"
         words = look.html(f'<p class="small">{look.text(own.told)}: {known}.</p>', margin=(6, 0, 0, 0))
         remove = pmui.IconButton(icon="close", size="small", margin=0, description=f"Remove {own.name}")
-        remove.on_click(lambda _: own_sets.put_away(self.session, own.checksum))
+        remove.on_click(lambda _: bringing.put_away(self.session, own.checksum))
         return pn.Row(words, remove, sizing_mode="stretch_width", margin=0)
