@@ -14,11 +14,12 @@ class ChoiceTable(JSComponent):
     Parameters
     ----------
     columns
-        One dict a column: `key`, `label`, and optionally `align` ("right" for numbers) and `width` (CSS).
+        One dict a column: `key`, `label`, and optionally `align` ("right" for numbers), `width` (CSS) and `help` (a
+        sentence or two that a small i beside the label opens).
     rows
         One dict a row: `id`, a value for each column key, and optionally `note` (a second, smaller line in the
         first column), `badge` (a word or two behind the first column's text), `disabled` (a reason, shown on hover)
-        and `action` (a button of its own, "" for none).
+        and `action` (a button of its own, "" for none), which stands out where the row is `offered`.
     value
         `id` of the chosen row; "" for none.
     many
@@ -51,6 +52,7 @@ class ChoiceTable(JSComponent):
         const element = document.createElement(tag);
         element.textContent = text ?? "";
         if (column.align) element.style.textAlign = column.align;
+        if (column.align && tag === "td") element.style.whiteSpace = "nowrap";
         if (column.width) element.style.width = column.width;
         return element;
       };
@@ -82,7 +84,8 @@ class ChoiceTable(JSComponent):
         tr.tabIndex = row.disabled ? -1 : 0;
         tr.setAttribute("role", model.many ? "checkbox" : model.radio ? "radio" : "link");
         tr.setAttribute("aria-checked", String(isChosen(row)));
-        tr.className = (isChosen(row) ? "chosen " : "") + (row.disabled ? "disabled" : "");
+        tr.className = [["chosen", isChosen(row)], ["disabled", row.disabled], ["offered", row.offered]]
+          .filter(([, holds]) => holds).map(([name]) => name).join(" ");
         if (row.disabled) tr.title = row.disabled;
         if (model.radio || model.many) {
           const mark = document.createElement("td");
@@ -125,12 +128,29 @@ class ChoiceTable(JSComponent):
         return tr;
       };
 
+      const help = (column, place) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "about";
+        button.textContent = "i";
+        button.setAttribute("popovertarget", place);
+        button.setAttribute("aria-label", `What is ${column.label.toLowerCase()}?`);
+        const told = document.createElement("span");
+        Object.assign(told, {className: "told", id: place, popover: "auto", textContent: column.help});
+        told.setAttribute("role", "note");
+        return [button, told];
+      };
+
       const draw = () => {
         const shadow = table.getRootNode();
         const held = shadow.activeElement?.closest("tr")?.dataset.id;
         const head = document.createElement("tr");
         if (model.radio || model.many) head.append(document.createElement("th"));
-        model.columns.forEach((column) => head.append(cell("th", column.label, column)));
+        model.columns.forEach((column, i) => {
+          const th = cell("th", column.label, column);
+          if (column.help) th.append(...help(column, `help-${i}`));
+          head.append(th);
+        });
         if (hasActions()) head.append(document.createElement("th"));
         const thead = document.createElement("thead");
         thead.append(head);
@@ -156,7 +176,7 @@ class ChoiceTable(JSComponent):
         table { font: 13px/1.45 Roboto, system-ui, sans-serif; border-collapse: collapse; width: 100%;
                 color: var(--ax-ink); }
         th { text-align: left; font-weight: 500; font-size: 12px; color: var(--ax-soft);
-             padding: 6px 10px; border-bottom: 1px solid var(--ax-line); white-space: nowrap; }
+             padding: 6px 10px; border-bottom: 1px solid var(--ax-line); vertical-align: bottom; }
         td { padding: 7px 10px; border-bottom: 1px solid var(--ax-line); vertical-align: top;
              font-variant-numeric: tabular-nums; }
         .dense td, .dense th { padding: 3px 6px; }
@@ -184,7 +204,18 @@ class ChoiceTable(JSComponent):
                          border-radius: 4px; color: var(--ax-soft); }
         .action button:hover { background: var(--ax-tint);
                                color: var(--ax-error); }
-        .disabled .action button { border: 1px solid var(--ax-line); color: var(--ax-accent); margin-top: 3px; }
-        .disabled .action button:hover { color: var(--ax-accent); }
+        :is(.disabled, .offered) .action button { border: 1px solid var(--ax-line); color: var(--ax-accent);
+                                                  margin-top: 3px; }
+        :is(.disabled, .offered) .action button:hover { color: var(--ax-accent); }
+        .about { width: 16px; height: 16px; margin: 0 0 0 5px; padding: 0; border: 1px solid var(--ax-soft);
+                 border-radius: 50%; background: none; color: var(--ax-soft); cursor: pointer; vertical-align: 1px;
+                 font: italic 600 12px/14px Georgia, serif; }
+        .about:hover { color: var(--ax-accent); border-color: var(--ax-accent); }
+        .about:focus-visible { outline: 2px solid var(--ax-accent); outline-offset: 2px; }
+        .told { position: fixed; inset: auto; position-area: bottom span-left; width: 300px; margin: 6px 0;
+                box-sizing: border-box; padding: 10px 12px; border: 1px solid var(--ax-line); border-radius: 8px;
+                background: var(--ax-surface); color: var(--ax-ink); box-shadow: 0 6px 24px rgb(0 0 0 / 22%);
+                font: 400 13px/1.45 Roboto, system-ui, sans-serif; white-space: normal; text-align: left; }
+        @supports not (position-area: bottom) { .told { inset: 0; margin: auto; height: fit-content; } }
         """
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from explorer.app import library
 from explorer.app.mapping_jobs import Mappings
 from explorer.app.preflight import Preflight, likely_batch, likely_label, look_over
+from explorer.app.words import without_flags
 from explorer.errors import AtlasError
 from explorer.settings import settings
 
@@ -40,7 +41,8 @@ class Inspected(Mappings):
         self.attempt("file", "Reading the file", work, self._take_in)
 
     def in_her_words(self, text: str) -> str:
-        """A sentence with the name that an uploaded file had on the person's computer."""
+        """A sentence without the options of the shell, and with the name that a file had on the person's computer."""
+        text = without_flags(text)
         path = Path(self.project.query) if self.project is not None else Path()
         if self.project is None or not path.is_relative_to(settings().uploads):
             return text

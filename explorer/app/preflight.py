@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.app.remedies import Reading, Remedy, least, meet, remedies
+from explorer.app.words import without_flags
 from explorer.errors import GenesProblem, OptionsProblem, ValuesProblem
 from explorer.flow import GeneMatch, Query, Reference, ValueKind
 from explorer.mapping import panels
@@ -103,7 +104,7 @@ def look_over(path: Path, reference: Reference, reading: Reading, *, refit_share
         found = remedies(path, reference, inspection, reading, 0.0)
         asked = next((each for each in inspection.matrices if each.name == reading.matrix), inspection.chosen)
         kind = _kind(open_query(path), inspection)
-        return Preflight(inspection, asked, kind, names, None, {}, str(refusal), found, (), inspection.notices)
+        return Preflight(inspection, asked, kind, names, None, {}, without_flags(str(refusal)), found, (), inspection.notices)
     used = next(found for found in inspection.matrices if found.name == query.matrix_name)
     notices = query.notices
     match, coverages, problem, shared = None, dict[str, Coverage](), "", tuple[str, ...]()
@@ -117,7 +118,7 @@ def look_over(path: Path, reference: Reference, reading: Reading, *, refit_share
                 warned = require_coverage(covered, match, way_out=panels.way_out(reference, match))
                 notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
-        problem = str(refusal)
+        problem = without_flags(str(refusal))
     is_short = problem or least(coverages) < settings().warn_gene_share
     found = remedies(path, reference, inspection, reading, least(coverages)) if is_short else ()
     kind = _kind(query, inspection)

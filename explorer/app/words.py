@@ -5,12 +5,16 @@ Screens show an explanation beside a name by `about`, the help sheet lists all o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from explorer.app import look
+
+
+_FLAG = re.compile(r" \(--[a-z-]+\)")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,12 @@ SCORES: Mapping[str, Word] = MappingProxyType({
         "How far confidence is from the share of right labels, on average over bins of confidence; 0 is perfect.",
         "Expected calibration error; Naeini, Cooper and Hauskrecht, AAAI 2015",
     ),
+    "novelty AUROC": Word(
+        "Novelty AUROC",
+        "How well cells of a type stand out when that type was left out of the reference: the chance that such a cell "
+        "looks more novel than one of a type that it has; 0.5 is no better than tossing a coin, 1 is perfect.",
+        "Single types left out of the reference in turn",
+    ),
     "gene overlap": Word(
         "Genes found",
         "Share of the genes a model reads that your file has. Weighted by expression, missing a gene that hardly any "
@@ -194,6 +204,16 @@ def sections() -> list[dict[str, Any]]:
              ("Genes and gene sets", GENES))  # fmt: skip
     told = [{"title": title, "rows": [vars(word) for word in of.values()]} for title, of in parts]
     return [{"title": "Keys", "rows": keys}, *told]
+
+
+def without_flags(text: str) -> str:
+    """A sentence of the engine without the options of the shell that it names in brackets: the page has its own."""
+    return _FLAG.sub("", text)
+
+
+def told(name: str) -> str:
+    """The explanation of a quantity as plain text, one of `WORDS`."""
+    return WORDS[name].text
 
 
 def about(name: str) -> str:

@@ -15,10 +15,13 @@ from explorer.app import choices, estimates, library
 from explorer.app.coloring import ColorBy
 from explorer.app.session import Session
 from explorer.app.shell import step_states
+from explorer.app.views.consensus_offer import ConsensusOffer, consensus_words
 from explorer.app.views.map import advice, method_rows, start_words
+from explorer.app.views.more_options import BY_ITSELF, COARSE_FIRST, JOINTLY, MoreOptionsView
 from explorer.app.views.ways import learns_labels
 from explorer.jobs import worker
 from explorer.jobs.queue import JobState, MapSpec
+from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.settings import SAMPLE_ATLAS
 
 
@@ -212,6 +215,49 @@ def test_the_best_on_left_out_batches_is_recommended_with_its_figure(home: Path)
         session.choose_methods([])
         assert session.to_do == ()
         assert "at least one" in start_words(session)
+
+    run(steps)
+
+
+def test_a_consensus_is_announced_with_its_voices_and_what_it_was_worth(home: Path) -> None:
+    async def steps() -> None:
+        session = await opened(home, "concord", "scpoli")
+        view = ConsensusOffer(session)
+        measured = session.reference.card["evaluation"]["contenders"]["consensus"]["macro_f1"]
+        assert "CONCORD, scPoli and logistic regression on expression" in view._said.object
+        assert f"the consensus has macro-F1 {measured:.3f}" in view._said.object
+        assert not view._see.visible, "nothing is mapped yet"
+        bare = {name: value for name, value in session.reference.card.items() if name != "evaluation"}
+        (_, worth, _) = consensus_words(replace(session.reference, card=bare), ["concord"])
+        assert "was not measured" in worth
+        del bare["expression"]
+        assert "Choose a second model" in consensus_words(replace(session.reference, card=bare), ["concord"])[0]
+        session.start()
+        await work_off(session)
+        assert view._see.visible
+        view._see.clicks += 1
+        assert (session.step, session.tab) == ("explore", "Models")
+        view.destroy()
+
+    run(steps)
+
+
+def test_further_options_are_chosen_on_the_page_and_reach_the_job(home: Path) -> None:
+    async def steps() -> None:
+        session = await opened(home, "concord")
+        view = MoreOptionsView(session)
+        assert not view._body.visible
+        view._levels.value = BY_ITSELF
+        assert (session.spec.independent, session.spec.hierarchical) == (True, False)
+        view._levels.value = COARSE_FIRST
+        assert (session.spec.independent, session.spec.hierarchical) == (False, True)
+        view._rules.value = QUANTILE
+        view._refine.value = True
+        assert (session.spec.unknown, session.spec.refine) == (QUANTILE, True)
+        assert view._open.label == "More options (3 changed)"
+        view._levels.value, view._rules.value = JOINTLY, LEFT_OUT_BATCHES
+        assert (session.spec.unknown, session.spec.hierarchical) == (None, False)
+        view.destroy()
 
     run(steps)
 

@@ -51,8 +51,8 @@ class DataView(View):
         self._building = BuildingView(session)
         self._building_box = pn.Column(self._building.panel, sizing_mode="stretch_width", margin=0)
         self.panel = sheet(self._title, self._standing, self._picker, self._card, self._building_box)
-        self.watch(self._draw, ["project", "preflight", "status", "matrix", "gene_names", "batch", "own_label", "orthologs",
-                                "refit_shared", "method"])  # fmt: skip
+        self.watch(self._draw, ["project", "preflight", "status", "matrix", "gene_names", "batch", "own_label",
+                                "orthologs", "refit_shared", "method"])  # fmt: skip
         self._draw()
 
     def destroy(self) -> None:
@@ -75,7 +75,7 @@ class DataView(View):
         self._refit = pmui.Switch(label="Refit the model on the shared genes", margin=(12, 0, 0, 0), visible=False)
         self._refit.param.watch(lambda event: self._choose_reading("refit_shared", event), "value")
         self._remedies = ChoiceTable(columns=[{"key": "effect", "label": "What would help"}], radio=False,
-                                     visible=False, sizing_mode="stretch_width", margin=0)  # fmt: skip
+                                     sizing_mode="stretch_width", margin=0)  # fmt: skip
         self._remedies.param.watch(lambda event: self._take_remedy(event.new["id"]), "acted")
         self._remedies.param.watch(lambda event: self._take_remedy(event.new), "value")
         self._remedies_box = pn.Column(self._remedies, styles=look.CARD, margin=(0, 0, 16, 0), visible=False,
@@ -189,12 +189,14 @@ def remedy_rows(session: Session) -> list[dict[str, str]]:
     if found is None or reference is None:
         return []
     rows = [
-        {"id": str(i), "effect": f"{remedy.effect[:1].upper()}{remedy.effect[1:]}.", "action": remedy.title}
+        {"id": str(i), "effect": f"{remedy.effect[:1].upper()}{remedy.effect[1:]}.", "action": remedy.title,
+         "offered": "yes"}
         for i, remedy in enumerate(found.remedies)
     ]
     if found.problem and found.shared:
         cost = panels.cost(reference, session.method, found.shared)
-        rows.append({"id": REFIT, "effect": cost, "action": f"Refit on the {len(found.shared):,} shared genes"})
+        rows.append({"id": REFIT, "effect": cost, "offered": "yes",
+                     "action": f"Refit on the {len(found.shared):,} shared genes"})  # fmt: skip
     return rows
 
 

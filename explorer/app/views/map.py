@@ -19,11 +19,13 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.training import further, one_more
 from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.consensus_offer import ConsensusOffer
 from explorer.app.views.data import refit_words
 from explorer.app.views.mapping_queue import QueueView, how, took_words
 from explorer.app.views.scorecard import scorecard_html
 from explorer.app.views.training import TrainingView
 from explorer.app.views.ways import WaysView
+from explorer.app.words import told
 from explorer.flow import Reference
 from explorer.jobs.queue import JobState
 from explorer.mapping import panels
@@ -45,6 +47,7 @@ class MapView(View):
         self._further.param.watch(self._train, "acted")
         self._training = TrainingView(session)
         self._ways = WaysView(session)
+        self._consensus = ConsensusOffer(session)
         self._queue = QueueView(session)
         self._start = pmui.Button(label="Start mapping", variant="contained", margin=(16, 8, 0, 0))
         self._start.on_click(lambda _: self.session.start())
@@ -63,12 +66,13 @@ class MapView(View):
         self.panel = self._layout()
         self.watch(self._draw, ["project", "reference", "preflight", "methods", "jobs", "outcome", "status",
                                 "orthologs", "refit_shared", "matrix", "batch", "modes", "taught", "proteins",
-                                "hierarchical", "traits", "build"])  # fmt: skip
+                                "hierarchical", "independent", "unknown", "refine", "gene_names", "traits",
+                                "build"])  # fmt: skip
         self._draw()
 
     def destroy(self) -> None:
         """Let go of the session."""
-        for part in (self._training, self._ways, self._queue):
+        for part in (self._training, self._ways, self._consensus, self._queue):
             part.destroy()
         super().destroy()
 
@@ -82,12 +86,12 @@ class MapView(View):
             look.html("<h2>Models of this reference</h2>"), self._methods, self._about,
             pn.Row(self._start, self._hint, margin=0), **card,
         )  # fmt: skip
-        self._ways_box = pn.Column(look.html("<h2>How they map</h2>"), self._ways.panel, **card)
+        ways = pn.Column(look.html("<h2>How they map</h2>"), self._ways.panel, **card)
         self._scorecard_box = pn.Column(look.html("<h2>Scorecard</h2>"), self._scorecard, **card)
         self._further_box = pn.Column(look.html("<h2>Not trained on this reference yet</h2>"), self._further, **card)
         return sheet(
             look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, choose, self._run,
-            self._ways_box, self._scorecard_box, self._further_box, self._training.panel,
+            self._consensus.panel, ways, self._scorecard_box, self._further_box, self._training.panel,
         )
 
     def _choose(self, event: Any) -> None:
@@ -111,7 +115,6 @@ class MapView(View):
         )
         self._methods.param.update(rows=method_rows(session, reference), values=list(session.methods))
         self._about.object = f'<p class="soft small">{look.text(advice(session, reference))}</p>'
-        self._ways_box.visible = self._ways.is_needed
         self._scorecard.object = scorecard_html(reference.card.get("evaluation"))
         self._scorecard_box.visible = bool(self._scorecard.object)
         self._further.rows = further_rows(session, reference)
@@ -152,10 +155,11 @@ class MapView(View):
 _COLUMNS = [
     {"key": "title", "label": "Model", "width": "34%"},
     {"key": "gives", "label": "Gives, beside labels and doubt", "width": "16%"},
-    {"key": "genes", "label": "Genes found", "align": "right"},
-    {"key": "macro_f1", "label": "Macro-F1", "align": "right"},
-    {"key": "accuracy", "label": "Accuracy", "align": "right"},
-    {"key": "calibration", "label": "Calibration error", "align": "right"},
+    {"key": "genes", "label": "Genes found", "align": "right", "help": told("gene overlap")},
+    {"key": "macro_f1", "label": "Macro-F1", "align": "right", "help": told("macro-F1")},
+    {"key": "accuracy", "label": "Accuracy", "align": "right", "help": told("accuracy")},
+    {"key": "calibration", "label": "Calibration error", "align": "right", "help": told("calibration error")},
+    {"key": "novelty", "label": "Novelty AUROC", "align": "right", "help": told("novelty AUROC")},
     {"key": "time", "label": "Time here", "align": "right"},
     {"key": "memory", "label": "Memory", "align": "right"},
 ]
@@ -222,6 +226,7 @@ def method_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
             "accuracy": _score(scores.get("accuracy")),
             "macro_f1": _score(scores.get("macro_f1")),
             "calibration": _score(scores.get("calibration_error")),
+            "novelty": _score(None if shared else novelty_auroc(reference, name)),
             "time": estimates.about(estimates.seconds(name, session.way_of(name), n, reference.n_cells)),
             "memory": estimates.about_bytes(estimates.memory(session.way_of(name), n, reference.n_cells)),
         })  # fmt: skip
@@ -255,6 +260,13 @@ def _genes_found(covered: Coverage | None, told: Mapping[str, Any], shared: tupl
     if shared:
         return f"{len(shared):,} shared"
     return look.share(covered.found, covered.needed) if covered else f"{told.get('genes', '?'):,} needed"
+
+
+def novelty_auroc(reference: Reference, method: str) -> float | None:
+    """How well cells of left-out types stood out in the reference's evaluation, in [0, 1]; `None` without one."""
+    contenders = reference.card.get("evaluation", {}).get("contenders", {})
+    value = contenders.get(method, {}).get("auroc_stretch")
+    return None if value is None else float(value)
 
 
 def _score(value: float | None) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.app import look
+from explorer.app.words import about as told_beside
 
-_HEADS = ("Macro-F1", "Accuracy", "Calibration error", "Novelty AUROC", "Sets that hold the label, of 95 %")
-_ABOUT = (
-    "Macro-F1 counts rare labels as much as frequent ones. Calibration error: how far confidence lies from the share "
-    "that is right. Novelty AUROC: how well cells of a type left out of the reference stand out; 0.5 is chance."
-)
+_HEADS = (
+    ("Macro-F1", "macro-F1"), ("Accuracy", "accuracy"), ("Calibration error", "calibration error"),
+    ("Novelty AUROC", "novelty AUROC"), ("Sets that hold the label, of 95 %", "prediction set"),
+)  # fmt: skip
 
 
 def scorecard_html(found: Mapping[str, Any] | None) -> str:
@@ -25,7 +25,7 @@ def scorecard_html(found: Mapping[str, Any] | None) -> str:
         f"single types left out in turn, {seeds} seed{'s' if seeds != 1 else ''}, {found['created'][:10]}. "
         "Baselines and the consensus of all methods stand beside."
     )
-    head = "".join(f'<th class="right">{look.text(name)}</th>' for name in _HEADS)
+    head = "".join(f'<th class="right">{look.text(name)}{told_beside(word)}</th>' for name, word in _HEADS)
     rows = "".join(
         f"<tr><td>{look.text(row['title'])}</td>"
         + "".join(f'<td class="right">{_figure(value)}</td>' for value in _values(row))
@@ -34,7 +34,7 @@ def scorecard_html(found: Mapping[str, Any] | None) -> str:
     )
     return (
         f'<p class="soft small">{look.text(about)}</p><table class="plain"><thead><tr><th>Contender</th>{head}</tr>'
-        f'</thead><tbody>{rows}</tbody></table><p class="soft small more">{_ABOUT}</p>'
+        f"</thead><tbody>{rows}</tbody></table>"
     )
 
 

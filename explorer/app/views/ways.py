@@ -8,17 +8,18 @@ import panel as pn
 import panel_material_ui as pmui
 
 from components.choice_table import ChoiceTable
-from explorer.app import choices, look
+from explorer.app import choices
 from explorer.app.choices import Way
 from explorer.app.mapping_jobs import title_of
 from explorer.app.session import Session
 from explorer.app.views.base import View
+from explorer.app.views.more_options import MoreOptionsView
 
 NONE = "none"
 
 
 class WaysView(View):
-    """The ways to map of the methods chosen; hidden where there is nothing to choose."""
+    """The ways to map of the methods chosen, and further options."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -29,32 +30,23 @@ class WaysView(View):
         self._taught.param.watch(lambda event: self._choose("taught", event), "value")
         self._proteins = pmui.Select(label="Surface proteins to place cells by", options=[NONE], **wide)
         self._proteins.param.watch(lambda event: self._choose("proteins", event), "value")
-        self._nested = pmui.Switch(label="Coarse labels first, so that levels agree", margin=(14, 0, 0, 4))
-        self._nested.param.watch(self._choose_nested, "value")
-        self._about_nested = look.html(margin=(18, 0, 0, 10))
-        self._nested_row = pn.Row(self._nested, self._about_nested, margin=0, sizing_mode="stretch_width")
+        self._more = MoreOptionsView(session)
         self.panel = pn.Column(
-            self._column, pn.Row(self._taught, self._proteins, margin=0), self._nested_row, margin=0,
+            self._column, pn.Row(self._taught, self._proteins, margin=0), self._more.panel, margin=0,
             sizing_mode="stretch_width",
         )  # fmt: skip
-        self.watch(self._draw, ["reference", "traits", "preflight", "methods", "modes", "taught", "proteins", "batch",
-                                "hierarchical"])  # fmt: skip
+        self.watch(self._draw, ["reference", "traits", "preflight", "methods", "modes", "taught", "proteins", "batch"])
         self._draw()
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether there is anything to choose."""
-        session = self.session
-        return bool(session.traits.nested) or any(len(session.ways_of(name)) > 1 for name in session.methods)
+    def destroy(self) -> None:
+        """Let go of the session."""
+        self._more.destroy()
+        super().destroy()
 
     def _choose(self, name: str, event: Any) -> None:
         chosen = "" if event.new == NONE else event.new
         if chosen != getattr(self.session, name):
             self.session.choose_how(**{name: chosen})
-
-    def _choose_nested(self, event: Any) -> None:
-        if event.new != self.session.hierarchical:
-            self.session.choose_how(hierarchical=event.new)
 
     def _choose_mode(self, method: str, mode: str) -> None:
         if mode and mode != self.session.way_of(method):
@@ -84,10 +76,6 @@ class WaysView(View):
         by_proteins = any(choices.places_by_proteins(reference, name) for name in session.methods)
         tables = list(found.inspection.embeddings) if found is not None and by_proteins else []
         self._fill(self._proteins, tables, session.proteins)
-        self._nested_row.visible = bool(session.traits.nested)
-        self._nested.value = session.hierarchical
-        nested = ", ".join(f"{fine} within {coarse}" for fine, coarse in session.traits.nested)
-        self._about_nested.object = f'<span class="soft small">{look.text(nested)}</span>'
 
     def _fill(self, menu: pmui.Select, names: list[str], chosen: str) -> None:
         menu.param.update(options=[NONE, *names], value=chosen if chosen in names else NONE, visible=bool(names))
