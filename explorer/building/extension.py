@@ -131,7 +131,6 @@ def extend_reference(
             "column": column,
             "level": level,
             "cells": dict(sorted(Counter(named.labels).items())),
-            "new": sorted(set(named.labels) - set(reference.obs[level].dropna().astype(str))),
             "orthologs": orthologs,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }

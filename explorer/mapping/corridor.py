@@ -164,7 +164,7 @@ def map_query(
         done += block.n_cells
         placing(done / query.n_cells)
     result = _joined(mapped)
-    notices += told_of_added(reference, result.labels)
+    notices += told_of_added(trained.heads, result.labels)
 
     # 5. proteins, as the reference cells around have them
     imputed: ImputedProteins | None = None

@@ -5,11 +5,11 @@ Knows a trained method and embedded cells; does not know files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from explorer.doubt.labels import log_answers, transfer_level
+from explorer.doubt.labels import LevelHead, log_answers, transfer_level
 from explorer.doubt.nesting import Nested, coarse_first, likeliest_path, nesting
 from explorer.errors import OptionsProblem
 from explorer.flow import (
@@ -20,7 +20,6 @@ from explorer.flow import (
     LabelTransfer,
     LevelLabels,
     Neighbors,
-    Reference,
 )
 from explorer.mapping.models import TrainedMethod
 
@@ -50,18 +49,18 @@ class Labelling:
     by_quantile: bool = False
 
 
-def told_of_added(reference: Reference, labels: LabelTransfer) -> tuple[str, ...]:
-    """How little is known of the labels that a user has added to a reference, one sentence each that any cell got."""
+def told_of_added(heads: Sequence[LevelHead], labels: LabelTransfer) -> tuple[str, ...]:
+    """How little is known of labels that a user has added to a reference, one sentence each that any cell got."""
     told = []
-    for added in reference.card.get("extended", ()):
-        found = labels.level(added["level"]).labels
-        for label in added["new"]:
-            cells, n = int((found == label).sum()), added["cells"][label]
+    for head in heads:
+        found, old = labels.level(head.level), len(head.classes) - head.held_out.added
+        for code in range(old, len(head.classes)):
+            cells, n = int((found.codes == code).sum()), len(head.held_out.both[code])
             if cells:
                 told.append(
-                    f"{cells:,} cells got the label {label} at {added['level']}, which was added with {n:,} cells of "
-                    f"{added['from']}: how novel a cell is to it is told from these alone, and no finer than 1 in "
-                    f"{n + 1:,}."
+                    f"{cells:,} cells got the label {head.classes[code]} at {head.level}, which was added to the "
+                    f"reference with {n:,} cells: how novel a cell is to it is told from these alone, and no finer than "
+                    f"1 in {n + 1:,}."
                 )
     return tuple(told)
 
