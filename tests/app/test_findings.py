@@ -17,11 +17,11 @@ from sessions import own_home, run
 
 from components.coloring import Categories
 from explorer import keys
-from explorer.app import downloads, library
+from explorer.app import downloads, library, recalling
 from explorer.app.coloring import GENES, genes_named
 from explorer.app.confusion import cells_of, confusion, labels_in_force, named_columns, summary
 from explorer.app.marking import LABEL, REST, SELECTION, Contrast, Front, find, grouping, panel, sides
-from explorer.app.pathways import LISTED, MODEL, RANKED, ask_model, leading, look_up, of_markers, of_signature
+from explorer.app.pathways import LISTED, MARKERS, MODEL, RANKED, ask_model, leading, look_up, of_markers, of_signature
 from explorer.app.session import Session
 from explorer.app.shares import Asked, cards, compose, condition_columns, scale_of
 from explorer.app.speaking import EVERY, ONE, Question, ask, words
@@ -336,10 +336,42 @@ class TestTabs:
             await session.settled()
             assert session.markers is None  # they were of other cells
             assert not confused._body.visible
+            assert session.sets is None
             session.show = "query"
             await session.settled()
+            assert session.markers.markers.group == "stim", "they were kept"
             for view in views:
                 view.destroy()
+
+            # a page that is loaded anew reads what was found when a tab is opened, for the same threshold only
+            await session.settled()
+            another = Session()
+            another.resume(session.project.id, "explore")
+            while another.outcome is None:
+                await another.settled()
+                another.poll()
+            assert (another.markers, another.sets) == (None, None)
+            tab = PathwaysView(another)
+            await another.settled()
+            pd.testing.assert_frame_equal(another.markers.table, session.markers.table)
+            assert another.markers.cells.equals(another.outcome.result.obs.index)
+            assert tab._table.total == len(another.sets.table)
+            assert tab._of.value == MARKERS
+            another.param.update(markers=None, sets=None)
+            another.choose_threshold(0.9)
+            tab.destroy()
+            tab = PathwaysView(another)
+            await another.settled()
+            assert (another.markers, another.sets) == (None, None)
+            assert another.standing("sets").phase is Phase.NOTHING
+            another.choose_threshold(0.5)
+            await another.settled()
+            assert another.markers is not None
+            tab.destroy()
+            another.markers = None
+            recalling.remove(session.project.id)
+            MarkersView(another).destroy()
+            assert another.markers is None
 
         run(steps)
         assert set(downloads._offers) == before

@@ -11,7 +11,7 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
-from explorer.app import library, look, references
+from explorer.app import library, look, recalling, references
 from explorer.app.projects import Project
 from explorer.app.session import Session
 from explorer.app.training import one_more
@@ -159,6 +159,7 @@ class HomeView(View):
 
     def _remove(self, event: param.parameterized.Event) -> None:
         library.projects().remove(event.new["id"])
+        recalling.remove(event.new["id"])
         if self.session.project is not None and self.session.project.id == event.new["id"]:
             self.session.leave()
         self._list_projects()

@@ -12,7 +12,7 @@ from components.dot_plot import DotPlot
 from components.paged_table import Column, PagedTable
 from components.violins import Violins
 from components.volcano import Volcano
-from explorer.app import look
+from explorer.app import look, recalling
 from explorer.app.coloring import ColorBy
 from explorer.app.confusion import named_columns
 from explorer.app.downloads import Offered
@@ -33,6 +33,7 @@ from explorer.app.marking import (
     shown_groups,
     sides,
 )
+from explorer.app.recalling import Place
 from explorer.app.session import Session
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
@@ -77,6 +78,7 @@ class MarkersView(TabView):
         self._fill()
         self._draw()
         self._stand()
+        self._begin()
 
     def _build_choices(self) -> None:
         def select(label: str, width: int, **more: Any) -> pmui.Select:
@@ -185,20 +187,26 @@ class MarkersView(TabView):
         contrast = Contrast(
             self._by.value, self._group.value, self._against.value, self._test.value, self._sample.value or ""
         )
-        selection = session.selection
+        selection, place = session.selection, recalling.place_of(session, "markers")
         session.pursue(
             "markers",
             "Comparing all genes",
             lambda progress: find(front, contrast, selection, progress),
-            lambda found: setattr(session, "markers", found),
+            lambda found: self._take(found, place),
         )
+
+    def _take(self, found: Found, place: Place | None) -> None:
+        self.session.markers = found
+        recalling.keep(self.session, place, found)
 
     def _begin(self) -> None:
         """Markers of other cells than those in front say nothing here."""
         front, found = self.front, self.session.markers
         if front is not None and found is not None and not found.cells.equals(front.obs.index):
             self.session.forget("markers")
-            self.session.markers = None
+            self.session.markers = found = None
+        if front is not None and found is None:
+            recalling.recall(self.session, "markers", "markers", lambda kept: setattr(self.session, "markers", kept))
 
     def _color(self, event: param.parameterized.Event) -> None:
         if event.new and ColorBy("gene", event.new) != self.session.color:

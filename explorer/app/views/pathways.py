@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import param
 
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
-from explorer.app import look
+from explorer.app import look, recalling
 from explorer.app.coloring import GENES, ColorBy, name_of_genes
 from explorer.app.downloads import Offered
 from explorer.app.pathways import (
@@ -28,6 +29,7 @@ from explorer.app.pathways import (
     of_signature,
     pathway_measures,
 )
+from explorer.app.recalling import Place
 from explorer.app.session import Session
 from explorer.app.status import READY, Phase
 from explorer.app.tables import offered_frame
@@ -60,15 +62,18 @@ class PathwaysView(TabView):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self._place: Place | None = None
         self._build()
         self.watch(self._fill, ["markers", "spoken", "outcome", "show", "level"])
         self.watch(self._fill_collections, ["own_sets"])
+        self.watch(self._begin, ["outcome", "reference", "show"])
         self.watch(self._draw, ["sets"])
         self.watch(self._stand, ["status", "sets", "markers", "spoken", "outcome", "show"])
         self._fill()
         self._fill_collections()
         self._draw()
         self._stand()
+        self._begin()
 
     def _build(self) -> None:
         def select(label: str, width: int, **more: Any) -> pmui.Select:
@@ -157,13 +162,28 @@ class PathwaysView(TabView):
             return
         chosen, how = self._collections.value, self._how.value
         own = next((each for each in session.own_sets if each.mark == chosen), None)
-        collections = COLLECTIONS.get(chosen, ())
+        collections, place = COLLECTIONS.get(chosen, ()), recalling.place_of(session, "sets")
         session.pursue(
             "sets",
             "Looking up gene sets",
             lambda progress: look_up(ranked, collections, how, progress, own),
-            lambda found: setattr(session, "sets", found),
+            lambda found: self._take(found, place),
         )
+
+    def _take(self, found: Sets, place: Place | None) -> None:
+        self.session.sets = found
+        recalling.keep(self.session, place, found)
+
+    def _begin(self) -> None:
+        """Take up what was found before about the cells in front, and the findings that can be looked up in."""
+        session, place = self.session, recalling.place_of(self.session, "sets")
+        if self._place is not None and (place is None or place.path != self._place.path):
+            session.forget("sets")
+            session.sets = None  # of other cells than those in front now
+        self._place = place
+        for what, topic in (("markers", "markers"), ("spoken", "signatures"), ("sets", "sets")):
+            if getattr(session, what) is None:
+                recalling.recall(session, topic, topic, partial(setattr, session, what))
 
     def _ranked(self, of: str | None) -> Ranked | None:
         session = self.session
@@ -181,11 +201,12 @@ class PathwaysView(TabView):
         labels = outcome.result.labels.level(level)
         named = np.flatnonzero((labels.labels == toward) & ~labels.unknown)
         rows = named if session.selection is None else session.selection
+        place = recalling.place_of(session, "sets")
         session.pursue(
             "sets",
             "Asking the model",
             lambda progress: ask_model(job.mapping, outcome, reference, rows, toward, level, measure, progress),
-            lambda found: setattr(session, "sets", found),
+            lambda found: self._take(found, place),
         )
 
     # choices among the answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
-from explorer.app import look, references
+from explorer.app import look, recalling, references
 from explorer.app.downloads import Offered
 from explorer.app.prototyping import (
     LabelPoints,
     Mark,
-    add_to_reference,
+    extension,
     group_unknown,
     label_points,
     marks_of,
@@ -85,7 +86,7 @@ class PrototypesView(TabView):
         self._choices, self._body = row(self._on_map, self._link), side_by_side()
         self.panel = column(self._choices, self._standing, self._grouping, self._said, self._body)
         self.watch(self._ask, ["outcome", "reference", "method", "level", "show"])
-        self.watch(self._stand, ["status"])
+        self.watch(self._stand, ["status", "build"])
         self._ask()
 
     def _build_naming(self) -> None:
@@ -97,17 +98,17 @@ class PrototypesView(TabView):
         self._extend = pmui.Button(label="Add to the reference", variant="contained", size="small",
                                    margin=(10, 8, 0, 0))  # fmt: skip
         self._extend.on_click(lambda _: self._add())
-        self._adding = Standing()
-        self._added = look.html(margin=(4, 0, 0, 0))
+        self._making = TrainingView(self.session, extends=True)
         self._naming = part(
             "Groups of unknown cells", self._group_table,
             pn.Row(self._name, self._save, self._extend, margin=0, styles={"flex-wrap": "wrap"}),
-            self._adding, self._added, width=560,
+            self._making.panel, width=560,
         )  # fmt: skip
 
     def destroy(self) -> None:
         """Let go of the session, and of its marks on the map."""
         self.session.marks = []
+        self._making.destroy()
         super().destroy()
 
     # what is asked
@@ -124,12 +125,26 @@ class PrototypesView(TabView):
         if asked == self._asked:
             return
         self._asked, self._found, self._groups, self._given = asked, None, None, {}
-        session.forget("groups", "extension")
+        session.forget("groups")
         session.attempt(
             "prototypes", "Finding prototypes",
             lambda: label_points(reference, outcome, method, level, settings().device), self._take_in,
         )  # fmt: skip
         self._draw()
+        if outcome is not None:
+            recalling.recall(session, self._kept_as, "groups", self._recall_groups)
+
+    @property
+    def _kept_as(self) -> str:
+        return f"groups {hashlib.sha256(self.session.level.encode()).hexdigest()[:8]}"  # any sign may be in a level
+
+    def _recall_groups(self, kept: dict[str, Any]) -> None:
+        self._groups, self._given = kept["groups"], kept["given"]
+        self._draw()
+
+    def _keep_groups(self) -> None:
+        answer = {"groups": self._groups, "given": self._given}
+        recalling.keep(self.session, recalling.place_of(self.session, self._kept_as), answer)
 
     def _take_in(self, found: LabelPoints) -> None:
         self._found = found
@@ -147,28 +162,15 @@ class PrototypesView(TabView):
 
     def _take_groups(self, found: Unknowns) -> None:
         self._groups, self._given = found, {}
+        self._keep_groups()
         self._on_map.value = True
         self._draw()
 
     def _add(self) -> None:
         session, found = self.session, self._groups
-        outcome, job, reference, level = session.outcome, session.job, session.reference, session.level
+        outcome, job, reference = session.outcome, session.job, session.reference
         if outcome is not None and job is not None and reference is not None and found is not None and self._given:
-            spec, names = job.mapping, found.named(self._given)
-            session.pursue(
-                "extension", "Adding the named cells to a copy of the reference",
-                lambda progress: add_to_reference(spec, outcome, reference, level, names, progress), self._take_added,
-            )  # fmt: skip
-
-    def _take_added(self, folder: Path) -> None:
-        session = self.session
-        session.offered = references.listed()
-        title = next((each.title for each in session.offered if each.folder == folder), folder.stem)
-        self._added.object = (
-            f'<p class="small">Written: <b>{look.text(title)}</b>, with the labels '
-            f"{look.text(', '.join(sorted(set(self._given.values()))))}. Choose it on Home to map onto it; the "
-            "reference itself is as it was.</p>"
-        )
+            session.train(extension(job.mapping, outcome, reference, session.level, found.named(self._given)))
 
     # what is chosen
 
@@ -193,6 +195,7 @@ class PrototypesView(TabView):
         if group:
             others = {known: given for known, given in self._given.items() if known != group}
             self._given = {**others, group: name} if name else others
+            self._keep_groups()
             self._draw()
 
     # what is drawn
@@ -201,9 +204,9 @@ class PrototypesView(TabView):
         session = self.session
         self._standing.display(session.standing("prototypes"))
         self._grouping.display(session.standing("groups"))
-        adding = session.standing("extension")
-        self._adding.display(adding)
-        self._extend.disabled = not self._given or adding.phase is Phase.RUNNING
+        job = session.build
+        is_busy = job is not None and isinstance(job.spec, ExtendSpec) and not job.state.is_over
+        self._extend.disabled = not self._given or is_busy
 
     def _draw(self) -> None:
         session, found = self.session, self._found
@@ -218,7 +221,7 @@ class PrototypesView(TabView):
             self._distances.param.update(**distance_table(found))
         self._group_table.rows = [] if self._groups is None else group_rows(self._groups, self._given)
         if self._groups is None:
-            self._added.object, self._name.value, self._group_table.value = "", "", ""
+            self._name.value, self._group_table.value = "", ""
         self._mark()
         self._stand()
 

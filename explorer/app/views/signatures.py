@@ -12,9 +12,10 @@ import param
 from components.dot_plot import DotPlot
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
-from explorer.app import look
+from explorer.app import look, recalling
 from explorer.app.coloring import ColorBy, label_colors
 from explorer.app.downloads import Offered
+from explorer.app.recalling import Place
 from explorer.app.session import Session
 from explorer.app.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, gene_measures, words
 from explorer.app.status import READY, Phase
@@ -58,6 +59,7 @@ class SignaturesView(TabView):
         self._fill()
         self._draw()
         self._stand()
+        self._begin()
 
     def _build(self) -> None:
         def select(label: str, width: int, **more: Any) -> pmui.Select:
@@ -118,20 +120,28 @@ class SignaturesView(TabView):
         question = Question(
             self._cells.value, self._toward.value, session.level, self._measure.value, self._against.value
         )
-        selection = session.selection
+        selection, place = session.selection, recalling.place_of(session, "signatures")
         session.pursue(
             "signatures",
             "Asking the method",
             lambda progress: ask(job.mapping, outcome, reference, question, selection, progress),
-            lambda found: setattr(session, "spoken", found),
+            lambda found: self._take(found, place),
         )
+
+    def _take(self, found: Spoken, place: Place | None) -> None:
+        self.session.spoken = found
+        recalling.keep(self.session, place, found)
 
     def _begin(self) -> None:
         """Signatures of another result than the one in view say nothing here."""
         spoken, outcome = self.session.spoken, self.session.outcome
         if spoken is not None and (outcome is None or not spoken.cells.equals(outcome.result.obs.index)):
             self.session.forget("signatures")
-            self.session.spoken = None
+            self.session.spoken = spoken = None
+        if spoken is None and self._has_cells:
+            recalling.recall(
+                self.session, "signatures", "signatures", lambda kept: setattr(self.session, "spoken", kept)
+            )
 
     def _color(self, event: param.parameterized.Event) -> None:
         if event.new and ColorBy("gene", event.new) != self.session.color:
