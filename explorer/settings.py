@@ -67,6 +67,11 @@ class Settings:
         return self.home / "uploads"
 
     @property
+    def named(self) -> Path:
+        """Names that were given to cells, until these have joined a reference."""
+        return self.home / "named"
+
+    @property
     def own_references(self) -> Path:
         """Folder of references trained on this server, and of those that were given further methods here."""
         return self.home / "references"

@@ -54,7 +54,7 @@ def work_off() -> None:
 
     queue = library.queue()
     while job := queue.claim(os.getpid()):
-        worker.do(job, queue, worker.run_mapping)
+        worker.do(job, queue, worker.run_job)
 
 
 async def opened(path: Path = DEMO) -> Session:

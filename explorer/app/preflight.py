@@ -104,7 +104,8 @@ def look_over(path: Path, reference: Reference, reading: Reading, *, refit_share
         found = remedies(path, reference, inspection, reading, 0.0)
         asked = next((each for each in inspection.matrices if each.name == reading.matrix), inspection.chosen)
         kind = _kind(open_query(path), inspection)
-        return Preflight(inspection, asked, kind, names, None, {}, without_flags(str(refusal)), found, (), inspection.notices)
+        told = without_flags(str(refusal))
+        return Preflight(inspection, asked, kind, names, None, {}, told, found, (), inspection.notices)
     used = next(found for found in inspection.matrices if found.name == query.matrix_name)
     notices = query.notices
     match, coverages, problem, shared = None, dict[str, Coverage](), "", tuple[str, ...]()

@@ -19,7 +19,7 @@ from explorer.app.work import Work
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs.building import minutes
-from explorer.jobs.queue import BuildSpec, Job, JobState
+from explorer.jobs.queue import BuildSpec, Job, JobState, Making
 from explorer.mapping.learning import LEAST_CELLS
 from explorer.methods import METHODS
 from explorer.reading.kinds import DataKind
@@ -145,17 +145,17 @@ def _too_few(column: ColumnFound) -> str:
 
 
 class Trainings(Work):
-    """The trainings of this server as one tab follows them."""
+    """The references in the making on this server, as one tab follows them."""
 
     offered: Any = param.Parameter(default=(), doc="The references on offer, each a `references.Listed`.")
-    build = param.ClassSelector(class_=Job, default=None, allow_None=True, doc="The training to be told of.")
+    build = param.ClassSelector(class_=Job, default=None, allow_None=True, doc="The work on a reference to be told of.")
 
     def __init__(self, *args: Any, **params: Any) -> None:
         super().__init__(*args, **params)
         self.offered = references.listed()
 
-    def train(self, spec: BuildSpec) -> None:
-        """Train a reference; it goes on when the page is closed, and every tab tells of it."""
+    def train(self, spec: Making) -> None:
+        """Train or extend a reference; it goes on when the page is closed, and every tab tells of it."""
         self._take(lambda: library.queue().submit(spec))
 
     def cancel_build(self) -> None:
@@ -187,7 +187,7 @@ class Trainings(Work):
         self.forget("build")
         before, self.build = self.build, found
         ended = found is not None and found.state is JobState.DONE
-        if ended and (before is None or not before.state.is_over) and isinstance(found.spec, BuildSpec):
+        if ended and (before is None or not before.state.is_over) and isinstance(found.spec, Making):
             self.built(Path(found.spec.out))
 
     def _read_build(self) -> Job | None:
@@ -195,4 +195,4 @@ class Trainings(Work):
         if known is not None and not known.state.is_over:
             return queue.get(known.id)
         under_way = queue.jobs(JobState.RUNNING, JobState.QUEUED)
-        return next((queue.get(job.id) for job in under_way if isinstance(job.spec, BuildSpec)), known)
+        return next((queue.get(job.id) for job in under_way if isinstance(job.spec, Making)), known)

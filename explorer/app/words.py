@@ -13,7 +13,6 @@ from typing import Any
 
 from explorer.app import look
 
-
 _FLAG = re.compile(r" \(--[a-z-]+\)")
 
 

@@ -88,14 +88,26 @@ def _bundle(spec: BuildSpec, out: Path) -> Iterator[None]:
             shutil.rmtree(out)
 
 
-def _copy(source: Path, out: Path) -> None:
+def require_room(source: Path, folder: Path) -> None:
+    """Refuse to copy a reference into a folder whose disk is too full for it.
+
+    Raises
+    ------
+    ResourceProblem
+        With what is needed and what is free.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-    free = shutil.disk_usage(out.parent).free
-    if free < 3 * size:  # the copy, and the one that is written while a method is added
+    free = shutil.disk_usage(folder).free
+    if free < 3 * size:  # the copy, and the one that is written while it is added to
         raise ResourceProblem(
-            f"A copy of the reference needs about {3 * size / 2**30:.1f} GB of disk at {out.parent}, "
+            f"A copy of the reference needs about {3 * size / 2**30:.1f} GB of disk at {folder}, "
             f"{free / 2**30:.1f} GB are free. Make room there, then run it again."
         )
+
+
+def _copy(source: Path, out: Path) -> None:
+    require_room(source, out.parent)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(source, part)

@@ -160,8 +160,45 @@ class BuildSpec:
     device: str = "auto"
 
 
-Spec = MapSpec | BuildSpec
-_KINDS: dict[str, type[MapSpec] | type[BuildSpec]] = {"map": MapSpec, "build": BuildSpec}
+@dataclass(frozen=True)
+class ExtendSpec:
+    """Which cells to add to a copy of a reference; two equal specs are the same work.
+
+    Attributes
+    ----------
+    out
+        Absolute path of the bundle to write.
+    reference
+        Absolute path of the bundle that is copied.
+    result
+        Absolute path of the mapped file that holds the cells.
+    names
+        Absolute path of their names, from `explorer.jobs.extending.write_names`.
+    level
+        Label level of the reference that the names belong to.
+    matrix, gene_names, orthologs, device, name
+        As in the `MapSpec` of the result.
+    """
+
+    out: str
+    reference: str
+    result: str
+    names: str
+    level: str
+    matrix: str | None = None
+    gene_names: str | None = None
+    orthologs: bool = False
+    device: str = "auto"
+    name: str | None = None
+
+
+Making = BuildSpec | ExtendSpec
+"""Work that ends in a reference, at `out`."""
+
+Spec = MapSpec | Making
+_KINDS: dict[str, type[MapSpec] | type[BuildSpec] | type[ExtendSpec]] = {
+    "map": MapSpec, "build": BuildSpec, "extend": ExtendSpec,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,7 +247,7 @@ class Job:
             If the job does something else.
         """
         if not isinstance(self.spec, MapSpec):
-            raise OptionsProblem(f"The job {self.id} trains a reference; it maps nothing.")
+            raise OptionsProblem(f"The job {self.id} makes a reference; it maps nothing.")
         return self.spec
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from explorer import keys
 from explorer.errors import AtlasError, Cancelled, ResourceProblem
 from explorer.flow import Reference
-from explorer.jobs.queue import BuildSpec, Job, Queue
+from explorer.jobs.queue import BuildSpec, ExtendSpec, Job, Queue
 from explorer.progress import Progress, Report
 from explorer.settings import settings
 
@@ -40,11 +40,15 @@ ASK_SECONDS = 0.1
 
 
 def run_job(job: Job, folder: Path, progress: Progress) -> None:
-    """Do what a job was asked for: map, or train a reference, which is then written into the home folder."""
+    """Do what a job was asked for: map, or train or extend a reference, which is written into the home folder."""
     if isinstance(job.spec, BuildSpec):
         from explorer.jobs.building import build
 
         build(job.spec, progress)
+    elif isinstance(job.spec, ExtendSpec):
+        from explorer.jobs.extending import extend
+
+        extend(job.spec, folder, progress)
     else:
         run_mapping(job, folder, progress)
 

@@ -10,17 +10,18 @@ import anndata as ad
 import numpy as np
 import pytest
 from planted import STRANGER, TYPES, markers
-from sessions import run
+from sessions import run, work_off
 
 from components.embedding_map import EmbeddingMap
 from explorer import keys
 from explorer.app import library
-from explorer.app.prototyping import label_points, readable_marks
+from explorer.app.prototyping import readable_marks
 from explorer.app.session import Session
-from explorer.app.status import Phase
 from explorer.app.views.prototypes import PrototypesView
+from explorer.asking.prototypes import label_points
 from explorer.flow import Reference
 from explorer.jobs import worker
+from explorer.jobs.queue import JobState
 from explorer.mapping.models import load_method
 from explorer.reference import open_reference, read_layout
 from explorer.settings import settings
@@ -61,7 +62,7 @@ def test_prototypes_claim_the_cells_nearest_to_the_mean_of_their_own(home: Path)
     async def steps() -> None:
         session = await mapped(home)
         outcome, reference = session.outcome, session.reference
-        found = label_points(reference, outcome, session.method, "cell_type", "cpu")
+        found = label_points(reference, outcome.result, session.method, "cell_type", "cpu")
         trained = load_method(reference, session.method, "cpu")
         own = reference.obs["cell_type"].astype(str).to_numpy()
         means = np.stack([trained.embedding[own == name].mean(0) for name in found.names])
@@ -108,13 +109,19 @@ def test_unknown_cells_are_grouped_named_and_become_a_label_of_a_copy_of_the_ref
             view._save.clicks += 1
         assert any("my own type" in name for name, *_ in session.marks)
         view._extend.clicks += 1
+        view._extend.clicks += 1
+        assert len(library.queue().jobs(JobState.QUEUED)) == 1, "the same names are the same work"
+        assert view._extend.disabled
+        assert view._making.panel.visible
+        work_off()
+        session.poll()
         await session.settled()
-        assert session.standing("extension").phase is Phase.READY
-        assert "my own type" in view._added.object
+        assert session.build.state is JobState.DONE
+        assert "in the list on Home" in view._making._words.object
         added = next(each for each in session.offered if each.folder.parent == settings().own_references)
         wider = open_reference(added.folder)
         assert (wider.obs["cell_type"].astype(str) == "my own type").sum() == len(strangers)
-        assert not (session.outcome.folder / "named_here.h5ad").exists()
+        assert list(settings().named.iterdir()) == []
         assert (session.outcome.folder / keys.RESULT_FILE).exists()
         view.destroy()
         assert session.marks == []

@@ -14,11 +14,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from planted import STRANGER
 
 from explorer import keys
 from explorer.asking.judging import judged
 from explorer.flow import Reference
-from explorer.jobs.queue import BuildSpec, Job, JobState, MapSpec, Queue
+from explorer.jobs.extending import write_names
+from explorer.jobs.queue import BuildSpec, ExtendSpec, Job, JobState, MapSpec, Queue
 from explorer.jobs.supervisor import Supervisor
 from explorer.jobs.worker import do, run_mapping
 from explorer.mapping.corridor import map_query
@@ -158,6 +160,43 @@ def test_a_training_job_gives_a_reference_a_further_method(
     planted_query[:40].copy().write_h5ad(tmp_path / "cells.h5ad")
     mapping = wait(queue, queue.submit(MapSpec(str(tmp_path / "cells.h5ad"), str(out), "kida")))
     assert (mapping.state, mapping.error) == (JobState.DONE, None)
+
+
+def extending(queue: Queue, supervisor: Supervisor, cells: Path, onto: Reference, tmp_path: Path) -> ExtendSpec:
+    """The work of adding the strangers among mapped cells to a copy of what they were mapped onto."""
+    mapping = MapSpec(str(cells), str(onto.folder), onto.methods[0], device="cpu")
+    done = wait(queue, queue.submit(mapping))
+    assert (done.state, done.error) == (JobState.DONE, None)
+    kinds = anndata.read_h5ad(cells).obs["cell_type"].astype(str).to_numpy(object)
+    names = np.where(kinds == STRANGER, "newly named", "").astype(object)
+    return ExtendSpec(
+        str(tmp_path / "home" / "references" / "wider.atlas"), str(onto.folder),
+        str(queue.result_folder(done.id) / keys.RESULT_FILE), str(write_names(names, tmp_path / "named")),
+        onto.levels[0], device="cpu",
+    )  # fmt: skip
+
+
+def test_named_cells_join_a_copy_of_the_reference_once_the_job_is_done_and_nothing_stays_of_a_cancelled_one(
+    queue: Queue, supervisor: Supervisor, planted_reference: Reference, planted_query: anndata.AnnData, tmp_path: Path
+) -> None:
+    planted_query.write_h5ad(tmp_path / "cells.h5ad")
+    wanted = extending(queue, supervisor, tmp_path / "cells.h5ad", planted_reference, tmp_path)
+    stopped = wait(queue, queue.submit(wanted), fraction=0.1)
+    queue.cancel(stopped.id)
+    assert wait(queue, stopped).state is JobState.CANCELLED
+    assert list(Path(wanted.out).parent.iterdir()) == []
+    assert Path(wanted.names).exists(), "for another try"
+
+    done = wait(queue, queue.retry(stopped.id))
+    assert (done.state, done.error, done.worker) == (JobState.DONE, None, supervisor.worker_pid)
+    assert any(line.startswith("Placing cells") for line in done.log)
+    wider = open_reference(Path(wanted.out))
+    added = wider.n_cells - planted_reference.n_cells
+    assert (wider.obs[wanted.level].astype(str) == "newly named").sum() == added > 0
+    assert not Path(wanted.names).exists()
+    again = wait(queue, queue.retry(done.id))
+    assert again.state is JobState.FAILED
+    assert "Map the cells and name them again" in str(again.error)
 
 
 def test_progress_only_grows_and_the_record_holds_the_last_of_it(queue: Queue) -> None:

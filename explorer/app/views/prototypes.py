@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,18 @@ from numpy.typing import NDArray
 
 from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
-from explorer.app import look, recalling, references
+from explorer.app import look, recalling
 from explorer.app.downloads import Offered
-from explorer.app.prototyping import (
-    LabelPoints,
-    Mark,
-    extension,
-    group_unknown,
-    label_points,
-    marks_of,
-    readable_marks,
-)
+from explorer.app.prototyping import extension, group_unknown, marks_of, readable_marks
 from explorer.app.session import Session
-from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import TabView, column, part, row, side_by_side
+from explorer.app.views.training import TrainingView
+from explorer.asking.prototypes import LabelPoints, Mark, label_points
 from explorer.errors import OptionsProblem
 from explorer.insight.unknowns import Unknowns
+from explorer.jobs.queue import ExtendSpec
 from explorer.settings import settings
 
 _ABOUT = (
@@ -120,6 +113,7 @@ class PrototypesView(TabView):
         if reference is None:
             return
         outcome = session.outcome if session.front == "query" else None
+        result = outcome.result if outcome is not None else None
         method, level = session.method, session.level
         asked = (reference.checksum, outcome.job if outcome is not None else "", method, level)
         if asked == self._asked:
@@ -128,7 +122,7 @@ class PrototypesView(TabView):
         session.forget("groups")
         session.attempt(
             "prototypes", "Finding prototypes",
-            lambda: label_points(reference, outcome, method, level, settings().device), self._take_in,
+            lambda: label_points(reference, result, method, level, settings().device), self._take_in,
         )  # fmt: skip
         self._draw()
         if outcome is not None:

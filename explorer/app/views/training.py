@@ -1,8 +1,9 @@
-"""How far a training is: the same few lines on every screen from which one can be started."""
+"""How far a reference in the making is: the same few lines on every screen from which one can be started."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import panel as pn
@@ -15,15 +16,22 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import View
 from explorer.app.views.job_log import JobLog
-from explorer.jobs.queue import BuildSpec, Job, JobState
+from explorer.jobs.queue import ExtendSpec, Job, JobState, Making
 from explorer.methods import METHODS
 
 
 class TrainingView(View):
-    """The training in view, with its log; hidden while there is none."""
+    """The work in view, with its log; hidden while there is none.
 
-    def __init__(self, session: Session) -> None:
+    Parameters
+    ----------
+    extends
+        Whether to tell of extended references alone, in a card without a heading of its own.
+    """
+
+    def __init__(self, session: Session, *, extends: bool = False) -> None:
         super().__init__(session)
+        self._told_of: type[ExtendSpec] | UnionType = ExtendSpec if extends else Making
         self._job = JobStatus()
         self._job.param.watch(lambda _: session.cancel_build(), "cancel")
         self._job.param.watch(lambda _: session.retry_build(), "retry")
@@ -33,27 +41,29 @@ class TrainingView(View):
         self._problem = Notice("", kind="error")
         self._use = pmui.Button(label="Open this reference", variant="contained", margin=(10, 0, 0, 0), visible=False)
         self._use.on_click(self._open)
+        title = look.html("<h2>Reference in the making</h2>", margin=(0, 0, 10, 0), visible=not extends)
         self.panel = pn.Column(
-            look.html("<h2>Training</h2>", margin=(0, 0, 10, 0)), self._problem, self._job_box, self._words, self._use,
-            self._log.panel, styles=look.CARD, sizing_mode="stretch_width", margin=(0, 0, 16, 0), visible=False,
+            title, self._problem, self._job_box, self._words, self._use, self._log.panel,
+            styles={} if extends else look.CARD, sizing_mode="stretch_width", margin=(0, 0, 16, 0), visible=False,
         )  # fmt: skip
         self.watch(self._draw, ["build", "status", "reference", "offered"])
         self._draw()
 
     def _open(self, _: Any) -> None:
         session, job = self.session, self.session.build
-        if job is not None and isinstance(job.spec, BuildSpec):
+        if job is not None and isinstance(job.spec, Making):
             session.leave()
             session.choose_reference(Path(job.spec.out))
             session.step = "home"
 
     def _draw(self) -> None:
-        session, job = self.session, self.session.build
+        session = self.session
+        job = session.build if session.build is not None and isinstance(session.build.spec, self._told_of) else None
         told = session.standing("build")
         self._problem.text = told.text if told.phase is Phase.FAILED else ""
         self._job_box.visible = job is not None
         self.panel.visible = job is not None or bool(self._problem.text)
-        if job is None or not isinstance(job.spec, BuildSpec):
+        if job is None or not isinstance(job.spec, Making):
             return
         self._job.param.update(
             title=title_of(job.spec), state=str(job.state), stage=job.stage, fraction=job.fraction, left=job.left,
@@ -66,13 +76,17 @@ class TrainingView(View):
         self._log.display(job.log)
 
 
-def title_of(spec: BuildSpec) -> str:
-    """What a training does, in a few words."""
+def title_of(spec: Making) -> str:
+    """What is made, in a few words."""
+    if isinstance(spec, ExtendSpec):
+        return f"Named cells of {spec.name or Path(spec.result).stem} join {references.title_of(Path(spec.reference))}"
     methods = " and ".join(METHODS[name].card.title if name in METHODS else name for name in spec.methods)
     return f"{methods} on {spec.title or references.title_of(Path(spec.reference))}"
 
 
 def _words(job: Job) -> str:
+    if job.state is JobState.DONE and isinstance(job.spec, ExtendSpec):
+        return "Written as a reference of its own, in the list on Home; the one that was copied is as it was."
     if job.state is JobState.DONE:
         return "Trained. The reference is in the list, and its models can be chosen under Map."
     if job.state.is_over:
