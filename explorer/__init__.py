@@ -18,6 +18,7 @@ _PLACES = {
     "explain_label": "explorer.asking.explaining",
     "judged": "explorer.asking.judging",
     "judged_together": "explorer.asking.judging",
+    "label_points": "explorer.asking.prototypes",
     "left_out_answers": "explorer.mapping.left_out",
     "map_all": "explorer.mapping.several",
     "map_query": "explorer.mapping.corridor",

@@ -30,6 +30,8 @@ class Signature:
         should sum to; NaN where a measure has no such identity.
     of
         What `names` are: "gene", "pathway" or "protein".
+    note
+        What the scores leave out, one sentence; "" where nothing is to be said.
     """
 
     names: NDArray[np.object_]
@@ -38,6 +40,7 @@ class Signature:
     measure: str
     error: float
     of: str = "gene"
+    note: str = ""
 
     def top(self, n: int = 20) -> pd.DataFrame:
         """The n that speak most for `toward`: columns named after what they are (gene, pathway), and score."""

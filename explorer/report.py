@@ -249,6 +249,7 @@ def describe_signature(asked: Asked, n: int = 20) -> str:
         f"{len(asked.rows):,} {asked.cells}: by what they point toward {found.toward}",
         f"{asked.measure.name} of each {found.of}; {error}",
         f"  {asked.measure.summary}",
+        *([f"  {found.note}"] if found.note else []),
         found.top(n).to_string(index=False, float_format=lambda score: f"{score:.4g}"),
     ]
     return "\n".join(lines)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from explorer import keys
 from explorer.app.library import Outcome
@@ -18,7 +17,7 @@ from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, IntArray, Reference
 from explorer.insight import samples
-from explorer.insight.by_gene import ByGene, of_genes
+from explorer.insight.by_gene import of_genes
 from explorer.insight.samples import Components, SampleScores
 from explorer.mapping import panels
 from explorer.mapping.models import load_method
@@ -169,12 +168,13 @@ def genes_along(
     n = len(found.names)
     with_query = outcome is not None and found.from_query.any() and (outcome.folder / keys.EXPRESSION_FILE).exists()
     span = progress.part("Reading genes", 0.0, 0.5 if with_query else 1.0)
-    genes, means = _means(of_genes(reference), found.codes[0], n, span)
+    known = of_genes(reference)
+    genes, means = known.genes, samples.sample_means(known, found.codes[0], n, span)
     chosen = ~found.from_query
     if with_query and outcome is not None:
-        others, of_query = _means(of_genes(outcome.folder / keys.EXPRESSION_FILE), found.codes[1], n,
-                                  progress.part("Reading genes", 0.5, 1.0))  # fmt: skip
-        shared, here, there = np.intersect1d(genes.astype(str), others.astype(str), return_indices=True)
+        own = of_genes(outcome.folder / keys.EXPRESSION_FILE)
+        of_query = samples.sample_means(own, found.codes[1], n, progress.part("Reading genes", 0.5, 1.0))
+        shared, here, there = np.intersect1d(genes.astype(str), own.genes.astype(str), return_indices=True)
         genes, means = shared.astype(object), np.where(chosen[:, None], means[:, here], of_query[:, there])
         chosen = np.ones(n, np.bool_)
     return samples.gene_correlations(found.components.scores[chosen, component], means[chosen], list(genes))
@@ -213,17 +213,3 @@ def _known(obs: pd.DataFrame, column: str, names: tuple[str, ...], which: BoolAr
 def _codes(obs: pd.DataFrame, column: str, names: tuple[str, ...], which: BoolArray) -> IntArray:
     at: Mapping[str, int] = {names[i]: int(i) for i in np.flatnonzero(which)}
     return np.asarray(obs[column].astype(str).map(at).fillna(-1), np.int32)
-
-
-def _means(
-    source: ByGene, codes: IntArray, n_samples: int, progress: Progress
-) -> tuple[NDArray[np.object_], FloatArray]:
-    """Genes (g,), and the mean log1p CP10k of each in each sample's cells, float32 (n_samples, g)."""
-    from scipy import sparse
-
-    inside = np.flatnonzero(codes >= 0)
-    counts = np.maximum(np.bincount(codes[inside], minlength=n_samples), 1)
-    shape = (n_samples, len(codes))
-    member = sparse.csr_matrix((1 / counts[codes[inside]], (codes[inside], inside)), shape=shape).astype(np.float32)
-    parts = [np.asarray((member @ values).todense(), np.float32) for _, values in source.runs(progress)]
-    return source.genes, np.concatenate(parts, axis=1)

@@ -139,7 +139,8 @@ def words(spoken: Spoken, label: str) -> str:
     trust = "" if np.isnan(error) else f" The scores miss {100 * abs(error):.1f} % of what they should sum to."
     few = ", ".join(f"{name} ({n})" for name, n in spoken.left_out.items())
     left = f" Too few cells to ask: {few}." if few else ""
+    note = f" {one.signature.note}" if one.signature.note else ""
     return (
-        f"{one.signature.toward}, {one.chosen}. {spoken.measure.summary}{trust} Beside it the expression in "
+        f"{one.signature.toward}, {one.chosen}. {spoken.measure.summary}{note}{trust} Beside it the expression in "
         f"{one.cells:,} of these cells and in {one.others:,} others ({one.against}).{left}"
     )

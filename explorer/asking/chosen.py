@@ -74,6 +74,7 @@ def describe_signatures(found: Sequence[SignatureOf], left_out: Mapping[str, int
             top = each.top(OF_EACH)
             genes = (f"{row.gene} (lacks)" if row.speaks_by == ABSENCE else str(row.gene) for row in top.itertuples())
             lines.append(f"{said}: {', '.join(genes)}")
+    lines += [f"{each.signature.toward}: {each.signature.note}" for each in found if each.signature.note]
     if left_out:
         few = ", ".join(f"{label} ({count})" for label, count in left_out.items())
         lines.append(f"Left out, with fewer than {LEAST_CELLS} known cells: {few}")

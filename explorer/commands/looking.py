@@ -1,4 +1,4 @@
-"""Commands that look closer at a result: signatures, compare, cell."""
+"""Commands that look closer at a result: signatures, compare, prototypes, cell."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     """Add the commands to the command line."""
     _add_signatures(commands, shared)
     _add_compare(commands)
+    _add_prototypes(commands, shared)
     _add_cell(commands, shared)
 
 
@@ -99,6 +100,34 @@ def _compare(options: argparse.Namespace) -> None:
     obs, labels = labels_in_file(options.result)
     found = compare_column(obs, labels, options.own, options.level, ONE_TO_ONE if options.one_to_one else BY_SHARE)
     write_table(found.table(), options.output)
+    print(in_words(found))
+
+
+def _add_prototypes(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
+    prototypes = commands.add_parser(
+        "prototypes", parents=shared, help="labels as points, the cells that each claims, and how far these lie"
+    )
+    prototypes.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
+    prototypes.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    prototypes.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
+    prototypes.add_argument("--cells", type=Path, metavar="CELLS.csv", help="each cell's nearest, and how far it is")
+    prototypes.add_argument("--output", type=Path, required=True, metavar="PROTOTYPES.csv")
+    prototypes.set_defaults(run=_prototypes)
+
+
+def _prototypes(options: argparse.Namespace) -> None:
+    from explorer.asking.prototypes import in_words, label_points
+    from explorer.reference import open_reference
+    from explorer.writing.export import read_result, require_writable, write_table
+
+    for path in filter(None, (options.output, options.cells)):
+        require_safe(path, options)
+        require_writable(path)
+    result = read_result(options.query)
+    found = label_points(open_reference(options.reference), result, result.method, options.level, options.device)
+    write_table(found.table(), options.output)
+    if options.cells is not None:
+        write_table(found.cells(result.obs.index), options.cells)
     print(in_words(found))
 
 

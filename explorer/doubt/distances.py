@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
 from explorer.flow import FloatArray, IntArray
 
@@ -71,11 +70,6 @@ class Prototypes:
             codes[rows], distance[rows] = away.argmin(1), away.min(1)
         return codes, distance
 
-    def scaled(self, codes: IntArray, distance: FloatArray) -> FloatArray:
-        """Distance over the 95 % quantile of the prototype's own cells, float32 (n,): above 1 is farther than most."""
-        reach = np.array([np.quantile(own, QUANTILE) if len(own) else np.nan for own in self.own])
-        return np.asarray(distance / np.maximum(reach, 1e-12)[codes], np.float32)
-
     def p_values(self, codes: IntArray, distance: FloatArray) -> FloatArray:
         """Conformal p-value, float32 (n,) in (0, 1]: (1 + own cells at least as far) / (1 + own cells)."""
         out = np.ones(len(codes), np.float32)
@@ -92,17 +86,3 @@ def within_query(distance: FloatArray) -> FloatArray:
     if len(distance) == 0 or np.ptp(distance) == 0:
         return np.zeros(len(distance), np.float32)
     return np.asarray((distance - distance.min()) / np.ptp(distance), np.float32)
-
-
-def best_threshold(distance: FloatArray, wrong: NDArray[np.bool_]) -> tuple[float, float]:
-    """The distance from which on to call cells unknown, and its Youden index (share of wrong labels found less share
-    of right ones lost), learned from held-out cells.
-
-    Parameters
-    ----------
-    wrong
-        bool (n,), whether a cell's label turned out wrong; some must be and some not.
-    """
-    lost, found, thresholds = roc_curve(wrong, distance, drop_intermediate=False)
-    best = int((found - lost).argmax())
-    return float(thresholds[best]), float(found[best] - lost[best])

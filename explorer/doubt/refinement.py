@@ -1,7 +1,6 @@
 """Labels smoothed over neighbours: a cell whose like carry another label is given theirs.
 
-Knows neighbours and codes, not how either came about, so it serves the labels of a query as well as those that came
-with a reference (Zhu et al., Nature Biotechnology 2026, refine annotations so).
+Knows neighbours and codes, not how either came about (Zhu et al., Nature Biotechnology 2026, refine annotations so).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.flow import BoolArray, FloatArray, IntArray, LabelTransfer, MappingResult, Neighbors
+from explorer.flow import BoolArray, IntArray, LabelTransfer, MappingResult, Neighbors
 from explorer.neighbors import Index
 
 NEAREST = 15
@@ -43,17 +42,6 @@ def refined(codes: IntArray, neighbors: Neighbors, majority: float = MAJORITY) -
     voters = (votes >= 0).sum(1)
     won = counts.max(1) > majority * voters
     return np.where(won, labels[counts.argmax(1)], codes).astype(np.int32)
-
-
-def refined_within(values: FloatArray, codes: IntArray, k: int = NEAREST, majority: float = MAJORITY) -> IntArray:
-    """`refined` over the k nearest of the cells themselves, by cosine similarity of their embedding.
-
-    Parameters
-    ----------
-    values, codes
-        float32 (n, d) and int32 (n,).
-    """
-    return refined(codes, Index(values).search(values, k + 1), majority)
 
 
 def refine(result: MappingResult, k: int = NEAREST, majority: float = MAJORITY) -> MappingResult:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 
 from explorer.errors import OptionsProblem
-from explorer.flow import AlignedCells, FloatArray
+from explorer.flow import FloatArray, IntArray
+from explorer.insight.by_gene import ByGene
+from explorer.progress import Progress
 
 NEIGHBORS = 4
 FOLDS = 5
@@ -168,19 +170,24 @@ def gene_correlations(component: NDArray[np.floating], means: FloatArray, genes:
     return table.sort_values("r", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 
-def sample_means(cells: AlignedCells, sample: NDArray[np.integer], n_samples: int) -> FloatArray:
-    """Mean log1p CP10k of each sample's cells, float32 (n_samples, g); zeros for a sample without cells.
+def sample_means(
+    source: ByGene, sample: IntArray, n_samples: int, progress: Progress | None = None
+) -> FloatArray:
+    """Mean log1p CP10k of each gene in each sample's cells, float32 (n_samples, g); zeros for one without cells.
 
     Parameters
     ----------
+    source
+        As `explorer.insight.by_gene.of_genes` finds it.
     sample
-        int (n,), sample of each cell; -1 for none.
+        int32 (n,), sample of each cell; -1 for none.
     """
-    expression = cells.log1p()
-    out = np.zeros((n_samples, expression.shape[1]), np.float32)
-    for code in np.unique(sample[sample >= 0]):
-        out[code] = np.asarray(expression[sample == code].mean(0)).ravel()
-    return out
+    inside = np.flatnonzero(sample >= 0)
+    counts = np.maximum(np.bincount(sample[inside], minlength=n_samples), 1)
+    shape = (n_samples, len(sample))
+    member = sparse.csr_matrix((1 / counts[sample[inside]], (sample[inside], inside)), shape=shape).astype(np.float32)
+    parts = [np.asarray((member @ values).todense(), np.float32) for _, values in source.runs(progress)]
+    return np.concatenate(parts, axis=1)
 
 
 def of_samples(obs: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:

@@ -59,8 +59,8 @@ def told_of_added(heads: Sequence[LevelHead], labels: LabelTransfer) -> tuple[st
             if cells:
                 told.append(
                     f"{cells:,} cells got the label {head.classes[code]} at {head.level}, which was added to the "
-                    f"reference with {n:,} cells: how novel a cell is to it is told from these alone, and no finer than "
-                    f"1 in {n + 1:,}."
+                    f"reference with {n:,} cells: how novel a cell is to it is told from these alone, and no finer "
+                    f"than 1 in {n + 1:,}."
                 )
     return tuple(told)
 

@@ -39,7 +39,7 @@ from explorer.networks.concerto import Views, estimate_statistics
 from explorer.networks.concerto_labels import Consistency, Unlabelled, teach
 from explorer.networks.concerto_modalities import CLR, LOG, SCALINGS, ModalCells, modal_cells, scaled_proteins
 from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
-from explorer.networks.concerto_scores import attentions, contributions, lifts
+from explorer.networks.concerto_scores import attention_of_unexpressed, attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, Labelled, anchored, contrast, source_pure
 from explorer.networks.geometry import alignment, collapsed
 from explorer.networks.training import linear_until, warmup_cosine
@@ -311,8 +311,11 @@ class Concerto:
         if chosen == PROTEIN and len(x.parts) < 2:
             lacking = "These cells were not measured for" if self.proteins else "This model was built without"
             raise OptionsProblem(f"{lacking} surface proteins: there is none to score. Choose another measure.")
+        note = ""
         if chosen == ATTENTION:
             scores = attentions(teacher, x)
+            elsewhere = float(attention_of_unexpressed(teacher, x).mean())
+            note = f"{elsewhere:.0%} of the attention lies on genes that the cells do not express." * (elsewhere > 0)
         elif chosen == LIFT:
             scores = lifts(teacher, x)
         else:
@@ -320,7 +323,7 @@ class Concerto:
             scores = contributions(teacher, x, direction, modality=1 if chosen == PROTEIN else 0)
         progress(1.0)
         names = np.array(self.proteins, dtype=object) if chosen == PROTEIN else self.genes
-        return Signature(names, scores.cpu().numpy(), toward.label, chosen.name, math.nan, chosen.of)
+        return Signature(names, scores.cpu().numpy(), toward.label, chosen.name, math.nan, chosen.of, note)
 
     def adapt(self, to: Adaptation, *, progress: Progress) -> Adapted:
         """Learn from a query's cells.

@@ -14,6 +14,7 @@ import explorer
 from explorer.__main__ import PROBLEM, main
 from explorer.flow import Reference
 from explorer.insight.own_labels import compare
+from explorer.reference import read_embedding
 from explorer.writing.export import read_result
 
 
@@ -95,6 +96,28 @@ def test_own_labels_beside_a_consensus(
     assert main([*command, "--output", str(tmp_path / "own.csv")]) == 0
     told = compare(query.obs["lineage"], agreed.consensus.level("lineage").labels, "one to one")
     assert f"{told.agreement:.1%}" in capsys.readouterr().out
+
+
+def test_prototypes_and_how_far_each_cell_lies_from_its_own(
+    result: Path, planted_reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--output", tmp_path / "p.csv", "--cells", tmp_path / "cells.csv"]
+    assert main(words("prototypes", result, planted_reference, *files)) == 0
+    assert "4 prototypes" in capsys.readouterr().out
+    found = read_result(result)
+    table, cells = pd.read_csv(tmp_path / "p.csv").set_index("label"), pd.read_csv(tmp_path / "cells.csv")
+    assert table["claimed"].sum() == len(cells) == 300
+    own = planted_reference.obs["cell_type"].astype(str).to_numpy()
+    values = read_embedding(planted_reference, "concord")
+    for name, of in cells.groupby("prototype"):
+        point = values[own == name].mean(0)
+        away = np.linalg.norm(found.embedding[of.index] - point, axis=1)
+        apart = np.linalg.norm(values[own == name] - point, axis=1)
+        np.testing.assert_allclose(of["distance"], away, rtol=1e-3)
+        np.testing.assert_allclose(of["times_reach"], away / np.quantile(apart, 0.95), rtol=1e-2)
+        farther = (apart[None] >= away[:, None]).sum(1)
+        np.testing.assert_allclose(of["p_value"], (1 + farther) / (1 + len(apart)), atol=0.02)
+    assert (cells["uncertainty"].min(), cells["uncertainty"].max()) == (0, 1)
 
 
 def test_one_cell(result: Path, planted_reference: Reference, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
-from explorer.doubt.distances import Prototypes, best_threshold, within_query
+from explorer.doubt.distances import Prototypes, within_query
 
 POINTS = np.array([(0, 0), (2, 0), (1, 3), (5, 5), (7, 5), (6, 8)], np.float32)
 CODES = np.array([0, 0, 0, 1, 1, 1], np.int32)
@@ -41,25 +40,15 @@ def test_uncertainty_is_the_distance_to_the_nearest(made: Prototypes) -> None:
 def test_against_the_prototype_s_own_cells(made: Prototypes) -> None:
     codes = np.array([0, 0, 1], np.int32)
     distance = np.array([0, 2, 50], np.float32)
-    q95 = np.quantile([2**0.5, 2**0.5, 2], 0.95)
-    np.testing.assert_allclose(made.scaled(codes, distance), distance / q95, rtol=1e-6)
     np.testing.assert_allclose(made.p_values(codes, distance), [1, 2 / 4, 1 / 4])
 
 
 def test_what_a_cell_is_told_does_not_depend_on_the_rest_of_its_query(made: Prototypes) -> None:
     """Unlike the published scaling, which the most distant cell of a query stretches."""
     near, far = np.array([1, 2], np.float32), np.array([1, 2, 100], np.float32)
-    for told in (made.scaled, made.p_values):
-        alone, beside = told(np.zeros(2, np.int32), near), told(np.zeros(3, np.int32), far)
-        np.testing.assert_array_equal(alone, beside[:2])
+    alone, beside = made.p_values(np.zeros(2, np.int32), near), made.p_values(np.zeros(3, np.int32), far)
+    np.testing.assert_array_equal(alone, beside[:2])
     np.testing.assert_allclose(within_query(near), [0, 1])
     assert within_query(far)[1] < 0.02
     assert not within_query(np.ones(3, np.float32)).any()
     assert len(within_query(np.empty(0, np.float32))) == 0
-
-
-def test_published_threshold() -> None:
-    u = np.array([0.1, 0.2, 0.25, 0.3, 0.5, 0.55, 0.6, 0.9], np.float32)
-    wrong = np.array([0, 0, 0, 1, 0, 1, 1, 1], bool)
-    assert roc_auc_score(wrong, u) == pytest.approx(0.9375)
-    assert best_threshold(u, wrong) == pytest.approx((0.55, 0.75))

@@ -9,9 +9,10 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from explorer.doubt.refinement import refine, refined, refined_within
+from explorer.doubt.refinement import NEAREST, refine, refined
 from explorer.flow import IntArray, LabelTransfer, Neighbors, Reference
 from explorer.mapping.corridor import map_query
+from explorer.neighbors import Index
 from explorer.reading.query import open_query
 
 
@@ -82,7 +83,7 @@ def test_mistakes_at_random_are_mended_where_types_lie_apart() -> None:
     values = (np.eye(3)[truth] + rng.normal(0, 0.1, (300, 3))).astype(np.float32)
     wrong = np.where(rng.random(300) < 0.2, rng.integers(0, 3, 300), truth).astype(np.int32)
     assert (wrong == truth).mean() < 0.9
-    assert (refined_within(values, wrong) == truth).mean() > 0.99
+    assert (refined(wrong, Index(values).search(values, NEAREST + 1)) == truth).mean() > 0.99
 
 
 def test_a_refined_result_carries_the_majority_and_says_so(

@@ -17,6 +17,7 @@ from sklearn.metrics import adjusted_rand_score, f1_score
 
 from explorer.errors import OptionsProblem
 from explorer.flow import AlignedCells
+from explorer.insight.by_gene import of_genes
 from explorer.insight.samples import (
     association,
     associations,
@@ -30,6 +31,7 @@ from explorer.insight.samples import (
 from explorer.methods.base import Condition, Training
 from explorer.methods.scpoli import Scpoli, ScpoliConfig
 from explorer.progress import Progress
+from explorer.reading.query import open_query
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 COMPONENT = np.array([1, 1.2, 0.8, 3, 3.3, 2.9, -1, -0.7, -1.2, 0.1])
@@ -137,8 +139,8 @@ class TestGenes:
         np.testing.assert_allclose(stats.false_discovery_control([0.001, 0.02, 0.03, 0.5]), [0.004, 0.04, 0.04, 0.5])
 
     def test_means_of_samples(self) -> None:
-        cells = AlignedCells(sparse.csr_matrix(np.eye(3, dtype=np.float32)), np.ones(3, np.float32), is_counts=True)
-        found = sample_means(cells, np.array([0, 0, -1]), 2)
+        cells = ad.AnnData(np.eye(3, dtype=np.float32), var=pd.DataFrame(index=["A", "B", "C"]))
+        found = sample_means(of_genes(open_query(cells)), np.array([0, 0, -1], np.int32), 2)
         half = np.log1p(1e4) / 2
         np.testing.assert_allclose(found, [[half, half, 0], [0, 0, 0]], rtol=1e-6)
 

@@ -177,6 +177,16 @@ class TestMeasures:
         assert not found.scores[silent].any()
         assert found.scores.any()
 
+    def test_attention_says_how_much_of_it_lies_elsewhere(self) -> None:
+        """Over all genes it sums to one with what it gives to genes that are not expressed."""
+        cells = aligned(CELLS).rows(slice(0, 10))
+        method = fitted(PAPER)
+        toward = Toward("alpha", embedded(method, cells)[0])
+        found = method.explain(cells, toward, "attention", progress=Progress())
+        rest = 1 - found.scores.sum()
+        assert found.note == f"{rest:.0%} of the attention lies on genes that the cells do not express."
+        assert method.explain(cells, toward, "contribution", progress=Progress()).note == ""
+
     def test_attention_is_told_not_to_be_importance(self) -> None:
         assert "not importance" in Concerto.card.measure("attention").summary
         assert Concerto.card.measure(None).name == "contribution"
