@@ -19,6 +19,7 @@ from explorer import keys
 from explorer.app.agreeing import consensus_of
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
+from explorer.app.saved import SAVED, is_of, saved_categories
 from explorer.doubt.thresholds import with_threshold
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.flow import LevelLabels, Reference
@@ -30,7 +31,7 @@ from explorer.writing.export import read_gene_values
 
 CONSENSUS, AGREEMENT = "consensus", "agreement"
 GENES, PROTEIN = "genes", "protein"
-KINDS = ("label", "confidence", "novelty", "column", "gene", GENES, PROTEIN, CONSENSUS, AGREEMENT)
+KINDS = ("label", "confidence", "novelty", "column", "gene", GENES, PROTEIN, CONSENSUS, AGREEMENT, SAVED)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class ColorBy:
         One of `KINDS`.
     name
         The obs column, gene or protein; a set of genes as `name_of_genes` writes it; for what several methods say
-        together, their jobs as `explorer.app.agreeing.names_of` names them; empty for the other kinds.
+        together, their jobs as `explorer.app.agreeing.names_of` names them; saved selections as
+        `explorer.app.saved.name_of_saved` writes them; empty for the other kinds.
     """
 
     kind: str
@@ -122,7 +124,11 @@ def color_both(
     known = label_colors(reference, level)
     if outcome is None:
         of_query = ("confidence", "novelty", CONSENSUS, AGREEMENT)
-        meant_for_query = by.kind in of_query or (by.kind == "column" and by.name not in reference.obs)
+        meant_for_query = (
+            by.kind in of_query
+            or (by.kind == "column" and by.name not in reference.obs)
+            or (by.kind == SAVED and not is_of(by.name, "reference"))
+        )
         shown = color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
         return None, styled(shown, style)
     query = styled(color_query(outcome, by, level, known), style)
@@ -165,6 +171,8 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
         return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
     if by.kind == PROTEIN:
         return _protein_of(outcome, by.name)
+    if by.kind == SAVED:
+        return saved_categories(by.name, "query", outcome.result.n_cells)
     if by.kind in (CONSENSUS, AGREEMENT):
         return _together(by, level, known, labels.threshold)
     return _labels(outcome, level, known)
@@ -211,6 +219,8 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
         return _mean_of(by.name, reference)
     if by.kind == PROTEIN:
         return _protein_in(reference, by.name)
+    if by.kind == SAVED:
+        return saved_categories(by.name, "reference", reference.n_cells)
     if by.kind in ("confidence", "novelty", AGREEMENT):
         raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
     return _column(reference.obs, by.name if by.kind == "column" else level, known)

@@ -20,8 +20,9 @@ from explorer.app.coloring import Style, color_both, label_categories, styled
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.downloads import Offered
 from explorer.app.library import Outcome
+from explorer.app.packing import unpacked
 from explorer.app.pictures import picture_title
-from explorer.app.pins import MAP, Pin, unpacked
+from explorer.app.pins import MAP, Pin
 from explorer.app.session import Session
 from explorer.drawing import composing
 from explorer.drawing.charts import Bars, Confusion, Dots, Histogram

@@ -20,7 +20,7 @@ from explorer.app import library
 from explorer.app.coloring import ColorBy, color_query, color_reference, label_colors
 from explorer.app.columns import is_measured
 from explorer.app.library import Outcome
-from explorer.app.pins import packed, unpacked
+from explorer.app.packing import packed, unpacked
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 
@@ -54,7 +54,7 @@ class Step:
     names
         Categories.
     rows
-        Single cells, as `pins.packed` writes them.
+        Single cells, as `packing.packed` writes them.
     within
         Column and value of the pane that was drawn on; empty for all cells.
     without

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import param
 
 from explorer.app import choices
+from explorer.app.coloring import ColorBy
 from explorer.app.doubts import Doubts
 from explorer.app.explaining import Explanation, explain
 from explorer.app.gates import (
@@ -25,6 +27,7 @@ from explorer.app.gates import (
     of_rows,
     select_by,
 )
+from explorer.app.saved import SAVED, name_of_saved
 from explorer.methods.base import Measure
 
 GATED = ("selection", "recipe", "gates")
@@ -108,6 +111,27 @@ class Gating(Doubts):
     def forget_gate(self, id: str) -> None:
         """Keep it no longer."""
         self.gates = [gate for gate in self.gates if gate.id != id]
+
+    def color_by_saved(self) -> None:
+        """Colour the cells in front by the selections saved of them, as these are now; by labels where there is none.
+
+        Colours that stand for them already follow them without a step of their own.
+        """
+        cells, gates = self.cells, [gate for gate in self.gates if gate.cells == self.front]
+        if cells is None or not gates:
+            self.choose_color(ColorBy("label"))
+            return
+        before = self.color
+
+        def use(name: str) -> None:
+            with self.unremembered() if before.kind == SAVED else nullcontext():
+                if self.color == before != ColorBy(SAVED, name):
+                    self.choose_color(ColorBy(SAVED, name))
+
+        self.attempt(
+            "saved", "Colouring",
+            lambda: name_of_saved(cells.of, {gate.title: select_by(gate.steps, cells) for gate in gates}), use,
+        )  # fmt: skip
 
     def _settle(self, rows: np.ndarray | None, steps: Sequence[Step]) -> None:
         self.forget("explain", "selection")

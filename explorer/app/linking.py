@@ -11,7 +11,7 @@ import param
 
 from explorer.app import library
 from explorer.app.gating import Gating
-from explorer.app.pins import unpacked
+from explorer.app.packing import unpacked
 from explorer.app.projects import Project
 
 FIGURE = "pins"

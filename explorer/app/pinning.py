@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from components.coloring import Categories, Values
 from explorer.app.coloring import AGREEMENT, CONSENSUS, STYLE
-from explorer.app.pins import CHARTS, Pin, new_id, packed
+from explorer.app.packing import packed
+from explorer.app.pins import CHARTS, Pin, new_id
+from explorer.app.saved import SAVED, TITLE
 from explorer.app.session import Session
 from explorer.app.workspace import likely_split, own_picture
 
 _TITLES = {
     "label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty",
-    CONSENSUS: "Consensus {level}", AGREEMENT: "Agreement of methods, {level}",
+    CONSENSUS: "Consensus {level}", AGREEMENT: "Agreement of methods, {level}", SAVED: TITLE,
 }  # fmt: skip
 
 

@@ -6,15 +6,10 @@ widgets.
 
 from __future__ import annotations
 
-import base64
 import secrets
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from components.points import Extent
 from explorer.app.coloring import ColorBy
@@ -54,7 +49,7 @@ class Pin:
     view
         x0, x1, y0, y1 in view; `None` for all.
     selected
-        Which cells were selected, see `packed`; empty for no selection.
+        Which cells were selected, see `packing.packed`; empty for no selection.
     names
         Whether the map carries the names of its categories.
     split
@@ -138,20 +133,3 @@ def moved(pins: Sequence[Pin], id: str, by: int) -> list[Pin]:
 def without(pins: Sequence[Pin], id: str) -> list[Pin]:
     """The pins less one of them."""
     return [pin for pin in pins if pin.id != id]
-
-
-def packed(rows: NDArray[np.integer] | None, n: int) -> str:
-    """Rows of n cells as text, a bit a cell, compressed; empty for `None`."""
-    if rows is None:
-        return ""
-    mask = np.zeros(n, dtype=np.bool_)
-    mask[rows] = True
-    return base64.b85encode(zlib.compress(np.packbits(mask).tobytes())).decode("ascii")
-
-
-def unpacked(text: str, n: int) -> NDArray[np.bool_] | None:
-    """The mask over n cells that `packed` wrote down; `None` for no selection, or one of another number of cells."""
-    if not text:
-        return None
-    bits = np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8)
-    return np.unpackbits(bits, count=n).astype(np.bool_) if len(bits) == -(-n // 8) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.app import library
 from explorer.app.linking import FIGURE
-from explorer.app.pins import packed
+from explorer.app.packing import packed
 from explorer.app.session import Session
 
 

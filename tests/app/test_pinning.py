@@ -19,7 +19,8 @@ from sessions import run
 from explorer import keys
 from explorer.app import drawing, handouts, library, pinning, pins
 from explorer.app.coloring import ColorBy, label_colors
-from explorer.app.pins import Pin, as_records, packed, read_records, unpacked
+from explorer.app.packing import packed, unpacked
+from explorer.app.pins import Pin, as_records, read_records
 from explorer.app.session import Session
 from explorer.app.views.panel_settings import PanelSettings
 from explorer.drawing.charts import Bars, Confusion, Dots, Histogram

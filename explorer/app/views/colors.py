@@ -13,6 +13,7 @@ from explorer import keys
 from explorer.app import agreeing, look
 from explorer.app.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
 from explorer.app.genesearch import find_gene, suggestions
+from explorer.app.saved import SAVED, TITLE, is_of
 from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.geneset import GeneSetView
@@ -22,7 +23,7 @@ OWN, SAMPLE = "own", "sample"
 _TITLES = {
     "label": "Label", "confidence": "Confidence", "novelty": "Novelty", OWN: "My label", SAMPLE: "Sample",
     "column": "Column", "gene": "Gene", GENES: "Gene set", PROTEIN: "Protein", CONSENSUS: "Consensus",
-    AGREEMENT: "Agreement",
+    AGREEMENT: "Agreement", SAVED: TITLE,
 }  # fmt: skip
 _NAMED = ("column", "gene", GENES, PROTEIN)
 
@@ -60,6 +61,7 @@ class ColorsView(View):
             width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "outcomes", "reference", "show", "color", "level", "own_label", "batch"])
+        self.watch(self._color_saved_anew, ["gates", "outcome"])
         self.watch(lambda: self._standing.display(session.standing("color")), ["status"])
         self._fill()
 
@@ -85,6 +87,8 @@ class ColorsView(View):
             return
         if kind in (OWN, SAMPLE):
             self._choose(ColorBy("column", session.own_label if kind == OWN else session.batch))
+        elif kind == SAVED:
+            session.color_by_saved()
         elif kind in (CONSENSUS, AGREEMENT):
             self._choose(ColorBy(kind, agreeing.names_of(session.outcomes)))
         elif kind in _NAMED:
@@ -128,6 +132,12 @@ class ColorsView(View):
         if by != self.session.color:
             self.session.choose_color(by)
 
+    def _color_saved_anew(self) -> None:
+        """Show a selection that was saved, or removed, in the colours that stand for them."""
+        if self.session.color.kind == SAVED and is_of(self.session.color.name, self.session.front):
+            self.session.color_by_saved()
+        self._fill()
+
     # drawing
 
     def _kind_now(self) -> str:
@@ -157,6 +167,7 @@ class ColorsView(View):
         there = {
             OWN: has_result and bool(session.own_label), SAMPLE: has_result and bool(session.batch),
             PROTEIN: has_proteins, CONSENSUS: together, AGREEMENT: together,
+            SAVED: any(gate.cells == session.front for gate in session.gates),
         }  # fmt: skip
         self._kind.param.update(options=_options([kind for kind in _TITLES if there.get(kind, True) or kind == now]))
         self._kind.value = now
