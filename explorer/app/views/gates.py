@@ -27,6 +27,7 @@ class GatesView(View):
         self._save = pmui.Button(label="Save", variant="outlined", size="small", margin=(9, 0, 0, 0))
         self._save.on_click(self._keep)
         self._name.param.watch(lambda _: self._draw(), "value_input")
+        self._name.param.watch(self._keep, "enter_pressed")
         self._saving = pn.Row(self._name, self._save, sizing_mode="stretch_width", margin=0)
         self._standing = Standing()
         self._list = pn.Column(sizing_mode="stretch_width", margin=(4, 0, 0, 0))
