@@ -138,7 +138,11 @@ class ChoiceTable(JSComponent):
         const told = document.createElement("span");
         Object.assign(told, {className: "told", id: place, popover: "auto", textContent: column.help});
         told.setAttribute("role", "note");
-        return [button, told];
+        const words = column.label.split(" ");
+        const last = document.createElement("span");  // never parted from its i
+        last.style.whiteSpace = "nowrap";
+        last.append(words.pop(), button);
+        return [words.map((word) => word + " ").join(""), last, told];
       };
 
       const draw = () => {
@@ -147,7 +151,7 @@ class ChoiceTable(JSComponent):
         const head = document.createElement("tr");
         if (model.radio || model.many) head.append(document.createElement("th"));
         model.columns.forEach((column, i) => {
-          const th = cell("th", column.label, column);
+          const th = cell("th", column.help ? "" : column.label, column);
           if (column.help) th.append(...help(column, `help-${i}`));
           head.append(th);
         });

@@ -135,4 +135,4 @@ def _tried(path: Path, reference: Reference, title: str, about: str, reading: Re
     wanted = {
         "matrix": reading.matrix or "", "gene_names": reading.gene_names or "", "orthologs": reading.orthologs,
     }  # fmt: skip
-    return Remedy(title, f"{about}; finds {share:.0%} of the genes needed".replace("%", " %"), share, wanted)
+    return Remedy(title, f"{about}; finds {100 * share:.0f} % of the genes needed", share, wanted)

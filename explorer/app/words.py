@@ -127,6 +127,12 @@ SCORES: Mapping[str, Word] = MappingProxyType({
         "reference cell expresses costs little. Missing genes count as not expressed.",
         "Your file beside the reference's genes",
     ),
+    "label preservation": Word(
+        "Label preservation",
+        "Share of a cell's nearest cells that carry the same label of yours, where the model places them, beside the "
+        "same share in their own expression, which is the most that can be kept, and by chance.",
+        "Neighbourhood purity; Luecken et al., Nature Methods 2022",
+    ),
     "batch mixing": Word(
         "Batch mixing",
         "Share of a cell's nearest cells that come from other batches, beside what it would be if batches did not "

@@ -32,6 +32,7 @@ from explorer.app.training import Plan, one_more
 from explorer.app.views.composition import composition_html
 from explorer.app.views.data import DataView, file_facts, refit_words
 from explorer.app.views.map import further_rows, method_rows, outcome_facts
+from explorer.app.views.preserving import PreservingView
 from explorer.app.views.ways import way_rows
 from explorer.errors import FileProblem
 from explorer.flow import Reference
@@ -212,6 +213,22 @@ def test_other_readings_of_a_file_are_tried_and_one_click_takes_the_best(home: P
         assert session.spec is None
         assert "scaled values" in session.preflight.problem
         assert {each.title for each in session.preflight.remedies} == {"Use raw/X"}, "X has too few genes"
+        view.destroy()
+
+    run(steps)
+
+
+def test_labels_of_the_file_are_told_to_keep_together(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        view = PreservingView(session)
+        assert not view.panel.visible, "nobody looks at Quality"
+        session.step = "quality"
+        await session.settled()
+        assert view.panel.visible
+        assert "labels of cell_type are kept together" in view._said.object
+        session.own_label = ""
+        assert not view.panel.visible
         view.destroy()
 
     run(steps)

@@ -16,6 +16,7 @@ from explorer.app.doubts import COVERAGES
 from explorer.app.session import Session
 from explorer.app.tables import names_of, offered_groups
 from explorer.app.views.base import Standing, View
+from explorer.app.views.preserving import PreservingView
 from explorer.app.words import about
 from explorer.doubt.conformal import kept_promise, prediction_sets
 from explorer.doubt.examined import Examined
@@ -44,6 +45,7 @@ class SurenessView(View):
         self._by_label = look.html()
         self._mixing = look.html()
         self._standing = Standing()
+        self._preserving = PreservingView(session)
         self.panel = self._layout()
         self.watch(self._draw, ["outcome", "level", "examined", "coverage", "step"])
         self.watch(self._fill, ["outcome", "batch"])
@@ -52,6 +54,7 @@ class SurenessView(View):
 
     def destroy(self) -> None:
         """Let go of the session, and offer nothing any longer."""
+        self._preserving.destroy()
         for token in self._tokens:
             downloads.withdraw(token)
         super().destroy()
@@ -68,8 +71,9 @@ class SurenessView(View):
             self._column, self._by_sample, self._standing, self._mixing, **card,
         )  # fmt: skip
         labels = pn.Column(
-            self._head("By label", "by label, csv", lambda: offered_groups(self.session, "")), self._by_label, **card
-        )
+            self._head("By label", "by label, csv", lambda: offered_groups(self.session, "")), self._by_label,
+            self._preserving.panel, **card,
+        )  # fmt: skip
         return pn.Column(sets, self._samples_box, labels, sizing_mode="stretch_width", margin=0)
 
     def _head(self, title: str, about: str, make: Any) -> pn.viewable.Viewable:
