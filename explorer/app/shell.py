@@ -54,7 +54,9 @@ class Shell:
         self._pulse: PeriodicCallback | None = None
         self._steps = Steps(steps=self._told(), active=self.session.step)
         self._steps.param.watch(self._go, "active")
-        self._project = look.html(height=20, align="center", margin=(0, 6, 0, 16), styles={"min-width": "0"})
+        # a length of its own, since the header's row does not let what it holds get narrower
+        self._project = look.html(sizing_mode=None, height=20, align="center", margin=(0, 6),
+                                  styles={"width": "clamp(124px, 100vw - 1156px, 340px)"})  # fmt: skip
         self._machine = look.html(sizing_mode=None, width=96, height=24, align="center")
         self._root = PageRoot(width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
@@ -101,7 +103,7 @@ class Shell:
         brand = look.html(
             f'<div class="brand">{logo}<span>Atlas Explorer</span></div>', sizing_mode=None, width=158, height=48
         )
-        return pn.Row(brand, self._steps, self._project, self._undo, self._redo, self._tools.panel,
+        return pn.Row(brand, self._steps, pn.HSpacer(), self._project, self._undo, self._redo, self._tools.panel,
                       self._machine, self._root, margin=0, height=48, sizing_mode="stretch_width")  # fmt: skip
 
     # beginning and end
