@@ -19,7 +19,7 @@ from explorer.commands.shared import device_option
 from explorer.errors import AtlasError
 
 PROBLEM, INTERRUPTED = 2, 130
-FAMILIES = (building, mapping, explaining, looking, evaluating, inspecting, serving)  # in the order in which help lists them
+FAMILIES = (building, mapping, explaining, looking, evaluating, inspecting, serving)  # as help lists them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
