@@ -71,22 +71,24 @@ def recall(session: Session, what: str, topic: str, use: Callable[[Any], None]) 
     what
         As for `place_of`.
     topic
-        Of `Session.attempt`; nothing is read while it is busy.
+        Under which it is asked for: once that is done anew, what was found before is not wanted.
     use
         Called with the answer.
     """
-    place = place_of(session, what)
-    is_quiet = session.standing(topic).phase in (Phase.NOTHING, Phase.READY)
-    if place is None or not is_quiet or not place.path.is_file():
+    place, reading, before = place_of(session, what), f"recall {what}", session.standing(topic)
+    is_busy = Phase.RUNNING in (before.phase, session.standing(reading).phase)
+    if place is None or is_busy or not place.path.is_file():
         return
     cells = _cells(session)
 
     def take(answer: Any) -> None:
-        session.forget(topic)
-        if answer is not None:
+        session.forget(reading)
+        if answer is not None and session.standing(topic) == before and place_of(session, what) == place:
             use(answer)
 
-    session.attempt(topic, "Reading what was found before", lambda: filed.read(place.path, place.stamp, cells), take)
+    session.attempt(
+        reading, "Reading what was found before", lambda: filed.read(place.path, place.stamp, cells), take
+    )
 
 
 def remove(project: str) -> None:

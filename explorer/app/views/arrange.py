@@ -46,7 +46,7 @@ class ArrangeView(View):
         super().__init__(session)
         slim: dict[str, Any] = {"size": "small", "margin": (7, 6, 0, 0), "sx": SLIM}
         contents = {title: name for name, title in CONTENTS.items()}
-        self._show = pmui.Select(label="Cells", options=contents, value=session.show, width=158, **slim)
+        self._show = Menu(label="Cells", options=contents, value=session.show, width=158, **slim)
         self._panes = pmui.RadioButtonGroup(
             options={title: name for name, title in LAYOUTS.items()}, value=session.panes, size="small",
             margin=(7, 8, 0, 2), sx=look.SEGMENTS,
@@ -55,12 +55,12 @@ class ArrangeView(View):
         self._values = pmui.MultiChoice(
             label="Panes", options=[], width=150, max_items=MOST_PANES, chip=False, margin=(7, 6, 0, 0), sx=SLIM
         )
-        self._beside = pmui.Select(label="Beside", options=contents, value=session.beside, width=158, **slim)
+        self._beside = Menu(label="Beside", options=contents, value=session.beside, width=158, **slim)
         self._hold = pmui.Checkbox(
             label="Hold colours", size="small", margin=(7, 6, 0, 0),
             description="The second pane keeps its colours when those of the first change",
         )  # fmt: skip
-        self._picture = pmui.Select(label="Picture", options={}, width=158, **slim)
+        self._picture = Menu(label="Picture", options={}, width=158, **slim)
         for widget, react in (
             (self._show, lambda value: self._choose(show=value)),
             (self._panes, self._choose_panes),
@@ -132,14 +132,14 @@ class DrawnView(View):
         slim: dict[str, Any] = {"size": "small", "margin": (4, 10, 0, 0), "sx": SLIM}
         self._said = look.html(margin=(5, 0, 0, 0))
         self._open = pmui.IconButton(icon="tune", description="How cells are drawn", size="small", margin=(0, 4))
-        self._order = pmui.Select(label="Draw order", options={}, width=156, **slim)
+        self._order = Menu(label="Draw order", options={}, width=156, **slim)
         self._zeros = pmui.Checkbox(label="Zeros grey", size="small", margin=(4, 10, 0, 0))
         self._clip = pmui.RangeSlider(
             label="Clip at percentiles", start=0, end=100, step=0.5, value=session.clip, width=170, size="small",
             margin=(0, 16, 0, 8),
         )  # fmt: skip
         sizes = {_AUTO: 0, **{f"{n} px": n for n in range(1, LARGEST_POINT + 1)}}
-        self._size = pmui.Select(label="Point size", options=sizes, value=0, width=140, **slim)
+        self._size = Menu(label="Point size", options=sizes, value=0, width=140, **slim)
         self._choices = pn.Row(
             self._order, self._zeros, self._size, self._clip, sizing_mode="stretch_width", margin=(2, 14, 4, 14),
             visible=False,

@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from components.menu import Menu
 from explorer import keys
 from explorer.app import agreeing, look
 from explorer.app.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
@@ -38,9 +39,9 @@ class ColorsView(View):
             options=_options(_TITLES), value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
             sizing_mode="stretch_width",
         )  # fmt: skip
-        self._level = pmui.Select(label="Label level", options=[], **wide)
-        self._column = pmui.Select(label="Column", options=[], **wide)
-        self._protein = pmui.Select(label="Protein", options=[], **wide)
+        self._level = Menu(label="Label level", options=[], **wide)
+        self._column = Menu(label="Column", options=[], **wide)
+        self._protein = Menu(label="Protein", options=[], **wide)
         self._gene = pmui.AutocompleteInput(
             label="Gene", options=[], case_sensitive=False, min_characters=1, restrict=False,
             search_strategy="includes", placeholder="symbol, Ensembl id, CD20", **wide,

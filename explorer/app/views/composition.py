@@ -11,6 +11,7 @@ import param
 
 from components.coloring import Categories
 from components.interval_bars import IntervalBars
+from components.menu import Menu
 from explorer.app import library, look
 from explorer.app.coloring import label_categories
 from explorer.app.confusion import named_columns
@@ -42,8 +43,8 @@ class CompositionView(TabView):
         self._fill()
 
     def _build(self) -> None:
-        def select(label: str, width: int, **more: Any) -> pmui.Select:
-            return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
+        def select(label: str, width: int, **more: Any) -> Menu:
+            return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
         self._column = select("By", 150, options=[])
         self._condition = select("Condition", 150, options=[_NO_CONDITION])

@@ -8,6 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from components.menu import Menu
 from components.notice import Notice
 from explorer.app import library, look, pinning
 from explorer.app.choices import how_words
@@ -42,7 +43,7 @@ class ExploreView(View):
                                 align="center", description="Keep this view as a panel of the figure")  # fmt: skip
         self._pin.on_click(lambda _: pinning.pin_view(session))
         self._title = look.html(margin=(11, 0, 0, 14), sizing_mode="stretch_width")
-        self._mapped_by = pmui.Select(label="Mapped by", options={}, size="small", width=122, margin=(9, 2, 0, 0),
+        self._mapped_by = Menu(label="Mapped by", options={}, size="small", width=122, margin=(9, 2, 0, 0),
                                       visible=False, sx=_SLIM)  # fmt: skip
         self._mapped_by.param.watch(self._choose_result, "value")
         self._standing = Standing()

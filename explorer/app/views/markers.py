@@ -9,6 +9,7 @@ import panel_material_ui as pmui
 import param
 
 from components.dot_plot import DotPlot
+from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.violins import Violins
 from components.volcano import Volcano
@@ -81,8 +82,8 @@ class MarkersView(TabView):
         self._begin()
 
     def _build_choices(self) -> None:
-        def select(label: str, width: int, **more: Any) -> pmui.Select:
-            return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
+        def select(label: str, width: int, **more: Any) -> Menu:
+            return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
         self._by = select("Cells by", 145, options={})
         self._group = select("Group", 140, options=[])

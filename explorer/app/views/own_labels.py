@@ -10,6 +10,7 @@ import param
 
 from components.alluvial import Alluvial
 from components.heat_table import HeatTable
+from components.menu import Menu
 from explorer import keys
 from explorer.app import look
 from explorer.app.coloring import label_colors
@@ -38,9 +39,9 @@ class OwnLabelsView(TabView):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._found: Comparison | None = None
-        self._column = pmui.Select(label="Your labels", options=[], size="small", width=180, margin=(8, 10, 4, 0),
+        self._column = Menu(label="Your labels", options=[], size="small", width=180, margin=(8, 10, 4, 0),
                                    sx=SLIM)  # fmt: skip
-        self._rule = pmui.Select(label="An own label means", options=_RULES, value=BY_SHARE, size="small", width=240,
+        self._rule = Menu(label="An own label means", options=_RULES, value=BY_SHARE, size="small", width=240,
                                  margin=(8, 10, 4, 0), sx=SLIM)  # fmt: skip
         self._picture = pmui.RadioButtonGroup(
             options=list(_PICTURES), value=_PICTURES[1], size="small", margin=(8, 10, 4, 0), sx=look.SEGMENTS

@@ -9,6 +9,7 @@ import numpy as np
 import panel_material_ui as pmui
 import param
 
+from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
 from explorer.app import look, recalling
@@ -76,8 +77,8 @@ class PathwaysView(TabView):
         self._begin()
 
     def _build(self) -> None:
-        def select(label: str, width: int, **more: Any) -> pmui.Select:
-            return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
+        def select(label: str, width: int, **more: Any) -> Menu:
+            return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
         self._of = select("Behind", 170, options={})
         self._collections = select("Sets", 170, options=list(COLLECTIONS), value=next(iter(COLLECTIONS)))

@@ -10,6 +10,7 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
+from components.menu import Menu
 from components.scatter import Scatter
 from components.theme import MISSING_COLOR, category_colors, value_colors
 from explorer.app import look
@@ -69,13 +70,13 @@ class SamplesView(TabView):
         self._along: pd.DataFrame | None = None
         self._has_looked = False  # whether the method was found to describe samples, or not to
         self._asked: tuple[Any, ...] = ()
-        self._color = pmui.Select(label="Colour", options=[FROM], value=FROM, size="small", width=170,
+        self._color = Menu(label="Colour", options=[FROM], value=FROM, size="small", width=170,
                                   margin=(8, 10, 4, 0), sx=SLIM)  # fmt: skip
-        self._component = pmui.Select(label="Genes along", options={}, size="small", width=130, margin=(8, 6, 4, 0),
+        self._component = Menu(label="Genes along", options={}, size="small", width=130, margin=(8, 6, 4, 0),
                                       sx=SLIM)  # fmt: skip
         self._ask_genes = pmui.Button(label="Find genes", variant="outlined", size="small", margin=(8, 10, 4, 0))
         self._ask_genes.on_click(lambda _: self._find_genes())
-        self._label = pmui.Select(label="Guess labels of", options=[], size="small", width=170, margin=(8, 10, 4, 0),
+        self._label = Menu(label="Guess labels of", options=[], size="small", width=170, margin=(8, 10, 4, 0),
                                   sx=SLIM)  # fmt: skip
         self._link = self.link("Samples, csv", self._offer_samples)
         self._gene_link = self.link("Genes, csv", self._offer_genes)

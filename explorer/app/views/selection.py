@@ -8,6 +8,7 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
+from components.menu import Menu
 from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
 from explorer.app import downloads, look
@@ -57,10 +58,10 @@ class SelectionView(View):
         self._draw_why()
 
     def _build_why(self) -> None:
-        self._toward = pmui.Select(
+        self._toward = Menu(
             label="Toward", options=[], size="small", margin=(6, 8, 0, 0), sizing_mode="stretch_width"
         )
-        self._measure = pmui.Select(
+        self._measure = Menu(
             label="Measured by", options={}, size="small", margin=(10, 0, 0, 0), sizing_mode="stretch_width"
         )
         self._measure.param.watch(self._choose_measure, "value")

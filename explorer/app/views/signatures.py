@@ -10,6 +10,7 @@ import panel_material_ui as pmui
 import param
 
 from components.dot_plot import DotPlot
+from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
 from explorer.app import look, recalling
@@ -62,8 +63,8 @@ class SignaturesView(TabView):
         self._begin()
 
     def _build(self) -> None:
-        def select(label: str, width: int, **more: Any) -> pmui.Select:
-            return pmui.Select(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
+        def select(label: str, width: int, **more: Any) -> Menu:
+            return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
         self._cells = select("Cells of", 125, options=_CELLS, value=ONE)
         self._toward = select("Toward", 160, options=[])
