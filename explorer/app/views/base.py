@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import panel as pn
+import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer.app import look
@@ -46,6 +47,17 @@ def sheet(*parts: Any) -> pn.viewable.Viewable:
         styles={"margin": "0 auto", "width": "100%", "max-height": "none"},
     )  # fmt: skip
     return pn.Column(column, sizing_mode="stretch_both", styles=look.SCROLL, margin=0)
+
+
+def refill(menu: pmui.Select, options: Mapping[str, Any], value: Any, **more: Any) -> None:
+    """Offer other options, by their words, and show the one chosen.
+
+    The page knows the chosen option by its words alone: where these change and the value does not, it is told anew.
+    """
+    is_reworded = dict(options) != menu.options and value == menu.value
+    menu.param.update(options=dict(options), value=value, **more)
+    if is_reworded:
+        menu.param.trigger("value")
 
 
 class Standing(pn.viewable.Viewer):

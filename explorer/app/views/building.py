@@ -13,7 +13,7 @@ from explorer.app import look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
 from explorer.app.training import Plan
-from explorer.app.views.base import View
+from explorer.app.views.base import View, refill
 from explorer.app.views.training import TrainingView
 from explorer.methods import METHODS
 
@@ -109,8 +109,8 @@ class BuildingView(View):
         self._title.value = self._title.value_input = title
         self._labels.param.update(options=labels, value=likely)
         batch = self.session.batch if self.session.batch in batches.values() else NONE
-        self._batch.param.update(options=batches, value=batch)
-        self._sample.param.update(options=batches, value=NONE)
+        refill(self._batch, batches, batch)
+        refill(self._sample, batches, NONE)
 
     def _judge(self) -> None:
         """Say what to expect, or what is missing."""

@@ -15,7 +15,7 @@ from explorer.app import estimates, look
 from explorer.app.preflight import Preflight
 from explorer.app.session import Session
 from explorer.app.status import Phase
-from explorer.app.views.base import Standing, View, sheet
+from explorer.app.views.base import Standing, View, refill, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker
 from explorer.app.words import about
@@ -156,11 +156,10 @@ class DataView(View):
     def _fill(self, found: Preflight) -> None:
         """Show the session's choices in the widgets."""
         session, inspection = self.session, found.inspection
-        self._matrix.param.update(
-            options={AUTO: AUTO, **{_matrix_words(matrix): matrix.name for matrix in inspection.matrices}},
-            value=session.matrix or AUTO,
-        )
-        self._names.param.update(options=name_options(found.inspection), value=session.gene_names or AUTO)
+        matrices = {_matrix_words(matrix): matrix.name for matrix in inspection.matrices}
+        refill(self._matrix, {AUTO: AUTO, **matrices}, session.matrix or AUTO)
+        has_names = bool(inspection.gene_columns or session.gene_names)
+        refill(self._names, name_options(inspection), session.gene_names or AUTO, visible=has_names)
         self._fill_columns(self._batch, found.batch_columns(), session.batch)
         self._fill_columns(self._label, found.label_columns(), session.own_label)
         self._orthologs.value = session.orthologs
@@ -169,7 +168,7 @@ class DataView(View):
 
     def _fill_columns(self, menu: pmui.Select, columns: list[ColumnFound], chosen: str) -> None:
         options = {NONE: NONE, **{f"{column.name} ({column.n_unique})": column.name for column in columns}}
-        menu.param.update(options=options, value=chosen if chosen in options.values() else NONE)
+        refill(menu, options, chosen if chosen in options.values() else NONE)
 
 
 def refit_words(session: Session) -> str:
