@@ -20,7 +20,7 @@ SMALLEST_FONT = 4.0
 _ROW = 1.35    # height of a row, in heights of its letters
 _MARK = 1.2    # width of a mark and the gap behind it, in heights of letters
 _GAP = 3.0     # between columns
-_BAR, _BAR_HIGH = 3.0, 16.0
+_BAR, _BAR_HIGH = 3.0, 14.0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@
     }
     return true
   }
+  const scrolls = (node) => {
+    for (let at = node; at; at = parent(at)) if (["auto", "scroll"].includes(getComputedStyle(at).overflowX)) return true
+    return false
+  }
   const isOff = (node) => {
     for (let at = node; at; at = parent(at)) if (at.disabled || at.getAttribute("aria-disabled") === "true") return true
     return false
@@ -59,6 +63,8 @@
     const isControl = node.matches("button, a[href], input:not([type=hidden]), select, textarea, [role=button], [role=slider], [role=combobox]")
     if ((!own && !isControl) || !isSeen(node)) continue
     if (isControl && !nameOf(node)) said.add(`no name: ${where(node)}`)
+    if (isControl && node.getBoundingClientRect().right > innerWidth + 1 && !scrolls(node))
+      said.add(`beyond the window: ${where(node)} ${nameOf(node).slice(0, 40)}`)
     if (!own) continue
     const style = getComputedStyle(node)
     const isDrawn = node instanceof SVGElement

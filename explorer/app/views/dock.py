@@ -53,7 +53,8 @@ class DockView(View):
         self._grow = pmui.IconButton(icon="height", description="More or less room", size="small", margin=(2, 0))
         self._grow.on_click(lambda _: self.session.show_tabs("low" if self.session.tabs == "high" else "high"))
         self._body = pn.Column(
-            sizing_mode="stretch_width", margin=0, styles={"overflow": "auto"}, stylesheets=[look.NARROWS]
+            sizing_mode="stretch_width", margin=0, styles={"overflow": "auto", "max-height": "44vh"},
+            stylesheets=[look.NARROWS],
         )
         self.panel = pn.Column(
             pn.Row(self._strip, pn.HSpacer(), self._grow, self._fold, sizing_mode="stretch_width", margin=0),
