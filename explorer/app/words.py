@@ -91,6 +91,12 @@ LABELS: Mapping[str, Word] = MappingProxyType({
         "left-out cells of the reference, and the mean is calibrated once more.",
         "Linear opinion pool with weights fitted on left-out cells",
     ),
+    "kappa": Word(
+        "Kappa",
+        "Agreement of two methods beyond what their label frequencies alone would give: 1 is full agreement, 0 is "
+        "chance.",
+        "Cohen, Educational and Psychological Measurement 1960",
+    ),
     "verdict": Word(
         "Verdict",
         "Whether the mapping as a whole is sound, doubtful or bad, told without any label of yours: by genes found, "
@@ -173,6 +179,11 @@ GENES: Mapping[str, Word] = MappingProxyType({
         "q-value", "Expected share of false findings among all genes or gene sets that are at least as significant.",
         "Benjamini and Hochberg, JRSS B 1995",
     ),
+    "gene set": Word(
+        "Colour by a gene set",
+        "Mean log1p CP10k over the genes of the set that the cells have; the others are left out. Genes of high "
+        "expression weigh most. A set of your own is named with its file and the start of its checksum.",
+    ),
     "gene set score": Word(
         "Gene set score",
         "Mean of a set's genes less that of genes of the same mean expression; 0 says that the set is no more seen.",
@@ -180,7 +191,25 @@ GENES: Mapping[str, Word] = MappingProxyType({
     ),
 })  # fmt: skip
 
-WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES})
+PICTURE: Mapping[str, Word] = MappingProxyType({
+    "draw order": Word(
+        "Draw order",
+        "Which cell is seen where several lie on one place. Random shows each group as often as it is there; high or "
+        "low on top shows the extremes and hides the rest beneath them.",
+    ),
+    "colour scale": Word(
+        "Clipped colour scale",
+        "Values beyond the two percentiles get the colours at the ends of the scale, so that a few extreme cells do "
+        "not take all contrast. Percentiles are of values other than zero; cells without any expression may be grey.",
+    ),
+    "saved selections": Word(
+        "My selections",
+        "Each name that you saved is a category. A cell in more than one of them is counted once, as in several; the "
+        "h5ad with saved selections has a column for each.",
+    ),
+})  # fmt: skip
+
+WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES, **PICTURE})
 
 KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("1", "…", "6"), "Go to a step, Home to Figures"),
@@ -191,10 +220,6 @@ KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("l",), "Explore: names of labels on the map"),
     (("Ctrl", "Z"), "Take the last choice back"),
     (("Ctrl", "Y"), "Make it again"),
-    (("g",), "Explore: find a gene"),
-    (("s", "a", "x"), "Explore: the next lasso replaces, adds to or takes from the selection"),
-    (("t",), "Explore: split the map"),
-    (("l",), "Explore: names on the map"),
     (("?",), "This sheet"),
     (("Esc",), "Close what is open; on Explore, then clear the selection"),
     (("Tab",), "Go to the next control"),
@@ -206,7 +231,7 @@ def sections() -> list[dict[str, Any]]:
     """Keys and quantities as `components.help_sheet.HelpSheet` shows them."""
     keys = [{"name": does, "keys": list(pressed)} for pressed, does in KEYS]
     parts = (("Labels, and how sure they are", LABELS), ("How good a model or a mapping is", SCORES),
-             ("Genes and gene sets", GENES))  # fmt: skip
+             ("Genes and gene sets", GENES), ("How cells are drawn", PICTURE))  # fmt: skip
     told = [{"title": title, "rows": [vars(word) for word in of.values()]} for title, of in parts]
     return [{"title": "Keys", "rows": keys}, *told]
 

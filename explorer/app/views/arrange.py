@@ -17,6 +17,7 @@ from explorer.app.captions import drawn_words
 from explorer.app.pictures import picture_title
 from explorer.app.session import Session
 from explorer.app.views.base import View
+from explorer.app.words import about
 from explorer.app.workspace import (
     ARRANGED,
     CONTENTS,
@@ -138,11 +139,12 @@ class DrawnView(View):
             label="Clip at percentiles", start=0, end=100, step=0.5, value=session.clip, width=170, size="small",
             margin=(0, 16, 0, 8),
         )  # fmt: skip
+        self._about_clip = _about("colour scale")
         sizes = {_AUTO: 0, **{f"{n} px": n for n in range(1, LARGEST_POINT + 1)}}
         self._size = Menu(label="Point size", options=sizes, value=0, width=140, **slim)
         self._choices = pn.Row(
-            self._order, self._zeros, self._size, self._clip, sizing_mode="stretch_width", margin=(2, 14, 4, 14),
-            visible=False,
+            self._order, _about("draw order"), self._zeros, self._size, self._clip, self._about_clip,
+            sizing_mode="stretch_width", margin=(2, 14, 4, 14), visible=False,
         )  # fmt: skip
         self._open.on_click(self._fold)
         self._order.param.watch(self._changed(lambda value: {"order": value}), "value")
@@ -183,6 +185,7 @@ class DrawnView(View):
         self._order.param.update(options=orders, value=chosen)
         self._zeros.param.update(value=session.zeros_grey, visible=not is_named)
         self._clip.param.update(value=session.clip, visible=not is_named)
+        self._about_clip.visible = not is_named
         self._size.value = session.point_size or 0
         self._say()
 
@@ -192,6 +195,10 @@ class DrawnView(View):
             session.coloring, session.style, self._first.pixels, is_automatic=session.point_size is None
         )
         self._said.object = f'<div class="clip small soft num">{look.text(words[:1].upper() + words[1:])}</div>'
+
+
+def _about(word: str) -> pn.pane.HTML:
+    return look.html(about(word), sizing_mode=None, width=24, margin=(10, 10, 0, 0))
 
 
 def _ends(value: tuple[float, float]) -> dict[str, tuple[float, float]]:

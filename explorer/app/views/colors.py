@@ -19,6 +19,7 @@ from explorer.app.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.geneset import GeneSetView
 from explorer.app.views.legends import LegendView
+from explorer.app.words import about
 
 OWN, SAMPLE = "own", "sample"
 _TITLES = {
@@ -27,6 +28,10 @@ _TITLES = {
     AGREEMENT: "Agreement", SAVED: TITLE,
 }  # fmt: skip
 _NAMED = ("column", "gene", GENES, PROTEIN)
+_EXPLAINED = {
+    "label": "unknown", "confidence": "confidence", "novelty": "novelty", "gene": "expression", GENES: "gene set",
+    CONSENSUS: "consensus", AGREEMENT: "agreement", SAVED: "saved selections",
+}  # fmt: skip
 
 
 class ColorsView(View):
@@ -54,10 +59,11 @@ class ColorsView(View):
         self._column.param.watch(lambda event: self._choose_named("column", event.new), "value")
         self._protein.param.watch(lambda event: self._choose_named(PROTEIN, event.new), "value")
         self._gene.param.watch(self._choose_gene, "value")
+        self._title = look.html(margin=(0, 0, 2, 0))
         self._standing = Standing()
         self._legend = LegendView(session, highlight)
         self.panel = pn.Column(
-            look.html("<h3>Colour by</h3>", margin=(0, 0, 2, 0)), self._kind, self._level, self._column, self._gene,
+            self._title, self._kind, self._level, self._column, self._gene,
             self._no_gene, self._set.panel, self._protein, self._standing, look.rule(), self._legend.panel,
             width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
@@ -188,6 +194,7 @@ class ColorsView(View):
             self._gene.value = by.name
 
     def _uncover(self, kind: str) -> None:
+        self._title.object = f"<h3>Colour by{about(_EXPLAINED[kind]) if kind in _EXPLAINED else ''}</h3>"
         self._level.visible = kind in ("label", "confidence", "novelty", CONSENSUS, AGREEMENT)
         self._column.visible = kind == "column"
         self._gene.visible = kind == "gene"

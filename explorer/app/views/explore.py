@@ -21,6 +21,7 @@ from explorer.app.views.dock import DockView
 from explorer.app.views.keyboard import KeyboardView
 from explorer.app.views.maps import MapsView
 from explorer.app.views.selection import SelectionView
+from explorer.app.words import about
 from explorer.doubt.trade import Trade
 
 
@@ -104,7 +105,8 @@ class ExploreView(View):
             session.standing("result") if session.is_mapping or not has else session.standing("picture")
         )
         self._tell_offer(has)
-        self._line.object = f'<div class="line num">{self._said()}</div>'
+        meant = about("threshold") if session.front == "query" else ""
+        self._line.object = f'<div class="line num">{self._said()}{meant}</div>'
 
     def _tell_title(self, has: bool) -> None:
         session = self.session

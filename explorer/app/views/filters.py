@@ -16,6 +16,7 @@ from explorer.app.gates import RANGE, measured, measured_columns
 from explorer.app.session import Session
 from explorer.app.views.arrange import SLIM
 from explorer.app.views.base import Standing, View
+from explorer.app.words import about
 
 SHOWN = 4
 _TITLES = {"confidence": "Confidence", "novelty": "Novelty"}
@@ -73,7 +74,8 @@ class FiltersView(View):
             self._row.objects = boxes
         n = cells.n if session.selection is None else len(session.selection)
         words = f"Drag over a histogram to select; ranges narrow one another. {n:,} of {cells.n:,} cells."
-        self._said.object = f'<p class="small soft num" role="status">{look.text(words)}</p>'
+        meant = "".join(f" &nbsp; {_TITLES[name]}{about(name)}" for name in wanted if name in _TITLES)
+        self._said.object = f'<p class="small soft num" role="status">{look.text(words)}{meant}</p>'
 
     def _new(self, name: str) -> BrushHistogram:
         made = BrushHistogram(title=_TITLES.get(name, name), width=200, margin=0)

@@ -23,6 +23,7 @@ from explorer.app.status import Phase
 from explorer.app.tables import offered_frame
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import TabView, column, part, row, side_by_side
+from explorer.app.words import about
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.doubt.thresholds import with_threshold
 from explorer.errors import OptionsProblem
@@ -37,6 +38,10 @@ _ONE = "Only {method} has labelled these cells. Map them by another method too, 
 _WITH_REGRESSION = (
     "{method} has mapped these cells, and the reference's own regression on expression labels them as well. Map "
     "them by another method too, and there is a third voice."
+)
+_MEANT = (
+    f'<p class="small soft">Consensus{about("consensus")} &nbsp; Agreement{about("agreement")} &nbsp; '
+    f'Kappa{about("kappa")}</p>'
 )
 _COLUMNS = [
     {"key": "label", "label": "Consensus label"},
@@ -84,8 +89,8 @@ class ModelsView(TabView):
         )  # fmt: skip
         self._buttons = row(self._select, *self._tint.values(), *self._downloads)
         self._body = side_by_side(
-            part("Who gives the consensus label", self._upset, width=390),
-            part("Labels, the most disputed first", self._labels, width=394),
+            part("Who gives the consensus label", self._upset, width=400),
+            part("Labels, the most disputed first", self._labels, width=384),
             part("Two and two", self._measure, self._pairs, width=640),
         )
         self._box = column()
@@ -171,7 +176,8 @@ class ModelsView(TabView):
             self._upset.param.update(**upset_of(found, at))
             self._pairs.param.update(**pairs_of(found, at, str(self._measure.value)))
             self._labels.rows = label_rows(at)
-        self._said.object = "".join(f'<p class="small soft">{look.text(each)}</p>' for each in words if each)
+        told = "".join(f'<p class="small soft">{look.text(each)}</p>' for each in words if each)
+        self._said.object = told + _MEANT * is_ready
 
     def _missing(self, is_ready: bool) -> str:
         outcomes = self.session.outcomes

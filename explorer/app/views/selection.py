@@ -20,6 +20,7 @@ from explorer.app.tables import offered_signature, offered_table
 from explorer.app.views.base import Standing, View
 from explorer.app.views.cell_card import CellCardView
 from explorer.app.views.gates import GatesView
+from explorer.app.words import about
 from explorer.methods.base import Measure
 
 
@@ -176,14 +177,13 @@ def _doubt(session: Session) -> str:
     found = session.outcome.result.labels.level(session.level)
     rows = slice(None) if session.selection is None else session.selection
     n_unknown, n = int(found.unknown[rows].sum()), len(found.unknown[rows])
-    return look.facts(
-        [
-            ("Median confidence", f"{np.median(found.confidence[rows]):.2f}"),
-            ("Median novelty", f"{np.median(found.novelty[rows]):.2f}"),
-            ("Called unknown", f"{n_unknown:,} of {n:,} ({look.share(n_unknown, n)})"),
-        ],
-        tight=True,
+    told = (
+        ("Median confidence", "confidence", f"{np.median(found.confidence[rows]):.2f}"),
+        ("Median novelty", "novelty", f"{np.median(found.novelty[rows]):.2f}"),
+        ("Called unknown", "unknown", f"{n_unknown:,} of {n:,} ({look.share(n_unknown, n)})"),
     )
+    parts = (f"<dt>{name}{about(word)}</dt><dd>{value}</dd>" for name, word, value in told)
+    return f'<dl class="facts tight">{"".join(parts)}</dl>'
 
 
 SHOWN_BARS = 15
