@@ -4,8 +4,8 @@
 
 A served process and a headless Chromium, 800x600 pixels. Every time is taken in the browser, from the event
 to the last change of any canvas. In the same run, on the same points: HoloViews' `datashade(count_cat)` as it
-comes and with its wheel delay taken away, and Datashader's own aggregation beside our kernel. Prints a table
-and writes JSON.
+comes and with its wheel delay taken away, Datashader's own aggregation beside our kernel, zooms while a worker maps
+cells, and a printed figure of all points beside what it takes to compress its pixels. Prints a table and writes JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ import argparse
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +28,14 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.benchmarks.tables import report
 from tests.browser import FLAGS, find
-from tests.serving import free_port
+from tests.serving import free_port, until
 
 KINDS = 30
 SIZE = (800, 600)
 TOOLBAR = 30
 QUIET = 400          # ms without a change after which a picture counts as final
+ALONE, THEIRS = "ours, reference alone", "datashade(count_cat)"
+MAPPED = 20_000      # cells of each mapping that runs beside zooms
 
 # Samples every canvas of the page, in shadow roots too, once a frame.
 WATCH = """
@@ -234,6 +241,34 @@ def kernels(n: int) -> dict[str, float]:
     return {name: round(_median_ms(paint), 2) for name, paint in contenders.items()}
 
 
+def figures(n: int) -> dict[str, float]:
+    """Seconds to draw all points on a page at 600 dpi, and to compress its pixels alone, best of 3."""
+    from components import raster, theme
+    from components.coloring import Categories
+    from components.points import fit, index_points
+    from explorer.drawing.composing import Look, render, size_of
+    from explorer.drawing.figures import Picture
+
+    places, (of_query, query_kind) = index_points(cells(n, 0)[0]), cells(n // 10, 2)
+    names = tuple(f"type {k:02d}" for k in range(KINDS))
+    picture = Picture(of_query, Categories(query_kind, names, theme.category_colors(names)), places)
+    look = Look(dpi=600)
+    wide, high = (round(side / 25.4 * look.dpi) for side in size_of(1, look))
+    codes = raster.paint([raster.Layer(places, size=3)], fit(places.extent, wide, high), wide, high)
+    pixels = codes[:, :, None].repeat(3, axis=2).tobytes()
+    took = {form: _best_s(lambda form=form: render([picture], look, form)) for form in ("pdf", "svg", "png")}
+    return {**took, "pixels compressed": _best_s(lambda: zlib.compress(pixels, 6))}
+
+
+def _best_s(work: Callable[[], object], times: int = 3) -> float:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - began)
+    return round(min(took), 2)
+
+
 def _median_ms(work: Callable[[], object], times: int = 15) -> float:
     work()
     took = []
@@ -244,14 +279,60 @@ def _median_ms(work: Callable[[], object], times: int = 15) -> float:
     return statistics.median(took)
 
 
+@contextmanager
+def mapping() -> Iterator[None]:
+    """A worker process, as the app has one, maps cells again and again while the block runs.
+
+    Raises
+    ------
+    RuntimeError
+        If a mapping failed.
+    """
+    import anndata
+
+    from explorer.jobs.queue import JobState, MapSpec, Queue
+    from explorer.jobs.supervisor import Supervisor
+    from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
+
+    sample = anndata.read_h5ad(SAMPLE_DATA / "pbmc_ifnb_832.h5ad")
+    drawn = sample[np.random.default_rng(0).integers(0, sample.n_obs, MAPPED)].copy()
+    drawn.obs_names_make_unique()
+    states: list[JobState] = []
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "cells.h5ad"
+        drawn.write_h5ad(path)
+        queue, enough = Queue(Path(name) / "jobs.sqlite", Path(name) / "results"), threading.Event()
+
+        def feed() -> None:
+            while not enough.is_set():
+                id = queue.submit(MapSpec(str(path), str(SAMPLE_ATLAS))).id
+                while not (state := queue.get(id).state).is_over and not enough.is_set():
+                    time.sleep(0.02)
+                states.append(state)
+                queue.drop_files(id)
+
+        supervisor, feeder = Supervisor(queue, settings()), threading.Thread(target=feed)
+        supervisor.start()
+        feeder.start()
+        try:
+            until(lambda: states, "the first mapping")
+            yield
+        finally:
+            enough.set()
+            feeder.join()
+            supervisor.stop()
+    if JobState.FAILED in states:
+        raise RuntimeError("a mapping failed beside the zooms")
+
+
 def measure(port: int, zooms: int) -> list[dict[str, Any]]:
     """Drive every contender; one row each."""
     rows: list[dict[str, Any]] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=list(FLAGS))
         for name, title in (
-            ("map", "ours, reference and query"), ("reference", "ours, reference alone"),
-            ("datashade", "datashade(count_cat)"), ("tuned", "the same, lod_timeout 50"),
+            ("map", "ours, reference and query"), ("reference", ALONE),
+            ("datashade", THEIRS), ("tuned", "the same, lod_timeout 50"),
         ):  # fmt: skip
             tab = Tab(browser.new_page(viewport={"width": 1200, "height": 700}), f"http://localhost:{port}/{name}")
             took, received = tab.zooms(zooms)
@@ -262,7 +343,9 @@ def measure(port: int, zooms: int) -> list[dict[str, Any]]:
                 "zoom worst s": max(took) / 1e3,
                 "MB a zoom": statistics.median(received) / 1e6,
             }
+            rows.append(row)
             if name == "map":
+                rows.append(beside_mapping(tab, zooms, row["zoom s"]))
                 tab.settle(tab.page.locator("[title='Reset']").click)      # every type is in view again
                 click = tab.page.get_by_role("button", name="Recolour").click
                 row["recolour s"] = statistics.median(tab.settle(click)[0] for _ in range(5)) / 1e3
@@ -271,10 +354,21 @@ def measure(port: int, zooms: int) -> list[dict[str, Any]]:
                 row["by value s"] = tab.settle(tab.page.get_by_role("button", name="By value").click)[0] / 1e3
             if name in ("map", "reference"):
                 row["lasso s"] = tab.lasso() / 1e3
-            rows.append(row)
             tab.page.close()
         browser.close()
     return rows
+
+
+def beside_mapping(tab: Tab, zooms: int, idle: float) -> dict[str, Any]:
+    """Zooms of an open map while a worker maps cells."""
+    tab.settle(tab.page.locator("[title='Reset']").click)
+    with mapping():
+        took, received = tab.zooms(zooms)
+    seconds = statistics.median(took) / 1e3
+    return {
+        "what": "ours, while a mapping runs", "zoom s": seconds, "zoom worst s": max(took) / 1e3,
+        "MB a zoom": statistics.median(received) / 1e6, "times idle": seconds / idle,
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -296,12 +390,15 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
-    ours, theirs = rows[1], rows[2]
+    ours, theirs = (next(row for row in rows if row["what"] == what) for what in (ALONE, THEIRS))
     ratios = {name: round(theirs[name] / ours[name], 1) for name in ("first picture s", "zoom s", "MB a zoom")}
-    painting = kernels(options.points)
-    report("map_speed", rows, points=options.points, ratio_to_datashade=ratios, painting_ms=painting)
+    painting, printed = kernels(options.points), figures(options.points)
+    report(
+        "map_speed", rows, points=options.points, ratio_to_datashade=ratios, painting_ms=painting, figure_s=printed
+    )
     print("datashade(count_cat) / ours, reference alone:", ratios)
     print("painting alone, ms:", painting)
+    print("figure at 600 dpi, s:", printed)
 
 
 def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
