@@ -5,11 +5,14 @@ Knows results and their provenance; every figure in it is read off them.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from explorer.flow import MappingResult, Reference
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 from explorer.reading.matching import ROW_NAMES
+from explorer.writing.appending import finished_file
 
 _RULES = {
     QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
@@ -49,6 +52,12 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
         "Versions: " + ", ".join(f"{name} {version}" for name, version in known.items()) + ".",
     ]
     return " ".join(sentences)
+
+
+def write_paragraph(result: MappingResult, path: Path | str, reference: Reference | None = None) -> None:
+    """Write the methods paragraph to a text file."""
+    with finished_file(Path(path)) as part:
+        part.write_text(methods_paragraph(result, reference) + "\n", encoding="utf-8")
 
 
 def consequence(result: MappingResult, level: str) -> str:

@@ -54,6 +54,7 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
     mapping.add_argument("--probabilities", type=Path, metavar="ALL.csv", help="of every label, at the main level")
+    mapping.add_argument("--paragraph", type=Path, metavar="METHODS.txt", help="how labels came about, to publish")
     mapping.add_argument("--script", type=Path, metavar="REPEAT.py", help="maps the file again, and says what differs")
     mapping.set_defaults(run=_map)
 
@@ -65,6 +66,7 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.doubt.thresholds import result_with_threshold
     from explorer.mapping.corridor import map_query
     from explorer.mapping.left_out import left_out_answers
+    from explorer.prose import write_paragraph
     from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_result
@@ -80,7 +82,7 @@ def _map(options: argparse.Namespace) -> None:
     (method,) = methods
     if options.disagreements is not None:
         raise OptionsProblem("--disagreements needs several methods: name --method twice or more, or --method all.")
-    _require_places(options, "output", "csv", "probabilities", "script")
+    _require_places(options, "output", "csv", "probabilities", "paragraph", "script")
     query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     reference = open_reference(options.reference)
     with Bar() as progress:
@@ -118,6 +120,8 @@ def _map(options: argparse.Namespace) -> None:
             write_csv(result, options.csv)
         if options.probabilities is not None:
             write_probabilities(result, options.probabilities)
+        if options.paragraph is not None:
+            write_paragraph(result, options.paragraph, reference)
         if options.script is not None:
             write_script(
                 result, options.query, options.reference, options.script, matrix=options.matrix, name=query.name,
@@ -176,7 +180,7 @@ def _map_all(options: argparse.Namespace) -> None:
     from explorer.report import describe_agreement
     from explorer.writing.agreed_files import write_agreed, write_agreed_csv, write_disputed
 
-    for option in ("mode", "own_labels", "refine", "probabilities", "script"):
+    for option in ("mode", "own_labels", "refine", "probabilities", "paragraph", "script"):
         if getattr(options, option):
             raise OptionsProblem(
                 f"--{option.replace('_', '-')} goes with one method only: map by that method alone, or leave it out."

@@ -32,6 +32,7 @@ def test_a_threshold_is_obeyed_told_and_kept(
     words: list[str], sample_atlas: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = ["--probabilities", str(tmp_path / "all.csv"), "--script", str(tmp_path / "repeat.py")]
+    more += ["--paragraph", str(tmp_path / "methods.txt")]
     assert main([*words, "--threshold", "0.8", *more]) == 0
     told = capsys.readouterr().out
     result = explorer.read_result(tmp_path / "result.h5ad")
@@ -49,6 +50,7 @@ def test_a_threshold_is_obeyed_told_and_kept(
         table = pd.read_csv(tmp_path / name)
         assert set(table["threshold"]) == {0.8}
         assert (~table["unknown"]).sum() == kept
+    assert "confidence lies under 0.80" in (tmp_path / "methods.txt").read_text(encoding="utf-8")
     script = (tmp_path / "repeat.py").read_text(encoding="utf-8")
     assert '"threshold": 0.8' in script
     done = subprocess.run(
