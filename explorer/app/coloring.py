@@ -19,6 +19,7 @@ from explorer import keys
 from explorer.app.agreeing import consensus_of
 from explorer.app.columns import MOST_CATEGORIES, is_measured
 from explorer.app.library import Outcome
+from explorer.app.own_colors import own_colors
 from explorer.app.saved import SAVED, is_of, saved_categories
 from explorer.doubt.thresholds import with_threshold
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
@@ -149,7 +150,8 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     level
         Label level that labels and confidence speak of.
     known
-        Colours of the labels of `level`; a column of the query that uses the same names gets the same colours.
+        Colours of the labels of `level`; a column of the query that uses the same names gets the same colours, unless
+        the query brought its own.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     if by.kind == "gene":
         return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":
-        return _column(outcome.result.obs, by.name, known)
+        return _column(outcome.result.obs, by.name, {**known, **brought_colors(outcome, by.name)})
     if by.kind == GENES:
         return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
     if by.kind == PROTEIN:
@@ -176,6 +178,12 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     if by.kind in (CONSENSUS, AGREEMENT):
         return _together(by, level, known, labels.threshold)
     return _labels(outcome, level, known)
+
+
+def brought_colors(outcome: Outcome, column: str) -> dict[str, str]:
+    """Colours that a query brought for a column of its own, by category; they go before all others."""
+    file = outcome.folder / keys.RESULT_FILE
+    return own_colors(file, column) if file.is_file() else {}
 
 
 def label_categories(reference: Reference, outcome: Outcome | None, level: str, front: str) -> Categories:

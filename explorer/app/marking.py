@@ -16,7 +16,7 @@ from components.coloring import Categories
 from components.theme import category_colors
 from components.violins import outlines
 from explorer import keys
-from explorer.app.coloring import label_categories, label_colors
+from explorer.app.coloring import brought_colors, label_categories, label_colors
 from explorer.app.library import Outcome
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, Query, Reference
@@ -190,7 +190,8 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     column = front.obs[by]
     codes, values = pd.factorize(column.astype(object).where(column.notna()), sort=True, use_na_sentinel=True)
     names = tuple(str(value) for value in values)
-    colors = category_colors(names, label_colors(front.reference, front.level))
+    brought = brought_colors(front.outcome, by) if front.outcome is not None else {}
+    colors = category_colors(names, {**label_colors(front.reference, front.level), **brought})
     return Categories(codes.astype(np.int32), names, colors, by)
 
 
