@@ -60,9 +60,12 @@ def disc(size: int) -> NDArray[np.int64]:
 @compiled
 def _paint(
     xy: Any, codes: Any, rank: Any, spans: Any, offsets: Any,
-    x0: float, y0: float, per_x: float, per_y: float, out: Any, top: Any,
+    x0: float, y0: float, per_x: float, per_y: float, out: Any,
 ) -> None:
-    """Write codes into `out`; where points share a pixel, the highest rank stays."""
+    """Write rank and code, 256 * rank + code, into `out`; where points share a pixel, the highest rank stays.
+
+    Of equal ranks the later point stays. One number a pixel spares a branch that no processor can foresee.
+    """
     height, width = out.shape
     for s in range(spans.shape[0]):
         for i in range(spans[s, 0], spans[s, 1]):
@@ -72,12 +75,13 @@ def _paint(
             px, py = (xy[i, 0] - x0) * per_x, (xy[i, 1] - y0) * per_y
             if px < -_MARGIN or py < -_MARGIN or px >= width + _MARGIN or py >= height + _MARGIN:
                 continue
-            column, row, mine = int(np.floor(px)), int(np.floor(py)), rank[i]
+            column, row = int(np.floor(px)), int(np.floor(py))
+            mine = (np.uint32(rank[i]) << np.uint32(8)) | np.uint32(code)
             for o in range(offsets.shape[0]):
                 c, r = column + offsets[o, 0], row + offsets[o, 1]
-                if c >= 0 and r >= 0 and c < width and r < height and (out[r, c] == 0 or mine >= top[r, c]):
-                    out[r, c] = code
-                    top[r, c] = mine
+                if c >= 0 and r >= 0 and c < width and r < height:
+                    before = out[r, c]
+                    out[r, c] = mine if (mine | np.uint32(255)) >= before else before
 
 
 @compiled
@@ -156,8 +160,9 @@ def paint(layers: Sequence[Layer], view: Extent, width: int, height: int) -> NDA
             _count(layer.points.xy, spans, offsets, *place, counts)
             painted = _GREY_OF_COUNT[counts]
         else:
-            painted, top = np.zeros_like(picture), np.zeros((height, width), dtype=np.uint16)
-            _paint(layer.points.xy, layer.codes, layer.rank, spans, offsets, *place, painted, top)
+            ranked = np.zeros((height, width), dtype=np.uint32)
+            _paint(layer.points.xy, layer.codes, layer.rank, spans, offsets, *place, ranked)
+            painted = ranked.astype(np.uint8)      # the code is the lowest byte
         picture = np.where(painted != EMPTY, painted, picture)
     return picture
 
