@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +18,20 @@ from numpy.typing import NDArray
 
 from components.coloring import Categories, Coloring
 from components.points import Points, inside_polygon
+from explorer import keys
 from explorer.app import library
 from explorer.app.coloring import ColorBy, color_query, color_reference, label_colors
 from explorer.app.columns import is_measured
 from explorer.app.library import Outcome
 from explorer.app.packing import packed, unpacked
 from explorer.errors import OptionsProblem
-from explorer.flow import Reference
+from explorer.flow import FloatArray, Reference
+from explorer.reference import read_gene
+from explorer.writing.export import read_gene_values
 
 Mask = NDArray[np.bool_]
 REPLACE, ADD, SUBTRACT, INTERSECT, INVERT = MODES = ("replace", "add", "subtract", "intersect", "invert")
+_GENE = "gene:"
 SHAPE, RANGE, NAMES, ROWS = "shape", "range", "names", "rows"
 CONFIDENCE, NOVELTY, DISAGREEMENT = OF_LABELS = ("confidence", "novelty", "disagreement")
 
@@ -41,8 +47,8 @@ class Step:
     kind
         `SHAPE`, `RANGE`, `NAMES` or `ROWS`; empty for a step that only inverts.
     of
-        Of a range: the obs column, or one of `OF_LABELS`. Of names: the kind of colour they belong to. Of a shape: the
-        query's own picture it was drawn on, empty for the reference's.
+        Of a range: the obs column, one of `OF_LABELS`, or a gene as `of_gene` writes it. Of names: the kind of colour
+        they belong to. Of a shape: the query's own picture it was drawn on, empty for the reference's.
     name
         Of names: the column. Of a shape: the method whose picture of the reference it was drawn on.
     level
@@ -171,14 +177,28 @@ def measured_columns(cells: Cells) -> tuple[str, ...]:
     return (*OF_LABELS[:2], *columns) if cells.of == "query" and cells.outcome is not None else columns
 
 
+def of_gene(gene: str) -> str:
+    """What a range over the expression of a gene is of."""
+    return f"{_GENE}{gene}"
+
+
+def gene_of(of: str) -> str:
+    """The gene of what `of_gene` wrote; empty for a range of anything else."""
+    return of.removeprefix(_GENE) if of.startswith(_GENE) else ""
+
+
 def measured(cells: Cells, of: str, level: str) -> NDArray[np.float64]:
-    """The values of one of `measured_columns`, float64 (n,), NaN for none.
+    """The values of one of `measured_columns`, or log1p CP10k of a gene, float64 (n,), NaN for none.
 
     Raises
     ------
     OptionsProblem
         If there is no such column.
+    AtlasError
+        If the gene cannot be read.
     """
+    if gene := gene_of(of):
+        return np.asarray(_expression(cells, gene), np.float64)
     if of in OF_LABELS and cells.of == "query" and cells.outcome is not None:
         labels = cells.outcome.result.labels.level(level)
         return np.asarray(getattr(labels, of), np.float64)
@@ -224,6 +244,18 @@ def new_gate(title: str, cells: str, steps: Sequence[Step]) -> Gate:
 
 
 # one step
+
+
+@lru_cache(maxsize=8)
+def _of_result(folder: Path, gene: str) -> FloatArray:
+    return read_gene_values(folder / keys.EXPRESSION_FILE, gene)
+
+
+def _expression(cells: Cells, gene: str) -> FloatArray:
+    """log1p CP10k of one gene, float32 (n,)."""
+    if cells.of == "query" and cells.outcome is not None:
+        return _of_result(cells.outcome.folder, gene)
+    return read_gene(cells.reference, gene)
 
 
 def _found_by(step: Step, cells: Cells) -> Mask:
@@ -285,7 +317,7 @@ def _say(step: Step, number: int) -> str:
     if step.mode == INVERT:
         return verb
     if step.kind == RANGE:
-        what = f"{step.of} {step.low:.3g} to {step.high:.3g}"
+        what = f"{gene_of(step.of) or step.of} {step.low:.3g} to {step.high:.3g}"
     elif step.kind == NAMES:
         what = f"{', '.join(step.names[:3])}{' …' if len(step.names) > 3 else ''}"
     else:

@@ -31,7 +31,10 @@ from explorer.app.gates import (
     Step,
     as_records,
     extended,
+    in_words,
+    measured,
     new_gate,
+    of_gene,
     of_rows,
     read_records,
     select_by,
@@ -39,6 +42,7 @@ from explorer.app.gates import (
 from explorer.app.genesearch import common_names, find_gene, genes_among, suggestions
 from explorer.app.pictures import picture_title
 from explorer.app.session import Session
+from explorer.app.views.filters import FiltersView
 from explorer.app.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
@@ -295,3 +299,26 @@ async def value_of(session: Session, gene: str) -> np.ndarray:
     session.choose_color(ColorBy("gene", gene))
     await session.settled()
     return np.array(session.coloring.values)
+
+
+def test_ranges_of_two_genes_select_the_cells_that_meet_both(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped(with_pictures(home))
+        view = FiltersView(session)
+        view._genes.value = "cd3e, MS4A1 NOGENE"
+        assert [view._bars[name].title for name in ("gene:CD3E", "gene:MS4A1")] == ["CD3E", "MS4A1"]
+        assert "Not among these cells: NOGENE" in view._said.object
+        values = {gene: measured(session.cells, of_gene(gene), session.level) for gene in ("CD3E", "MS4A1")}
+        view._bars["gene:CD3E"].ends = [0.5, 9.0]
+        await session.settled()
+        view._bars["gene:MS4A1"].ends = [0.0, 0.1]
+        await session.settled()
+        wanted = (values["CD3E"] >= 0.5) & (values["CD3E"] <= 9) & (values["MS4A1"] <= 0.1)
+        assert 0 < wanted.sum() < len(wanted)
+        assert session.selection.tolist() == np.flatnonzero(wanted).tolist()
+        assert in_words(session.recipe) == "CD3E 0.5 to 9, within MS4A1 0 to 0.1"
+        view._genes.value = ""
+        assert view._bars["gene:CD3E"] in view._row.objects, "a range stays in view"
+        view.destroy()
+
+    run(steps)

@@ -1,4 +1,4 @@
-"""Crossfilter: distributions of what was measured of the cells, each with a range to brush."""
+"""Crossfilter: distributions of what was measured of the cells, and of genes, each with a range to brush."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from components.brush_histogram import BrushHistogram
 from explorer.app import look
-from explorer.app.gates import RANGE, measured, measured_columns
+from explorer.app.bringing import genes_in_front
+from explorer.app.gates import RANGE, gene_of, measured, measured_columns, of_gene
+from explorer.app.genesearch import genes_among
 from explorer.app.session import Session
 from explorer.app.views.arrange import SLIM
 from explorer.app.views.base import Standing, View
@@ -30,15 +32,19 @@ class FiltersView(View):
         self._bars: dict[str, BrushHistogram] = {}
         self._is_filling = False
         self._columns = pmui.MultiChoice(
-            label="Distributions", options=[], chip=False, width=300, margin=(8, 12, 4, 0), sx=SLIM
+            label="Distributions", options=[], chip=False, width=190, margin=(8, 12, 4, 0), sx=SLIM
         )
         self._columns.param.watch(lambda _: None if self._is_filling else self._draw(), "value")
+        self._genes = pmui.TextInput(label="Genes", placeholder="CD3E CD4", size="small", width=150,
+                                     margin=(8, 12, 4, 0), sx=SLIM)  # fmt: skip
+        self._genes.param.watch(lambda _: None if self._is_filling else self._draw(), "value")
         self._said = look.html(margin=(14, 0, 0, 0))
         self._standing = Standing()
-        self._row = pn.Row(sizing_mode="stretch_width", margin=0, styles={"flex-wrap": "wrap", "gap": "10px 22px"})
+        self._row = pn.Row(sizing_mode="stretch_width", margin=0, stylesheets=[look.NARROWS],
+                           styles={"flex-wrap": "wrap", "gap": "10px 22px"})  # fmt: skip
         self.panel = pn.Column(
-            pn.Row(self._columns, self._said, sizing_mode="stretch_width", margin=0), self._standing, self._row,
-            sizing_mode="stretch_width", margin=0,
+            pn.Row(self._columns, self._genes, self._said, sizing_mode="stretch_width", margin=0), self._standing,
+            self._row, sizing_mode="stretch_width", margin=0, stylesheets=[look.NARROWS],
         )  # fmt: skip
         self.watch(self._fill, ["outcome", "reference", "show"])
         self.watch(self._draw, ["selection", "recipe", "level", "outcome"])
@@ -60,7 +66,8 @@ class FiltersView(View):
         session, cells = self.session, self.session.cells
         if cells is None:
             return
-        wanted = [name for name in self._columns.value or [] if name in measured_columns(cells)]
+        genes, missing = self._named()
+        wanted = genes + [name for name in self._columns.value or [] if name in measured_columns(cells)]
         some = _mask(session.selection, cells.n)
         ranges = {step.of: [step.low, step.high] for step in session.recipe if step.kind == RANGE}
         self._is_filling = True
@@ -73,12 +80,21 @@ class FiltersView(View):
         if boxes != self._row.objects:
             self._row.objects = boxes
         n = cells.n if session.selection is None else len(session.selection)
-        words = f"Drag over a histogram to select; ranges narrow one another. {n:,} of {cells.n:,} cells."
+        absent = f" Not among these cells: {', '.join(missing)}." if missing else ""
+        words = f"Drag over a histogram to select; ranges narrow one another. {n:,} of {cells.n:,} cells.{absent}"
         meant = "".join(f" &nbsp; {_TITLES[name]}{about(name)}" for name in wanted if name in _TITLES)
         self._said.object = f'<p class="small soft num" role="status">{look.text(words)}{meant}</p>'
 
+    def _named(self) -> tuple[list[str], list[str]]:
+        """Genes that were typed or have a range, as ranges are of them, and names that are none."""
+        ranged = [gene for step in self.session.recipe if (gene := gene_of(step.of))]
+        outcome = self.session.outcome if self.session.front == "query" else None
+        there = outcome.genes if outcome is not None else genes_in_front(self.session)
+        typed, missing = genes_among(self._genes.value or "", there)
+        return [of_gene(gene) for gene in dict.fromkeys([*typed, *ranged])], missing
+
     def _new(self, name: str) -> BrushHistogram:
-        made = BrushHistogram(title=_TITLES.get(name, name), width=200, margin=0)
+        made = BrushHistogram(title=gene_of(name) or _TITLES.get(name, name), width=200, margin=0)
 
         def brushed(event: param.parameterized.Event) -> None:
             if not self._is_filling:
