@@ -53,7 +53,7 @@ class TestImports:
         layers = {name.strip() for layer in contract("One corridor")["layers"] for name in layer.split("|")}
         served = {"explorer.app", "explorer.app_hooks", "explorer.commands", "explorer.main", "explorer.__main__"}
         assert layers == {*headless(), *served}
-        methods = {path.stem for path in (ROOT / "explorer" / "methods").glob("*.py")} - {"__init__", "base"}
+        methods = {path.stem for path in (ROOT / "explorer" / "methods").glob("*.py")} - {"__init__", "base", "common"}
         assert set(contract("Methods are siblings")["modules"]) == {f"explorer.methods.{name}" for name in methods}
 
     def test_the_package_is_cheap_to_import(self) -> None:

@@ -23,7 +23,7 @@ from explorer.app.pictures import own_pictures, read_picture
 from explorer.app.projects import Projects
 from explorer.flow import MappingResult, Reference
 from explorer.jobs.queue import Queue
-from explorer.methods.base import device_named
+from explorer.methods.common import device_named
 from explorer.reference import open_reference, read_layout
 from explorer.settings import SAMPLE_DATA, settings
 from explorer.writing.export import gene_names, read_result

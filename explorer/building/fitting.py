@@ -31,7 +31,8 @@ from explorer.mapping.corridor import NEIGHBORS, versions
 from explorer.mapping.expression_model import TITLE, expression_summary, fit_missing, write_expression_model
 from explorer.mapping.learning import Annotated, read_annotated
 from explorer.methods import METHODS
-from explorer.methods.base import Config, Method, device_named, takes_proteins
+from explorer.methods.base import Config, Method, takes_proteins
+from explorer.methods.common import device_named
 from explorer.progress import Progress
 from explorer.reading.kinds import require_learnable
 from explorer.reading.matching import KnownGenes

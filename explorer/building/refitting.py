@@ -22,7 +22,7 @@ from explorer.mapping import panels
 from explorer.mapping.learning import Annotated, read_again
 from explorer.mapping.models import TrainedMethod, load_method
 from explorer.methods import METHODS
-from explorer.methods.base import device_named
+from explorer.methods.common import device_named
 from explorer.progress import Progress
 from explorer.provenance import Coverage, Panel, Refitted
 from explorer.reading.genes import coverage, match_genes

@@ -33,7 +33,7 @@ from explorer.evaluation.contenders import BASELINES, Answers, Learned, Spent, l
 from explorer.flow import IntArray
 from explorer.mapping.learning import Annotated, read_annotated
 from explorer.methods import METHODS
-from explorer.methods.base import device_named
+from explorer.methods.common import device_named
 from explorer.networks.checkpoints import digest, read_whole, write_whole
 from explorer.progress import Progress
 from explorer.reading.proteins import LEFT_OUT

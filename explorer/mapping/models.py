@@ -14,7 +14,8 @@ from explorer.doubt.labels import LevelHead
 from explorer.errors import ReferenceProblem
 from explorer.flow import FloatArray, Reference
 from explorer.methods import METHODS
-from explorer.methods.base import Method, device_named
+from explorer.methods.base import Method
+from explorer.methods.common import device_named
 from explorer.neighbors import Index, LabelIndex
 from explorer.provenance import Refitted
 from explorer.reference import (

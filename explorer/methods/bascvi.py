@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +11,15 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
-from explorer import keys
-from explorer.errors import OptionsProblem, ValuesProblem
+from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding
 from explorer.methods.base import Config, MethodCard, Toward, Training
+from explorer.methods.common import kept_out, own_config, part_of, read_model, require_counts, tensors_of, write_model
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.bascvi import Adversary, BascviNet, Decoded, Reader
 from explorer.networks.likelihoods import gaussian_kl
@@ -33,7 +31,6 @@ from explorer.progress import Progress
 from explorer.reading.kinds import COUNTED_GENES
 
 EMBED_ROWS = 2048
-LEFT_OUT = 0.1  # of the cells, to tell when to stop
 MISSED = 10.0  # counts expected of a gene before none at all says that it was not measured: by chance once in 22,000
 
 
@@ -160,8 +157,8 @@ class Bascvi:
         ValuesProblem
             If the reference does not hold counts.
         """
-        config = _own(config)
-        _require_counts(training.cells)
+        config = own_config(config, BascviConfig, "BA-scVI")
+        require_counts(training.cells, "BA-scVI", "reference", "Build from a file that holds counts, or train CONCORD.")
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
         noise = torch.Generator(device=device).manual_seed(config.seed)
@@ -173,8 +170,8 @@ class Bascvi:
         labels = labels if config.label_weight > 0 else {}
         reader = Reader(config.n_latent, list(labels.values())).to(device)
         batch_size, epochs = config.sized(len(cells.counts))
-        left_out = rng.random(len(cells.counts)) < LEFT_OUT if config.patience else np.zeros(len(cells.counts), bool)
-        learnt, checked = np.flatnonzero(~left_out), torch.as_tensor(np.flatnonzero(left_out), device=device)
+        learnt, left_out = kept_out(len(cells.counts), config.patience, rng)
+        checked = torch.as_tensor(left_out, device=device)
         sampler = DomainSampler(np.zeros(len(learnt), np.int64), batch_size)
         loss = _Loss(network, adversary, reader, config, cells, noise)
 
@@ -234,51 +231,26 @@ class Bascvi:
             "mixing": dict(self.mixing),
             "labels": dict(self._labels),
         }
-        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        parts = (("network", self._network), ("reader", self._reader))
-        tensors = {
-            f"{part}.{name}": value.cpu().contiguous()
-            for part, module in parts
-            for name, value in module.state_dict().items()
-        }
-        save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
+        parts = tensors_of(self._network, "network") | tensors_of(self._reader, "reader")
+        write_model(folder, settings, {**parts, "baseline": self._baseline})
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote, onto `device`."""
-        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        settings, tensors = read_model(folder, device)
         config = BascviConfig(**settings["config"])
         genes = np.array(settings["genes"], dtype=object)
-        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
         network = _network(config, len(genes), settings["sizes"]).to(device)
-        network.load_state_dict(_part(tensors, "network"))
+        network.load_state_dict(part_of(tensors, "network"))
         labels = settings["labels"]
         reader = Reader(config.n_latent, list(labels.values())).to(device)
-        reader.load_state_dict(_part(tensors, "reader"))
+        reader.load_state_dict(part_of(tensors, "reader"))
         return cls(config, genes, network, baseline, settings["mixing"], reader, labels)
-
-
-def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-
-
-def _own(config: Config) -> BascviConfig:
-    if not isinstance(config, BascviConfig):
-        raise OptionsProblem(f"BA-scVI is trained with a BascviConfig, not a {type(config).__name__}.")
-    return config
 
 
 def _network(config: BascviConfig, n_genes: int, sizes: Sequence[int]) -> BascviNet:
     return BascviNet(n_genes, sizes, config.n_hidden, config.n_layers, config.n_latent)
-
-
-def _require_counts(cells: AlignedCells) -> None:
-    if not cells.is_counts:
-        raise ValuesProblem(
-            "BA-scVI learns from counts, but the reference's values are no whole numbers (the largest is "
-            f"{cells.values.data.max(initial=0):.4g}). Build from a file that holds counts, or train CONCORD."
-        )
 
 
 def _levels(training: Training) -> dict[str, NDArray[np.int64]]:

@@ -276,6 +276,22 @@ class Adaptation:
     conditions: tuple[Condition, ...]
     reference: Training
 
+    @property
+    def own_labels(self) -> NDArray[np.int32] | None:
+        """The query's own labels at the reference's levels, int32 (levels, n), -1 for none; `None` without any."""
+        if not self.labels:
+            return None
+        nothing = np.full(self.cells.n_cells, -1, np.int32)
+        return np.stack([self.labels.get(level, nothing) for level in self.reference.labels])
+
+    @property
+    def batches(self) -> tuple[Condition, Condition]:
+        """The batches of the reference and of the query; all of one where they do not say."""
+        every = self.reference.conditions[:1]
+        own = every[0] if every else Condition("batch", ("reference",), self.reference.batches)
+        unsaid = Condition(own.column, ("query",), np.zeros(self.cells.n_cells, np.int32))
+        return own, next((condition for condition in self.conditions if condition.column == own.column), unsaid)
+
 
 @dataclass(frozen=True)
 class Toward:
@@ -429,24 +445,3 @@ class Adapted:
     moved: bool
     notices: tuple[str, ...] = ()
     conditions: tuple[ConditionEmbedding, ...] = ()
-
-
-def device_named(name: str) -> torch.device:
-    """The device called "auto", "cpu" or "cuda"; auto takes the GPU when there is one.
-
-    Raises
-    ------
-    OptionsProblem
-        If a GPU is asked for and none is usable.
-    """
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
-    if name == "cuda" and not available:
-        raise OptionsProblem(
-            "Device 'cuda' was asked for, but this machine offers no usable NVIDIA GPU to PyTorch. "
-            "Choose 'auto' or 'cpu', or install a CUDA build of PyTorch and its driver."
-        )
-    if name not in ("cpu", "cuda"):
-        raise OptionsProblem(f"There is no device {name!r}; choose auto, cpu or cuda.")
-    return torch.device(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +11,8 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 from torch.nn import functional as F
 
-from explorer import keys
 from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
@@ -25,7 +21,6 @@ from explorer.methods.base import (
     INSTANT,
     Adaptation,
     Adapted,
-    Condition,
     Config,
     Measure,
     MethodCard,
@@ -33,6 +28,7 @@ from explorer.methods.base import (
     Toward,
     Training,
 )
+from explorer.methods.common import own_config, read_model, told_of_drift, write_model
 from explorer.networks.attention import ALL, EXPRESSED
 from explorer.networks.checkpoints import Checkpoint
 from explorer.networks.concerto import Views, estimate_statistics
@@ -41,14 +37,12 @@ from explorer.networks.concerto_modalities import CLR, LOG, SCALINGS, ModalCells
 from explorer.networks.concerto_model import ENOUGH, Batches, ConcertoModel, Described
 from explorer.networks.concerto_scores import attention_of_unexpressed, attentions, contributions, lifts
 from explorer.networks.concerto_tasks import Course, Labelled, anchored, contrast, source_pure
-from explorer.networks.geometry import alignment, collapsed
 from explorer.networks.training import linear_until, warmup_cosine
 from explorer.progress import Progress
 
 STEPS_AN_EPOCH = 150  # the published learning rate reaches its floor after so many, however large the data are
 WEIGHT_DECAY = 1e-4   # of adaptation, as published
 GO_BY_ALL = f"Batches of fewer than {ENOUGH} cells go by the statistics of the whole reference."
-DRIFTED = 0.95        # mean cosine to where they were; below, the user is told
 
 CONTRIBUTION = Measure(
     "contribution",
@@ -243,7 +237,7 @@ class Concerto:
         OptionsProblem
             If a setting does not exist, or labels are to be learned and there are none.
         """
-        config = _own(config)
+        config = own_config(config, ConcertoConfig, "Concerto")
         torch.manual_seed(config.seed)
         cells = _modal(training.cells, training.proteins, config, device)
         sizes = [store.n_genes for store in cells.stores]
@@ -338,7 +332,7 @@ class Concerto:
         mode, config = self.card.mode(to.mode), self.config
         torch.manual_seed(config.seed)
         reference, cells = self._stored(to.reference.cells), self._stored(to.cells)
-        own, query = _batches_of(to)
+        own, query = to.batches
         model = copy.deepcopy(self._model)
         if mode == PER_BATCH:
             of_both = Batches(reference, own.codes, own.names), Batches(cells, query.codes, query.names)
@@ -349,7 +343,7 @@ class Concerto:
         before = anchored(model.network.teacher, reference, config.seed)
         if mode == ADAPTED:
             # all of one source: batches that were sorted by type would teach their statistics instead of their labels
-            unlabelled = Unlabelled(cells, np.zeros_like(query.codes), _labels_of(to))
+            unlabelled = Unlabelled(cells, np.zeros_like(query.codes), to.own_labels)
             _teach(model, reference, to.reference, config, progress, unlabelled)
         else:
             course = config.course(1, config.tuned_lr)
@@ -360,7 +354,7 @@ class Concerto:
         model.centre_on(reference, progress.part(progress.stage, 1.0, 1.0))
         levels = tuple(to.reference.labels) if mode == ADAPTED else self._levels
         method = Concerto(config, self.genes, self.proteins, model, levels)
-        return Adapted(method, moved=True, notices=_notices(mode, before, after))
+        return Adapted(method, moved=True, notices=told_of_drift(mode, before, after, is_meant=mode == ADAPTED))
 
     def _stored(self, cells: AlignedCells) -> ModalCells:
         return _modal(cells, self.proteins, self.config, self._model.device)
@@ -374,14 +368,12 @@ class Concerto:
             "classes": dict(zip(self._levels, self._model.n_classes, strict=True)),
             "batches": None if self._described is None else asdict(self._described),
         }
-        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {name: value.cpu().contiguous() for name, value in self._model.state_dict().items()}
-        save_file(tensors, folder / keys.WEIGHTS_FILE)
+        write_model(folder, settings, self._model.state_dict())
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote, onto `device`."""
-        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        settings, tensors = read_model(folder, device)
         config = ConcertoConfig(**settings["config"])
         genes, proteins = np.array(settings["genes"], dtype=object), tuple(settings["proteins"])
         sizes = [len(genes), len(proteins)] if proteins else [len(genes)]
@@ -390,14 +382,8 @@ class Concerto:
         n_sources = len(described.names) if described else 0
         shape = (sizes, config.n_latent, config.dropout, config.attend)
         model = ConcertoModel(*shape, list(classes.values()), n_sources).to(device)
-        model.load_state_dict(load_file(folder / keys.WEIGHTS_FILE, device=str(device)))
+        model.load_state_dict(tensors)
         return cls(config, genes, proteins, model, tuple(classes), described)
-
-
-def _own(config: Config) -> ConcertoConfig:
-    if not isinstance(config, ConcertoConfig):
-        raise OptionsProblem(f"Concerto is trained with a ConcertoConfig, not a {type(config).__name__}.")
-    return config
 
 
 def _modal(
@@ -450,43 +436,4 @@ def _teach(
         weight_decay=0.0 if unlabelled is None else WEIGHT_DECAY,
         population=config.batch_norm == "population",
         checkpoint=checkpoint,
-    )
-
-
-def _labels_of(to: Adaptation) -> NDArray[np.int32] | None:
-    """The query's own labels at the reference's levels, int32 (levels, n), -1 for none."""
-    if not to.labels:
-        return None
-    nothing = np.full(to.cells.n_cells, -1, np.int32)
-    return np.stack([to.labels.get(level, nothing) for level in to.reference.labels])
-
-
-def _batches_of(to: Adaptation) -> tuple[Condition, Condition]:
-    """The batches of the reference and of the query; all of one where they do not say."""
-    every = to.reference.conditions[:1]
-    own = every[0] if every else Condition("batch", ("reference",), to.reference.batches)
-    unsaid = Condition(own.column, ("query",), np.zeros(to.cells.n_cells, np.int32))
-    return own, next((condition for condition in to.conditions if condition.column == own.column), unsaid)
-
-
-def _notices(mode: Mode, before: Tensor, after: Tensor) -> tuple[str, ...]:
-    """What to say of how far reference cells moved, float (k, d) each.
-
-    Raises
-    ------
-    OptionsProblem
-        If the model no longer tells cells apart.
-    """
-    moved = float((before * after).sum(1).mean())
-    if collapsed(before, after):
-        raise OptionsProblem(
-            f"In the mode '{mode.name}' the model came to see all cells as alike: the mean squared distance of a "
-            f"reference cell to its nearest fell from {alignment(before):.3f} to {alignment(after):.3f}. Nothing was "
-            "mapped. Choose the mode 'instant'."
-        )
-    if mode == ADAPTED or moved >= DRIFTED:  # learning labels is meant to move the reference
-        return ()
-    return (
-        f"In the mode '{mode.name}' the reference moved: its cells point to where they were with a mean cosine of "
-        f"{moved:.2f} (1 is no move). Compare the labels with those of the mode 'instant' before you rely on them.",
     )

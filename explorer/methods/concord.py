@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import asdict, dataclass
@@ -12,16 +11,15 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
-from explorer import keys
 from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray
 from explorer.methods.base import GRADIENTS, Config, Measure, MethodCard, Toward, Training
+from explorer.methods.common import kept_out, own_config, part_of, read_model, tensors_of, write_model
 from explorer.neighbors import Index
 from explorer.networks.attribution import averaged_gradient, detected, integrated_gradients
 from explorer.networks.concord import ConcordNet, Parts
@@ -36,7 +34,6 @@ log = logging.getLogger(__name__)
 SAMPLERS = ("hcl", "knn", "naive")
 MOST_NEIGHBORS = 1000
 CLUSTERS = 20          # cell states that coverage is counted over
-LEFT_OUT = 0.1         # of the cells, to tell when to stop
 LEAST_INSIDE = 0.95    # of a minibatch from one dataset, for hard negatives to be of cell states
 GRADIENT = Measure(
     "gradient",
@@ -221,7 +218,7 @@ class Concord:
         codes = np.array([*training.labels.values()], np.int64).reshape(-1, len(cells)).T
         lesson = Lesson(network, cells, domains, torch.as_tensor(codes, device=device), config.terms(), config.seed)
         batch_size, epochs = config.sized(len(cells))
-        learnt, left_out = _split(len(cells), config, rng)
+        learnt, left_out = kept_out(len(cells), config.patience, rng)
         sampler = _sampler(config, training.batches[learnt], expression[learnt], batch_size)
         checked = [left_out[piece] for piece in pieces(training.batches[left_out], batch_size, rng) if len(piece) > 1]
         found: dict[str, IntArray] = {}
@@ -341,35 +338,31 @@ class Concord:
     def save(self, folder: Path) -> None:
         """Write settings as JSON and tensors as safetensors."""
         settings = {"config": self.config.as_dict(), "genes": list(self.genes), "outputs": asdict(self._outputs)}
-        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
-        save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
+        write_model(folder, settings, {**tensors_of(self._network, "network"), "baseline": self._baseline})
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote, onto `device`."""
-        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        settings, tensors = read_model(folder, device)
         config = ConcordConfig(**settings["config"])
         genes = np.array(settings["genes"], dtype=object)
         outputs = Outputs(**{name: tuple(values) for name, values in settings.get("outputs", {}).items()})
-        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
         parts = config.parts(len(outputs.domains), outputs.n_classes)
         network = ConcordNet(len(genes), config.n_hidden, config.n_latent, parts).to(device)
-        network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
+        network.load_state_dict(part_of(tensors, "network"))
         return cls(config, genes, network, baseline, outputs)
 
 
 def _own(config: Config) -> ConcordConfig:
-    if not isinstance(config, ConcordConfig):
-        raise OptionsProblem(f"CONCORD is trained with a ConcordConfig, not a {type(config).__name__}.")
-    if config.sampler == "hcl" and config.p_inside < LEAST_INSIDE:
+    own = own_config(config, ConcordConfig, "CONCORD")
+    if own.sampler == "hcl" and own.p_inside < LEAST_INSIDE:
         log.warning(
             "CONCORD's hcl was asked to draw %.0f %% of each minibatch from one batch; below 95 %% cells of other "
             "batches become hard negatives, and batches are pushed apart. Use the sampler 'knn', or p_inside = 1.",
-            100 * config.p_inside,
+            100 * own.p_inside,
         )
-    return config
+    return own
 
 
 def _graph(network: ConcordNet, cells: SparseCells, which: NDArray[np.int64], k: int) -> IntArray:
@@ -387,14 +380,6 @@ def _outputs(training: Training) -> Outputs:
         domains = tuple(str(code) for code in codes)
     n_classes = tuple(int(codes.max()) + 1 for codes in training.labels.values())
     return Outputs(domains, tuple(training.labels), n_classes)
-
-
-def _split(n_cells: int, config: ConcordConfig, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    """Cells that are learnt from, and those that tell when to stop."""
-    if not config.patience:
-        return np.arange(n_cells), np.empty(0, np.int64)
-    left_out = rng.random(n_cells) < LEFT_OUT
-    return np.flatnonzero(~left_out), np.flatnonzero(left_out)
 
 
 def _sampler(

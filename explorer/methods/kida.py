@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +12,9 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from explorer import keys
 from explorer.errors import GenesProblem, OptionsProblem
 from explorer.explanation import PathwayGenes, Signature
 from explorer.flow import AlignedCells, Embedding, FloatArray, IntArray
@@ -34,6 +31,7 @@ from explorer.methods.base import (
     Toward,
     Training,
 )
+from explorer.methods.common import own_config, part_of, read_model, tensors_of, write_model
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.kida import KidaNet, balanced_minibatches, pathway_attribution
 from explorer.networks.kida_student import anchors, teach
@@ -211,7 +209,7 @@ class Kida:
         GenesProblem
             If hardly any pathway is covered by the method's genes.
         """
-        config = _own(config)
+        config = own_config(config, KidaConfig, "KIDA")
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
         pathways = _pathways_of(training, config)
@@ -332,22 +330,19 @@ class Kida:
         """Write settings, pathways and label levels as JSON and tensors as safetensors."""
         genes, pathways = list(self.genes), {name: list(self.genes[at]) for name, at in self._pathways.items()}
         settings = {"config": self.config.as_dict(), "genes": genes, "levels": self._levels, "pathways": pathways}
-        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
-        own = {"typical": self._typical.cpu(), "mean": self._mean.cpu(), "spread": self._spread.cpu()}
-        save_file({**tensors, **own}, folder / keys.WEIGHTS_FILE)
+        own = {"typical": self._typical, "mean": self._mean, "spread": self._spread}
+        write_model(folder, settings, {**tensors_of(self._network, "network"), **own})
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote, onto `device`."""
-        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        settings, tensors = read_model(folder, device)
         config = KidaConfig(**{**settings["config"], "collections": tuple(settings["config"]["collections"])})
         genes = np.array(settings["genes"], dtype=object)
         pathways = {name: np.flatnonzero(np.isin(genes, own)) for name, own in settings["pathways"].items()}
-        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         known = [tensors.pop(name) for name in ("typical", "mean", "spread")]
         network = _network(config, len(genes), pathways, settings["levels"]).to(device)
-        network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
+        network.load_state_dict(part_of(tensors, "network"))
         return cls(config, genes, pathways, settings["levels"], network, *known)
 
     def _over(self, cells: AlignedCells, what: Callable[[Tensor], Tensor], width: int, progress: Progress) -> Tensor:
@@ -381,12 +376,6 @@ class Kida:
             f"{self.config.unsure:.2f} at which the paper gives a label; which cells are called unknown here "
             "is decided by the reference's rule."
         )
-
-
-def _own(config: Config) -> KidaConfig:
-    if not isinstance(config, KidaConfig):
-        raise OptionsProblem(f"KIDA is trained with a KidaConfig, not a {type(config).__name__}.")
-    return config
 
 
 def _network(config: KidaConfig, n_genes: int, pathways: Members, levels: dict[str, int]) -> KidaNet:

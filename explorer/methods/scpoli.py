@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +11,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
-from explorer import keys
 from explorer.beside import ConditionEmbedding
-from explorer.errors import OptionsProblem, ValuesProblem
+from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import AlignedCells, Embedding
 from explorer.methods.base import (
@@ -33,6 +30,7 @@ from explorer.methods.base import (
     Training,
     condition_codes,
 )
+from explorer.methods.common import own_config, part_of, read_model, require_counts, tensors_of, write_model
 from explorer.networks import scpoli_surgery
 from explorer.networks.attribution import integrated_gradients
 from explorer.networks.samplers import DomainSampler
@@ -213,8 +211,8 @@ class Scpoli:
         ValuesProblem
             If the reference does not hold counts.
         """
-        config = _suited(_own(config), training.genes)
-        _require_counts(training.cells, "reference", "Build from a file that holds counts, or train CONCORD.")
+        config = _suited(own_config(config, ScpoliConfig, "scPoli"), training.genes)
+        require_counts(training.cells, "scPoli", "reference", "Build from a file that holds counts, or train CONCORD.")
         torch.manual_seed(config.seed)
         rng = np.random.default_rng(config.seed)
         noise = torch.Generator(device=device).manual_seed(config.seed)
@@ -261,7 +259,7 @@ class Scpoli:
                 f"{self.card.title} can only {mode.title.lower()!r} when it knows which cells of the query belong to "
                 "which batch. Name the column that says so: map --batch COLUMN. Or map with the mode 'instant'."
             )
-        _require_counts(to.cells, "query", "Map a file that holds counts, or use the mode 'instant'.")
+        require_counts(to.cells, "scPoli", "query", "Map a file that holds counts, or use the mode 'instant'.")
         device = self._baseline.device
         names, rows, combined = self._names.extended([(c.column, c.names, c.codes) for c in to.conditions])
         expression = _encoder_input(to.cells, self.config, self._depth)
@@ -342,23 +340,20 @@ class Scpoli:
         """Write settings as JSON and tensors as safetensors."""
         settings = {"config": self.config.as_dict(), "genes": list(self.genes), "depth": self._depth}
         settings |= {"conditions": self._names.as_dict(), "levels": list(self._centres)}
-        (folder / keys.CONFIG_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self._network.state_dict().items()}
-        tensors |= {f"prototypes.{level}": centres.cpu() for level, centres in self._centres.items()}
-        save_file({**tensors, "baseline": self._baseline.cpu()}, folder / keys.WEIGHTS_FILE)
+        tensors = tensors_of(self._network, "network") | {"baseline": self._baseline}
+        write_model(folder, settings, tensors | {f"prototypes.{level}": of for level, of in self._centres.items()})
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device) -> Self:
         """Read what `save` wrote, onto `device`."""
-        settings = json.loads((folder / keys.CONFIG_FILE).read_text(encoding="utf-8"))
+        settings, tensors = read_model(folder, device)
         config = ScpoliConfig(**settings["config"])
         genes = np.array(settings["genes"], dtype=object)
-        tensors = load_file(folder / keys.WEIGHTS_FILE, device=str(device))
         baseline = tensors.pop("baseline")
         centres = {level: tensors.pop(f"prototypes.{level}") for level in settings["levels"]}
         names = ConditionNames.from_dict(settings["conditions"])
         network = _network(config, len(genes), names).to(device)
-        network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
+        network.load_state_dict(part_of(tensors, "network"))
         return cls(config, genes, network, baseline, settings["depth"], names, centres)
 
     def _rows(self, cells: AlignedCells) -> Tensor:
@@ -366,12 +361,6 @@ class Scpoli:
         if cells.conditions is None:
             return torch.full((cells.n_cells, len(self._names.columns)), -1, device=self._baseline.device)
         return torch.as_tensor(cells.conditions, device=self._baseline.device).long()
-
-
-def _own(config: Config) -> ScpoliConfig:
-    if not isinstance(config, ScpoliConfig):
-        raise OptionsProblem(f"scPoli is trained with a ScpoliConfig, not a {type(config).__name__}.")
-    return config
 
 
 def _suited(config: ScpoliConfig, features: NDArray[np.object_]) -> ScpoliConfig:
@@ -393,14 +382,6 @@ def _columns(training: Training) -> list[Column]:
         return [(condition.column, condition.names, condition.codes) for condition in training.conditions]
     names = [str(code) for code in range(int(training.batches.max(initial=0)) + 1)]
     return [("batch", names, training.batches)]
-
-
-def _require_counts(cells: AlignedCells, whose: str, remedy: str) -> None:
-    if not cells.is_counts:
-        raise ValuesProblem(
-            f"scPoli learns from counts, but the {whose}'s values are no whole numbers (the largest is "
-            f"{cells.values.data.max(initial=0):.4g}). {remedy}"
-        )
 
 
 def _encoder_input(cells: AlignedCells, config: ScpoliConfig, depth: float) -> sparse.csr_matrix:
