@@ -133,7 +133,8 @@ def judge(of: Measured) -> Verdict:
         Signal.DOUBTFUL: "This mapping can be used with care",
         Signal.BAD: "Do not trust this mapping",
     }[worst]
-    figures = f"{_percent(1 - of.unknown)} of {of.cells:,} cells carry a label, mean confidence {of.confidence:.2f}"
+    cells = f"{of.cells:,} cells carry" if of.cells != 1 else "1 cell carries"
+    figures = f"{_percent(1 - of.unknown)} of {cells} a label, mean confidence {of.confidence:.2f}"
     likely = f" Likely cause: {causes[0][0]}" if causes else ""
     summary = f"{told}: {figures}.{likely}"
     return Verdict(worst, summary, tuple(cause for cause, _ in causes), tuple(way for _, way in causes), lights)

@@ -89,10 +89,11 @@ class MapView(View):
         ways = pn.Column(look.html("<h2>How they map</h2>"), self._ways.panel, **card)
         self._scorecard_box = pn.Column(look.html("<h2>Scorecard</h2>"), self._scorecard, **card)
         self._further_box = pn.Column(look.html("<h2>Not trained on this reference yet</h2>"), self._further, **card)
-        return sheet(
-            look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._missing, self._bring, choose, self._run,
-            self._consensus.panel, ways, self._scorecard_box, self._further_box, self._training.panel,
-        )
+        self._of_reference = pn.Column(
+            self._missing, self._bring, choose, self._run, self._consensus.panel, ways, self._scorecard_box,
+            self._further_box, self._training.panel, margin=0, sizing_mode="stretch_width",
+        )  # fmt: skip
+        return sheet(look.html("<h1>Map</h1>", margin=(28, 0, 0, 0)), self._lead, self._of_reference)
 
     def _choose(self, event: Any) -> None:
         if event.new != self.session.methods:
@@ -105,7 +106,9 @@ class MapView(View):
     def _draw(self) -> None:
         session = self.session
         reference, found = session.reference, session.preflight
+        self._of_reference.visible = reference is not None
         if reference is None:
+            self._lead.object = '<p class="soft">There is no reference to map onto. Home says why.</p>'
             return
         cells = (
             f"{found.inspection.n_cells:,} cells of {session.project.title} " if found and session.project else "Cells "
@@ -199,6 +202,9 @@ def start_words(session: Session) -> str:
     told = [f"{names}: {estimates.about(total)}{' in all' * (len(todo) > 1)}."]
     if changed:
         told.append("The choices have changed since the last run.")
+    failed = [name for name, job in session.jobs.items() if job.state is JobState.FAILED and name in session.methods]
+    if failed:
+        told.append(f"{', '.join(map(title_of, failed))} failed, see below.")
     return " ".join(filter(None, (*told, refit_words(session))))
 
 

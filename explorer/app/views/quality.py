@@ -17,6 +17,7 @@ from explorer.app.views.sureness import SurenessView
 from explorer.app.views.threshold import ThresholdView
 from explorer.beside import Light, Signal, Verdict
 from explorer.flow import UNKNOWN_CONFIDENCE
+from explorer.jobs.queue import JobState
 
 FEWEST = 10  # cells to judge a mapping by
 _WORDS = {Signal.GOOD: "ok", Signal.DOUBTFUL: "look", Signal.BAD: "poor"}
@@ -103,6 +104,8 @@ def missing_words(session: Session) -> str:
     """Why there is nothing to judge yet, and the way on."""
     if session.is_mapping and session.job is not None:
         return f"Your cells are being mapped ({session.job.fraction:.0%}). How good the mapping is, is told here then."
+    if session.job is not None and session.job.state is JobState.FAILED:
+        return "Mapping your cells failed, so there is nothing to judge. Map says why, and runs it again."
     if session.project is not None:
         return "Your cells are not mapped yet. Once they are, this page tells how far the labels can be trusted."
     return "No cells are mapped yet. Map a file or a demo, and this page tells how far its labels can be trusted."

@@ -83,6 +83,9 @@ class SourcePicker(pn.viewable.Viewer):
         except AtlasError as problem:
             self._problem.text = str(problem)
             return
+        if self._session.reference is None:
+            self._problem.text = "There is no reference to map onto yet: see what is said of it on Home."
+            return
         self._problem.text = ""
         self._session.begin(path, name.removesuffix(".h5ad"))
 
