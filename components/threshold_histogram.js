@@ -1,5 +1,5 @@
 // A histogram with a line to drag. Arrow keys move it too; what the threshold keeps is said by the server.
-const WIDE = 320, HIGH = 96, FOOT = 18
+const WIDE = 440, HIGH = 132, FOOT = 26
 const NS = "http://www.w3.org/2000/svg"
 
 export function render({model}) {
@@ -48,11 +48,11 @@ export function render({model}) {
       return {node, middle: model.bounds[0] + (i + 0.5) * span() / model.counts.length}
     })
     make("line", {class: "base", x1: 0, x2: WIDE, y1: HIGH, y2: HIGH})
-    make("text", {class: "end", x: 0, y: HIGH + 14}, String(Number(model.bounds[0].toPrecision(3))))
-    make("text", {class: "end last", x: WIDE, y: HIGH + 14}, String(Number(model.bounds[1].toPrecision(3))))
+    make("text", {class: "end", x: 0, y: HIGH + 20}, String(Number(model.bounds[0].toPrecision(3))))
+    make("text", {class: "end last", x: WIDE, y: HIGH + 20}, String(Number(model.bounds[1].toPrecision(3))))
     line = make("line", {class: "line", x1: 0, x2: 0, y1: 0, y2: HIGH})
     grip = make("circle", {class: "grip", cx: 0, cy: HIGH, r: 6})
-    label = make("text", {class: "label", y: HIGH + 15})
+    label = make("text", {class: "label", y: HIGH + 20})
     title.textContent = model.title
     svg.setAttribute("aria-label", model.title || "Threshold")
     svg.setAttribute("aria-valuemin", least())
