@@ -30,6 +30,7 @@ def _add_explain(commands: Commands, shared: Sequence[argparse.ArgumentParser]) 
     explain.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     explain.add_argument("--refit-shared", action="store_true", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
+    explain.add_argument("--gene-names", metavar="COLUMN", help="var column that names the genes, or index; else all")
     explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
     explain.set_defaults(run=_explain)
 
@@ -44,7 +45,7 @@ def _explain(options: argparse.Namespace) -> None:
 
     require_safe(options.output, options)
     require_writable(options.output)
-    query = open_query(options.query, matrix=options.matrix)
+    query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     reference = open_reference(options.reference)
     with Bar() as progress:
         asking = progress
