@@ -56,7 +56,7 @@ class Shell:
         self._steps.param.watch(self._go, "active")
         # a length of its own, since the header's row does not let what it holds get narrower
         self._project = look.html(sizing_mode=None, height=20, align="center", margin=(0, 6),
-                                  styles={"width": "clamp(124px, 100vw - 1156px, 340px)"})  # fmt: skip
+                                  styles={"width": "clamp(124px, 100vw - 1190px, 340px)"})  # fmt: skip
         self._machine = look.html(sizing_mode=None, width=96, height=24, align="center")
         self._root = PageRoot(width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
@@ -270,7 +270,8 @@ def _data_state(session: Session) -> tuple[str, str]:
     if status.phase is Phase.FAILED or (session.preflight is not None and not session.preflight.is_ready):
         return "problem", "needs attention"
     if session.preflight is not None:
-        return "ready", f"{session.preflight.inspection.n_cells:,} cells"
+        n = session.preflight.inspection.n_cells
+        return "ready", f"{n:,} cell{'s' * (n != 1)}"
     return "todo", "no file yet"
 
 
