@@ -20,7 +20,6 @@ from explorer.agreement import (
     pool_weights,
 )
 from explorer.doubt.examined import Examined
-from explorer.doubt.labels import tempered
 from explorer.doubt.nesting import Nested
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, IntArray, LabelTransfer, LevelLabels
