@@ -30,9 +30,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def result() -> MappingResult:
-    """The demo cells on the sample atlas, mapped with an option beside the usual."""
-    query, reference = explorer.open_query(DEMO, name="Häm \"β\" \\ '''"), explorer.open_reference(SAMPLE_ATLAS)
-    return explorer.map_query(query, reference, "concord", batch="condition", device="cpu")
+    """The demo cells on the sample atlas, mapped with options beside the usual."""
+    query = explorer.open_query(DEMO, gene_names="index", name="Häm \"β\" \\ '''")
+    mapped = explorer.map_query(
+        query, explorer.open_reference(SAMPLE_ATLAS), "concord", batch="condition", independent=True, unknown="quantile",
+        device="cpu",
+    )  # fmt: skip
+    return explorer.refine(mapped)
 
 
 def repeat(script: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
