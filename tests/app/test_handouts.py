@@ -33,8 +33,8 @@ def result() -> MappingResult:
     """The demo cells on the sample atlas, mapped with options beside the usual."""
     query = explorer.open_query(DEMO, gene_names="index", name="Häm \"β\" \\ '''")
     mapped = explorer.map_query(
-        query, explorer.open_reference(SAMPLE_ATLAS), "concord", batch="condition", independent=True, unknown="quantile",
-        device="cpu",
+        query, explorer.open_reference(SAMPLE_ATLAS), "concord", batch="condition", independent=True,
+        unknown="quantile", device="cpu",
     )  # fmt: skip
     return explorer.refine(mapped)
 
