@@ -73,7 +73,7 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     page.reload()
     expect(page.get_by_text("391 cells")).to_be_visible()
     until(lambda: selected(page) == sure, "the same cells after a reload")
-    page.get_by_text("Colour by").click()
+    page.get_by_role("heading", name=re.compile("^Colour by")).click()
     page.keyboard.press("Escape")
     until(lambda: selected(page) == 832, "no selection")
     page.get_by_role("button", name="sure monocytes", exact=True).click()

@@ -272,7 +272,7 @@ def test_number_keys_change_the_step_but_not_while_typing(visit: Open, mapped: s
     page.get_by_role("combobox", name="Gene").press_sequentially("CD3")
     expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
     page.keyboard.press("Escape")
-    page.get_by_text("Colour by").click()
+    page.get_by_role("heading", name=re.compile("^Colour by")).click()
     page.keyboard.press("6")
     expect(page.get_by_text("How this result came about")).to_be_visible()
 

@@ -78,7 +78,7 @@ def test_choices_are_taken_back_by_key_and_by_button(visit: Open, mapped: str) -
     expect(undo).to_be_disabled()
     page.get_by_role("radio", name="Confidence").check()
     expect(label).to_have_count(0)
-    page.get_by_text("Colour by").click()
+    page.get_by_role("heading", name=re.compile("^Colour by")).click()
     page.keyboard.press("Control+z")
     expect(label).to_be_visible()
     expect(page.get_by_role("radio", name="Label", exact=True)).to_be_checked()
