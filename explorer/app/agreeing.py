@@ -20,7 +20,7 @@ from explorer.consensus import Consensus, LevelConsensus
 from explorer.errors import AtlasError, OptionsProblem
 from explorer.flow import BoolArray, LabelTransfer, Reference
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.mapping.expression_model import TITLE, read_expression_model
 from explorer.mapping.several import agree, ask_expression
 from explorer.methods import METHODS

@@ -17,7 +17,7 @@ from explorer.errors import OptionsProblem
 from explorer.explanation import Signature
 from explorer.flow import Reference
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells
 from explorer.methods import METHODS

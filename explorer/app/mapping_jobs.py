@@ -21,7 +21,8 @@ from explorer.app.status import NOTHING, Phase
 from explorer.app.work import Work
 from explorer.errors import AtlasError
 from explorer.flow import Reference
-from explorer.jobs.queue import Job, JobState, MapSpec
+from explorer.jobs.queue import Job, JobState
+from explorer.jobs.specs import MapSpec
 from explorer.methods import METHODS
 from explorer.methods.base import INSTANT
 from explorer.reference import has_model_of

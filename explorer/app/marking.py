@@ -24,7 +24,7 @@ from explorer.insight.by_gene import ByGene, of_genes
 from explorer.insight.markers import Markers, markers
 from explorer.insight.pseudobulk import SampleMarkers, compare_samples, sum_by_sample
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.progress import Progress
 from explorer.reference import read_gene
 from explorer.writing.export import read_gene_values

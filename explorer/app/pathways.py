@@ -22,7 +22,7 @@ from explorer.genesets import LARGEST, SHIPPED, SMALLEST, GeneSets, read_collect
 from explorer.insight.enrichment import ADJUSTED_P, TOP, enrich, enrich_ranking, leading_genes
 from explorer.insight.key_genes import key_genes
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells, load_method
 from explorer.methods import METHODS

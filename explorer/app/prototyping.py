@@ -21,7 +21,8 @@ from explorer.flow import FloatArray, Reference
 from explorer.insight.unknowns import Unknowns, unknowns
 from explorer.jobs.asked import query_of
 from explorer.jobs.extending import write_names
-from explorer.jobs.queue import ExtendSpec, JobState, MapSpec
+from explorer.jobs.queue import JobState
+from explorer.jobs.specs import ExtendSpec, MapSpec
 from explorer.progress import Progress
 from explorer.settings import settings
 

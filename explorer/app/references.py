@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import keys
-from explorer.jobs.queue import BuildSpec
+from explorer.jobs.specs import BuildSpec
 from explorer.settings import settings
 
 _UNSAFE = re.compile(r"[^a-z0-9]+")

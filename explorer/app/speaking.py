@@ -14,7 +14,7 @@ from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.insight.signatures import OF_EACH, Expressed, SignatureOf, dots, joined
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.methods import METHODS
 from explorer.methods.base import Measure
 from explorer.progress import Progress

@@ -19,7 +19,8 @@ from explorer.app.work import Work
 from explorer.errors import AtlasError
 from explorer.flow import Reference
 from explorer.jobs.building import minutes
-from explorer.jobs.queue import BuildSpec, Job, JobState, Making
+from explorer.jobs.queue import Job, JobState
+from explorer.jobs.specs import BuildSpec, Making
 from explorer.mapping.learning import LEAST_CELLS
 from explorer.methods import METHODS
 from explorer.reading.kinds import DataKind

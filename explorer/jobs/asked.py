@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from explorer.flow import Query
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 from explorer.reading.query import open_query
 
 

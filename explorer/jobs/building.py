@@ -15,7 +15,7 @@ from explorer import keys
 from explorer.building.fitting import MOST_FOLDS, build_reference
 from explorer.errors import OptionsProblem, ResourceProblem
 from explorer.flow import Reference
-from explorer.jobs.queue import BuildSpec
+from explorer.jobs.specs import BuildSpec
 from explorer.progress import Progress
 from explorer.reference import has_expression, open_reference
 from explorer.settings import settings

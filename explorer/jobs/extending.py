@@ -18,7 +18,7 @@ from explorer.building.extension import extend_reference
 from explorer.errors import FileProblem
 from explorer.flow import Reference
 from explorer.jobs.building import require_room
-from explorer.jobs.queue import ExtendSpec
+from explorer.jobs.specs import ExtendSpec
 from explorer.progress import Progress
 from explorer.reading.query import open_query
 from explorer.reference import open_reference

@@ -24,7 +24,8 @@ from pathlib import Path
 from explorer import keys
 from explorer.errors import AtlasError, Cancelled, ResourceProblem
 from explorer.flow import Reference
-from explorer.jobs.queue import BuildSpec, ExtendSpec, Job, Queue
+from explorer.jobs.queue import Job, Queue
+from explorer.jobs.specs import BuildSpec, ExtendSpec
 from explorer.progress import Progress, Report
 from explorer.settings import settings
 

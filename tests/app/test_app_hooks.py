@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from serving import OURS, PANEL, children, is_alive, served, until
 
-from explorer.jobs.queue import JobState, MapSpec, Queue
+from explorer.jobs.queue import JobState, Queue
+from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 
 HERE = Path(__file__).parents[1]

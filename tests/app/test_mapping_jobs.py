@@ -20,7 +20,8 @@ from explorer.app.views.map import advice, method_rows, start_words
 from explorer.app.views.more_options import BY_ITSELF, COARSE_FIRST, JOINTLY, MoreOptionsView
 from explorer.app.views.ways import learns_labels
 from explorer.jobs import worker
-from explorer.jobs.queue import JobState, MapSpec
+from explorer.jobs.queue import JobState
+from explorer.jobs.specs import MapSpec
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.settings import SAMPLE_ATLAS
 

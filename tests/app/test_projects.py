@@ -11,7 +11,8 @@ import pytest
 
 from explorer.app.projects import _SCHEMA, Projects
 from explorer.errors import OptionsProblem
-from explorer.jobs.queue import MapSpec, Queue
+from explorer.jobs.queue import Queue
+from explorer.jobs.specs import MapSpec
 from explorer.store import Store
 
 

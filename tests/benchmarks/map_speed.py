@@ -290,7 +290,8 @@ def mapping() -> Iterator[None]:
     """
     import anndata
 
-    from explorer.jobs.queue import JobState, MapSpec, Queue
+    from explorer.jobs.queue import JobState, Queue
+    from explorer.jobs.specs import MapSpec
     from explorer.jobs.supervisor import Supervisor
     from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 

@@ -22,7 +22,8 @@ import anndata
 import numpy as np
 
 from explorer.flow import Reference
-from explorer.jobs.queue import JobState, MapSpec, Queue
+from explorer.jobs.queue import JobState, Queue
+from explorer.jobs.specs import MapSpec
 from explorer.jobs.supervisor import Supervisor
 from explorer.mapping.corridor import map_query
 from explorer.reading.query import open_query, read_blocks

@@ -19,7 +19,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from explorer.app.projects import Projects
-from explorer.jobs.queue import JobState, MapSpec, Queue
+from explorer.jobs.queue import JobState, Queue
+from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 from tests.benchmarks.tables import report
 from tests.benchmarks.upload_speed import memory

@@ -25,7 +25,8 @@ from explorer.building.fitting import build_reference
 from explorer.building.refitting import refit_shared
 from explorer.errors import Cancelled, GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.flow import MappingResult, Reference
-from explorer.jobs.queue import Job, JobState, MapSpec, Queue
+from explorer.jobs.queue import Job, JobState, Queue
+from explorer.jobs.specs import MapSpec
 from explorer.jobs.worker import do, run_mapping
 from explorer.mapping import panels
 from explorer.mapping.corridor import explain_cells, map_query

@@ -14,7 +14,7 @@ from explorer.app.training import one_more
 from explorer.errors import AtlasError, Cancelled, OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs.building import build, minutes
-from explorer.jobs.queue import BuildSpec
+from explorer.jobs.specs import BuildSpec
 from explorer.progress import Progress
 from explorer.reference import has_model_of, open_reference
 from explorer.settings import settings

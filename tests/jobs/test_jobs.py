@@ -18,7 +18,8 @@ import pytest
 from serving import is_alive, until
 
 from explorer.errors import OptionsProblem, ResourceProblem
-from explorer.jobs.queue import BuildSpec, Job, JobState, MapSpec, Queue
+from explorer.jobs.queue import Job, JobState, Queue
+from explorer.jobs.specs import BuildSpec, MapSpec
 from explorer.jobs.supervisor import Supervisor, obituary
 from explorer.settings import settings
 

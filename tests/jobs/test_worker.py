@@ -20,7 +20,8 @@ from explorer import keys
 from explorer.asking.judging import judged
 from explorer.flow import Reference
 from explorer.jobs.extending import write_names
-from explorer.jobs.queue import BuildSpec, ExtendSpec, Job, JobState, MapSpec, Queue
+from explorer.jobs.queue import Job, JobState, Queue
+from explorer.jobs.specs import BuildSpec, ExtendSpec, MapSpec
 from explorer.jobs.supervisor import Supervisor
 from explorer.jobs.worker import do, run_mapping
 from explorer.mapping.corridor import map_query

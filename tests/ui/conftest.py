@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from serving import Server, served, until
 
 from explorer.app.projects import Projects
-from explorer.jobs.queue import JobState, MapSpec, Queue
+from explorer.jobs.queue import JobState, Queue
+from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 
 Open = Callable[..., Page]

@@ -21,7 +21,7 @@ from explorer.doubt.conformal import COVERAGE
 from explorer.flow import Reference
 from explorer.insight.of_a_cell import CellCard, LevelOfCell
 from explorer.jobs.asked import query_of
-from explorer.jobs.queue import MapSpec
+from explorer.jobs.specs import MapSpec
 
 SHOWN_NEIGHBORS = 5
 SHOWN_GENES = 6

@@ -17,7 +17,8 @@ from explorer.app.session import Session
 from explorer.app.status import Phase
 from explorer.app.views.base import View
 from explorer.app.views.job_log import JobLog
-from explorer.jobs.queue import Job, JobState, MapSpec
+from explorer.jobs.queue import Job, JobState
+from explorer.jobs.specs import MapSpec
 
 
 class QueueView(View):

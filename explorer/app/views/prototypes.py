@@ -25,7 +25,7 @@ from explorer.app.views.training import TrainingView
 from explorer.asking.prototypes import LabelPoints, Mark, label_points
 from explorer.errors import OptionsProblem
 from explorer.insight.unknowns import Unknowns
-from explorer.jobs.queue import ExtendSpec
+from explorer.jobs.specs import ExtendSpec
 from explorer.settings import settings
 
 _ABOUT = (
