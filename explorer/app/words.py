@@ -180,7 +180,7 @@ GENES: Mapping[str, Word] = MappingProxyType({
         "Benjamini and Hochberg, JRSS B 1995",
     ),
     "gene set": Word(
-        "Colour by a gene set",
+        "Mean of a gene set",
         "Mean log1p CP10k over the genes of the set that the cells have; the others are left out. Genes of high "
         "expression weigh most. A set of your own is named with its file and the start of its checksum.",
     ),

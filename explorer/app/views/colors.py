@@ -16,10 +16,12 @@ from explorer.app.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
 from explorer.app.genesearch import find_gene, suggestions
 from explorer.app.saved import SAVED, TITLE, is_of
 from explorer.app.session import Session
+from explorer.app.status import Phase
 from explorer.app.views.base import Standing, View
 from explorer.app.views.geneset import GeneSetView
 from explorer.app.views.legends import LegendView
 from explorer.app.words import about
+from explorer.jobs.queue import JobState
 
 OWN, SAMPLE = "own", "sample"
 _TITLES = {
@@ -67,7 +69,8 @@ class ColorsView(View):
             self._no_gene, self._set.panel, self._protein, self._standing, look.rule(), self._legend.panel,
             width=264, sizing_mode="stretch_height", styles=look.SIDE, margin=0,
         )  # fmt: skip
-        self.watch(self._fill, ["outcome", "outcomes", "reference", "show", "color", "level", "own_label", "batch"])
+        self.watch(self._fill, ["outcome", "outcomes", "jobs", "reference", "show", "color", "level", "own_label",
+                                "batch"])  # fmt: skip
         self.watch(self._color_saved_anew, ["gates", "outcome"])
         self.watch(lambda: self._standing.display(session.standing("color")), ["status"])
         self._fill()
@@ -170,6 +173,9 @@ class ColorsView(View):
 
     def _fill_kinds(self, *, has_proteins: bool, has_result: bool) -> None:
         session, now = self.session, self._kind_now()
+        self._uncover(now)
+        if _awaits_result(session):
+            return  # of two changes that follow each other closely, a page may be left with the first
         together = has_result and len(session.outcomes) > 1
         there = {
             OWN: has_result and bool(session.own_label), SAMPLE: has_result and bool(session.batch),
@@ -178,7 +184,6 @@ class ColorsView(View):
         }  # fmt: skip
         self._kind.param.update(options=_options([kind for kind in _TITLES if there.get(kind, True) or kind == now]))
         self._kind.value = now
-        self._uncover(now)
 
     def _fill_column(self, columns: list[str]) -> None:
         by = self.session.color
@@ -201,6 +206,14 @@ class ColorsView(View):
         self._no_gene.visible = False
         self._protein.visible = kind == PROTEIN
         self._set.panel.visible = kind == GENES
+
+
+def _awaits_result(session: Session) -> bool:
+    """Whether a result of the project is there but not opened yet."""
+    project, jobs = session.project, session.jobs.values()
+    if project is None or session.outcome is not None or session.standing("result").phase is Phase.FAILED:
+        return False
+    return bool(project.jobs) and (not jobs or any(job.state is JobState.DONE for job in jobs))
 
 
 def _options(kinds: Any) -> dict[str, str]:
