@@ -16,7 +16,8 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from components import raster
-from explorer.app import downloads, library, references, uploads
+from explorer.app.leaving import downloads
+from explorer.app.stored import library, references, uploads
 from explorer.errors import AtlasError
 from explorer.jobs.supervisor import supervisor
 from explorer.settings import settings

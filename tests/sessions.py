@@ -15,14 +15,14 @@ import pytest
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 
 if TYPE_CHECKING:
-    from explorer.app.session import Session
+    from explorer.app.tab.session import Session
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"
 
 
 def own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """`folder`, in which this process keeps what it stores for as long as the iterator lives."""
-    from explorer.app import library  # brings the screen along, which few tests need
+    from explorer.app.stored import library
 
     cached = (settings, library.queue, library.projects)
     monkeypatch.setenv("ATLAS_EXPLORER_HOME", str(folder / "home"))
@@ -49,7 +49,7 @@ def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def work_off() -> None:
     """Do all waiting jobs, as the worker process does."""
-    from explorer.app import library
+    from explorer.app.stored import library
     from explorer.jobs import worker
 
     queue = library.queue()
@@ -59,7 +59,7 @@ def work_off() -> None:
 
 async def opened(path: Path = DEMO) -> Session:
     """A session with the sample atlas and a project on a file."""
-    from explorer.app.session import Session
+    from explorer.app.tab.session import Session
 
     session = Session()
     session.choose_reference(SAMPLE_ATLAS)

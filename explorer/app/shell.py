@@ -16,10 +16,11 @@ from panel.io import PeriodicCallback
 from components.notice import Notice
 from components.page_root import PageRoot
 from components.steps import Steps
-from explorer.app import library, look
-from explorer.app.remembering import STEPS
-from explorer.app.session import Session
-from explorer.app.status import NOTHING, Phase
+from explorer.app import look
+from explorer.app.stored import library
+from explorer.app.tab.remembering import STEPS
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import NOTHING, Phase
 from explorer.app.turns import Turns
 from explorer.app.views import VIEWS
 from explorer.app.views.base import View

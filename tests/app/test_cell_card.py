@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sessions import few_cells, run
 
-from explorer.app import library
-from explorer.app.coloring import ColorBy
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.stored import library
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.cell_card import CellCardView
 from explorer.jobs import worker
 from explorer.settings import SAMPLE_ATLAS

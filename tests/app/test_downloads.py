@@ -10,7 +10,7 @@ import pytest
 from serving import Server, served
 
 from explorer import keys
-from explorer.app import downloads
+from explorer.app.leaving import downloads
 
 JOB = "0123456789abcdef"
 

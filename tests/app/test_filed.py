@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.app import filed
-from explorer.app.marking import Contrast, Found
-from explorer.app.pathways import Sets
-from explorer.app.speaking import Question, Spoken
+from explorer.app.answers import filed
+from explorer.app.answers.marking import Contrast, Found
+from explorer.app.answers.pathways import Sets
+from explorer.app.answers.speaking import Question, Spoken
 from explorer.explanation import Signature
 from explorer.insight.markers import Markers
 from explorer.insight.pseudobulk import SampleMarkers

@@ -17,15 +17,27 @@ from sessions import own_home, run
 
 from components.coloring import Categories
 from explorer import keys
-from explorer.app import downloads, library, recalling
-from explorer.app.coloring import GENES, genes_named
-from explorer.app.confusion import cells_of, confusion, labels_in_force, named_columns, summary
-from explorer.app.marking import LABEL, REST, SELECTION, Contrast, Front, find, grouping, panel, sides
-from explorer.app.pathways import LISTED, MARKERS, MODEL, RANKED, ask_model, leading, look_up, of_markers, of_signature
-from explorer.app.session import Session
-from explorer.app.shares import Asked, cards, compose, condition_columns, scale_of
-from explorer.app.speaking import EVERY, ONE, Question, ask, words
-from explorer.app.status import Phase
+from explorer.app.answers.marking import LABEL, REST, SELECTION, Contrast, Front, find, grouping, panel, sides
+from explorer.app.answers.pathways import (
+    LISTED,
+    MARKERS,
+    MODEL,
+    RANKED,
+    ask_model,
+    leading,
+    look_up,
+    of_markers,
+    of_signature,
+)
+from explorer.app.answers.shares import Asked, cards, compose, condition_columns, scale_of
+from explorer.app.answers.speaking import EVERY, ONE, Question, ask, words
+from explorer.app.colors.coloring import GENES, genes_named
+from explorer.app.leaving import downloads
+from explorer.app.leaving.confusion import cells_of, confusion, labels_in_force, named_columns, summary
+from explorer.app.stored import library
+from explorer.app.tab import recalling
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.composition import CompositionView, difference_html
 from explorer.app.views.markers import MarkersView
 from explorer.app.views.own_labels import OwnLabelsView, flow, heat, per_label_html

@@ -17,11 +17,13 @@ from sessions import run
 
 from components.coloring import Categories, Values
 from explorer import keys
-from explorer.app import library
-from explorer.app.captions import drawn_words
-from explorer.app.coloring import GENES, ColorBy, Style, genes_named, name_of_genes
-from explorer.app.gated_files import gated, offered_gated_file
-from explorer.app.gates import (
+from explorer.app.colors.captions import drawn_words
+from explorer.app.colors.coloring import GENES, ColorBy, Style, genes_named, name_of_genes
+from explorer.app.colors.genesearch import common_names, find_gene, genes_among, suggestions
+from explorer.app.leaving.gated_files import gated, offered_gated_file
+from explorer.app.stored import library
+from explorer.app.stored.pictures import picture_title
+from explorer.app.tab.gates import (
     INTERSECT,
     INVERT,
     NAMES,
@@ -39,11 +41,9 @@ from explorer.app.gates import (
     read_records,
     select_by,
 )
-from explorer.app.genesearch import common_names, find_gene, genes_among, suggestions
-from explorer.app.pictures import picture_title
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
+from explorer.app.tab.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
 from explorer.app.views.filters import FiltersView
-from explorer.app.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from sessions import few_cells, opened, run
 
-from explorer.app import keeping, library
-from explorer.app.coloring import ColorBy
-from explorer.app.gates import Gate, Step
-from explorer.app.pins import Pin
-from explorer.app.session import Session
-from explorer.app.status import Phase
-from explorer.app.workspace import Held
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.stored import library
+from explorer.app.tab import keeping
+from explorer.app.tab.gates import Gate, Step
+from explorer.app.tab.pins import Pin
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
+from explorer.app.tab.workspace import Held
 
 CHOSEN = {
     "matrix": "layers/counts", "modes": {"concord": "nearest"}, "orthologs": True, "step": "explore",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.app.library import Shelf
+from explorer.app.stored.library import Shelf
 from explorer.app.views.source import allowed_path
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.settings import settings

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from sessions import few_cells, run
 
-from explorer.app import choices, estimates, library
-from explorer.app.coloring import ColorBy
-from explorer.app.session import Session
+from explorer.app.before import choices, estimates
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.shell import step_states
+from explorer.app.stored import library
+from explorer.app.tab.session import Session
 from explorer.app.views.consensus_offer import ConsensusOffer, consensus_words
 from explorer.app.views.map import advice, method_rows, start_words
 from explorer.app.views.more_options import BY_ITSELF, COARSE_FIRST, JOINTLY, MoreOptionsView

@@ -10,11 +10,12 @@ import pytest
 from sessions import opened, run
 
 from explorer import keys
-from explorer.app import bringing, own_sets
-from explorer.app.coloring import GENES, genes_named
-from explorer.app.pathways import LISTED, Ranked, look_up
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app.answers.pathways import LISTED, Ranked, look_up
+from explorer.app.colors.coloring import GENES, genes_named
+from explorer.app.stored import own_sets
+from explorer.app.tab import bringing
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.geneset import GeneSetView
 from explorer.app.views.pathways import PathwaysView
 from explorer.errors import AtlasError, FileProblem, GenesProblem

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from sessions import run
 
 from explorer import keys
-from explorer.app import drawing, handouts, library, pinning, pins
-from explorer.app.coloring import ColorBy, label_colors
-from explorer.app.packing import packed, unpacked
-from explorer.app.pins import Pin, as_records, read_records
-from explorer.app.session import Session
+from explorer.app.colors.coloring import ColorBy, label_colors
+from explorer.app.leaving import drawing, handouts
+from explorer.app.stored import library
+from explorer.app.stored.packing import packed, unpacked
+from explorer.app.tab import pinning, pins
+from explorer.app.tab.pins import Pin, as_records, read_records
+from explorer.app.tab.session import Session
 from explorer.app.views.panel_settings import PanelSettings
 from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
 from explorer.drawing.composing import Look

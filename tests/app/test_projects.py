@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from explorer.app.projects import _SCHEMA, Projects
+from explorer.app.stored.projects import _SCHEMA, Projects
 from explorer.errors import OptionsProblem
 from explorer.jobs.queue import Queue
 from explorer.jobs.specs import MapSpec

@@ -14,9 +14,9 @@ from sessions import run, work_off
 
 from components.embedding_map import EmbeddingMap
 from explorer import keys
-from explorer.app import library
-from explorer.app.prototyping import readable_marks
-from explorer.app.session import Session
+from explorer.app.answers.prototyping import readable_marks
+from explorer.app.stored import library
+from explorer.app.tab.session import Session
 from explorer.app.views.prototypes import PrototypesView
 from explorer.asking.prototypes import label_points
 from explorer.flow import Reference

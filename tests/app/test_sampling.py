@@ -14,8 +14,7 @@ from components.points import index_points
 from components.scatter import Scatter
 from components.theme import MISSING_COLOR
 from explorer import map_query, open_query
-from explorer.app.library import Outcome
-from explorer.app.sampling import (
+from explorer.app.answers.sampling import (
     CELLS,
     FROM,
     QUERY,
@@ -25,6 +24,7 @@ from explorer.app.sampling import (
     methods_that_describe,
     sample_map,
 )
+from explorer.app.stored.library import Outcome
 from explorer.app.views.samples import association_rows, colors_of, guessed_html, sample_table, scatter_of
 from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem

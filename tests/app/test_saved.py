@@ -9,10 +9,10 @@ import pytest
 from sessions import mapped, run
 
 from components.theme import MISSING_COLOR
-from explorer.app import drawing
-from explorer.app.coloring import ColorBy
-from explorer.app.pinning import view_now
-from explorer.app.saved import NONE, SAVED, SEVERAL, is_of, name_of_saved, saved_categories
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.colors.saved import NONE, SAVED, SEVERAL, is_of, name_of_saved, saved_categories
+from explorer.app.leaving import drawing
+from explorer.app.tab.pinning import view_now
 from explorer.app.views.colors import ColorsView
 from explorer.errors import OptionsProblem
 

@@ -20,15 +20,15 @@ from sessions import DEMO, mapped, opened, run, work_off
 
 from components.coloring import Categories, Values
 from explorer import keys
-from explorer.app import library
-from explorer.app.coloring import ColorBy, label_categories, text_of
-from explorer.app.explaining import readable
-from explorer.app.handouts import paragraph
-from explorer.app.session import Session
+from explorer.app.answers.explaining import readable
+from explorer.app.colors.coloring import ColorBy, label_categories, text_of
+from explorer.app.leaving.handouts import paragraph
+from explorer.app.leaving.tables import offered_table
 from explorer.app.shell import Shell, step_states
-from explorer.app.status import Phase
-from explorer.app.tables import offered_table
-from explorer.app.training import Plan, one_more
+from explorer.app.stored import library
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
+from explorer.app.tab.training import Plan, one_more
 from explorer.app.views.composition import composition_html
 from explorer.app.views.data import DataView, file_facts, refit_words
 from explorer.app.views.map import further_rows, method_rows, outcome_facts

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from sessions import mapped, opened, run
 
-from explorer.app import library, sharing
-from explorer.app.coloring import ColorBy
-from explorer.app.pinning import pin_view
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.stored import library
+from explorer.app.tab import sharing
+from explorer.app.tab.pinning import pin_view
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 
 
 def test_a_link_shows_another_tab_what_was_seen_whatever_was_done_since(home: Path) -> None:

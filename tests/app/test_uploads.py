@@ -18,7 +18,7 @@ import pytest
 from bokeh.server.urls import per_app_patterns
 from serving import OURS, PANEL, Server, served, until
 
-from explorer.app import uploads
+from explorer.app.stored import uploads
 from explorer.errors import FileProblem, OptionsProblem
 from explorer.settings import settings
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from explorer.app.projects import Projects
+from explorer.app.stored.projects import Projects
 from explorer.jobs.queue import JobState, Queue
 from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from explorer.app import uploads
+from explorer.app.stored import uploads
 from tests.benchmarks.tables import report
 from tests.serving import Server, served
 

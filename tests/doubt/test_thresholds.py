@@ -17,12 +17,12 @@ from sessions import run
 
 import explorer
 from explorer import keys
-from explorer.app import library
-from explorer.app.doubts import COVERAGES, sets_of
-from explorer.app.handouts import offered_predictions, offered_probabilities, offered_result
-from explorer.app.session import Session
+from explorer.app.leaving.handouts import offered_predictions, offered_probabilities, offered_result
+from explorer.app.leaving.tables import front_table, offered_groups
 from explorer.app.shell import step_states
-from explorer.app.tables import front_table, offered_groups
+from explorer.app.stored import library
+from explorer.app.tab.doubts import COVERAGES, sets_of
+from explorer.app.tab.session import Session
 from explorer.app.views.quality import missing_words, verdict_html, verdict_note
 from explorer.app.views.threshold import doubts_html, offers
 from explorer.beside import Signal

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.app import references
-from explorer.app.training import one_more
+from explorer.app.stored import references
+from explorer.app.tab.training import one_more
 from explorer.errors import AtlasError, Cancelled, OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs.building import build, minutes

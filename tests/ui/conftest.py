@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from serving import Server, served, until
 
-from explorer.app.projects import Projects
+from explorer.app.stored.projects import Projects
 from explorer.jobs.queue import JobState, Queue
 from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA

@@ -14,7 +14,7 @@ from serving import Server, until
 
 from components.points import fit, index_points, union
 from explorer import keys
-from explorer.app.projects import Projects
+from explorer.app.stored.projects import Projects
 from explorer.jobs.queue import JobState, Queue
 from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS

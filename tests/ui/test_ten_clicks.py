@@ -26,7 +26,7 @@ from serving import Server
 
 from components.points import fit, index_points, union
 from explorer import keys
-from explorer.app.projects import Projects
+from explorer.app.stored.projects import Projects
 from explorer.jobs.queue import Queue
 from explorer.settings import SAMPLE_ATLAS
 

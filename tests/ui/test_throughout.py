@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from serving import until
 
-from explorer.app.guiding import STOPS
+from explorer.app.tab.guiding import STOPS
 from explorer.app.words import WORDS
 
 pytestmark = pytest.mark.ui

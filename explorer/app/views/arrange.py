@@ -13,12 +13,10 @@ from components.embedding_map import EmbeddingMap
 from components.menu import Menu
 from components.raster import AS_IN_FILE, ORDERS, RANDOM
 from explorer.app import look
-from explorer.app.captions import drawn_words
-from explorer.app.pictures import picture_title
-from explorer.app.session import Session
-from explorer.app.views.base import View
-from explorer.app.words import about
-from explorer.app.workspace import (
+from explorer.app.colors.captions import drawn_words
+from explorer.app.stored.pictures import picture_title
+from explorer.app.tab.session import Session
+from explorer.app.tab.workspace import (
     ARRANGED,
     CONTENTS,
     DRAWN,
@@ -31,6 +29,8 @@ from explorer.app.workspace import (
     split_into,
     split_values,
 )
+from explorer.app.views.base import View
+from explorer.app.words import about
 
 SLIM = {
     "& .MuiSelect-select, & .MuiInputBase-input": {"paddingTop": "4px", "paddingBottom": "4px", "fontSize": "13px"},

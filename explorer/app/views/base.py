@@ -10,8 +10,8 @@ import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer.app import look
-from explorer.app.session import Session
-from explorer.app.status import Phase, Status
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase, Status
 
 
 class View:

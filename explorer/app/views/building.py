@@ -10,9 +10,9 @@ import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer.app import look
-from explorer.app.preflight import Preflight
-from explorer.app.session import Session
-from explorer.app.training import Plan
+from explorer.app.before.preflight import Preflight
+from explorer.app.tab.session import Session
+from explorer.app.tab.training import Plan
 from explorer.app.views.base import View, refill
 from explorer.app.views.training import TrainingView
 from explorer.methods import METHODS

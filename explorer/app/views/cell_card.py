@@ -12,9 +12,9 @@ import param
 from components.dossier import Dossier
 from explorer import keys
 from explorer.app import look
-from explorer.app.coloring import ColorBy
-from explorer.app.library import Outcome
-from explorer.app.session import Session
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.asking.tapped import tapped_cell
 from explorer.doubt.conformal import COVERAGE

@@ -11,12 +11,13 @@ import param
 
 from components.menu import Menu
 from explorer import keys
-from explorer.app import agreeing, look
-from explorer.app.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
-from explorer.app.genesearch import find_gene, suggestions
-from explorer.app.saved import SAVED, TITLE, is_of
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app import look
+from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
+from explorer.app.colors.genesearch import find_gene, suggestions
+from explorer.app.colors.saved import SAVED, TITLE, is_of
+from explorer.app.stored import agreeing
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing, View
 from explorer.app.views.geneset import GeneSetView
 from explorer.app.views.legends import LegendView

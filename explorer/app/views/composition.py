@@ -12,14 +12,24 @@ import param
 from components.coloring import Categories
 from components.interval_bars import IntervalBars
 from components.menu import Menu
-from explorer.app import library, look
-from explorer.app.coloring import label_categories
-from explorer.app.confusion import named_columns
-from explorer.app.downloads import Offered
-from explorer.app.session import Session
-from explorer.app.shares import Asked, Composed, cards, compose, condition_columns, of_samples, percent, scale_of
-from explorer.app.status import Phase
-from explorer.app.tables import offered_frame
+from explorer.app import look
+from explorer.app.answers.shares import (
+    Asked,
+    Composed,
+    cards,
+    compose,
+    condition_columns,
+    of_samples,
+    percent,
+    scale_of,
+)
+from explorer.app.colors.coloring import label_categories
+from explorer.app.leaving.confusion import named_columns
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.stored import library
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem

@@ -9,9 +9,10 @@ import panel as pn
 import panel_material_ui as pmui
 
 from explorer.agreement import LEAST_VOICES
-from explorer.app import agreeing, look
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.stored import agreeing
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.words import about
 from explorer.flow import Reference

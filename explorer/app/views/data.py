@@ -11,10 +11,11 @@ import param
 
 from components.choice_table import ChoiceTable
 from components.notice import Notice
-from explorer.app import estimates, look
-from explorer.app.preflight import Preflight
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app import look
+from explorer.app.before import estimates
+from explorer.app.before.preflight import Preflight
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing, View, refill, sheet
 from explorer.app.views.building import BuildingView
 from explorer.app.views.source import SourcePicker

@@ -9,7 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from explorer.app import look
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.composition import CompositionView
 from explorer.app.views.filters import FiltersView

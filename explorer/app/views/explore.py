@@ -10,10 +10,12 @@ import param
 
 from components.menu import Menu
 from components.notice import Notice
-from explorer.app import library, look, pinning
-from explorer.app.choices import how_words
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.before.choices import how_words
+from explorer.app.stored import library
+from explorer.app.tab import pinning
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
 from explorer.app.views.arrange import ArrangeView, DrawnView
 from explorer.app.views.base import Standing, View
 from explorer.app.views.colors import ColorsView

@@ -10,9 +10,10 @@ import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer import keys
-from explorer.app import downloads, handouts, look
-from explorer.app.library import Outcome
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.leaving import downloads, handouts
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.figure import FigureView
 from explorer.app.views.handouts import HandoutsView

@@ -12,9 +12,11 @@ import param
 from components.copied_text import CopiedText
 from components.get_link import GetLink
 from components.panel_list import PanelList
-from explorer.app import downloads, drawing, look, pinning, pins
-from explorer.app.pins import CHARTS, MAP, Pin
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.leaving import downloads, drawing
+from explorer.app.tab import pinning, pins
+from explorer.app.tab.pins import CHARTS, MAP, Pin
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.panel_settings import PanelSettings
 from explorer.drawing.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts

@@ -7,10 +7,11 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from explorer.app import downloads, look
-from explorer.app.gated_files import offered_gated_file
-from explorer.app.gates import Gate, in_words
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.leaving import downloads
+from explorer.app.leaving.gated_files import offered_gated_file
+from explorer.app.tab.gates import Gate, in_words
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 
 

@@ -8,12 +8,14 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from explorer.app import bringing, look, own_sets
-from explorer.app.coloring import GENES, ColorBy, genes_named, name_of_genes
-from explorer.app.explaining import Explanation, readable
-from explorer.app.genesearch import genes_among
-from explorer.app.own_sets import OwnSets
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.answers.explaining import Explanation, readable
+from explorer.app.colors.coloring import GENES, ColorBy, genes_named, name_of_genes
+from explorer.app.colors.genesearch import genes_among
+from explorer.app.stored import own_sets
+from explorer.app.stored.own_sets import OwnSets
+from explorer.app.tab import bringing
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.set_files import SetFilesView
 from explorer.genesets import SHIPPED, GeneSets, read_collections

@@ -8,10 +8,12 @@ import panel as pn
 
 from components.copied_text import CopiedText
 from components.get_link import GetLink
-from explorer.app import downloads, handouts, look, pinning
-from explorer.app.downloads import Offered
-from explorer.app.session import Session
-from explorer.app.tables import offered_signature
+from explorer.app import look
+from explorer.app.leaving import downloads, handouts
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_signature
+from explorer.app.tab import pinning
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 
 

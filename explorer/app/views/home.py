@@ -11,10 +11,12 @@ import panel_material_ui as pmui
 import param
 
 from components.choice_table import ChoiceTable
-from explorer.app import library, look, recalling, references
-from explorer.app.projects import Project
-from explorer.app.session import Session
-from explorer.app.training import one_more
+from explorer.app import look
+from explorer.app.stored import library, references
+from explorer.app.stored.projects import Project
+from explorer.app.tab import recalling
+from explorer.app.tab.session import Session
+from explorer.app.tab.training import one_more
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.map import further_rows, method_rows
 from explorer.app.views.source import SourcePicker

@@ -8,9 +8,9 @@ import panel as pn
 import param
 
 from components.shortcuts import Shortcuts
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
+from explorer.app.tab.workspace import likely_split
 from explorer.app.views.base import View
-from explorer.app.workspace import likely_split
 
 MODES: Mapping[str, str] = {"s": "replace", "a": "add", "x": "subtract"}
 GENE, SPLIT, NAMES, ESCAPE = "g", "t", "l", "Escape"

@@ -10,9 +10,9 @@ import param
 from components.coloring import Categories, Values
 from components.legend import ColorBar, Legend
 from explorer.app import look
-from explorer.app.coloring import CONSENSUS
-from explorer.app.session import Session
-from explorer.app.status import READY
+from explorer.app.colors.coloring import CONSENSUS
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import READY
 from explorer.app.views.base import View
 
 

@@ -11,13 +11,15 @@ import panel_material_ui as pmui
 
 from components.choice_table import ChoiceTable
 from components.notice import Notice
-from explorer.app import choices, estimates, library, look
-from explorer.app.choices import how_words
-from explorer.app.library import Outcome
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
-from explorer.app.status import Phase
-from explorer.app.training import further, one_more
+from explorer.app import look
+from explorer.app.before import choices, estimates
+from explorer.app.before.choices import how_words
+from explorer.app.stored import library
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
+from explorer.app.tab.training import further, one_more
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.consensus_offer import ConsensusOffer
 from explorer.app.views.data import refit_words

@@ -9,12 +9,13 @@ import panel as pn
 import panel_material_ui as pmui
 
 from components.job_status import JobStatus, duration
-from explorer.app import library, look
-from explorer.app.choices import how_words
-from explorer.app.library import Outcome
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app import look
+from explorer.app.before.choices import how_words
+from explorer.app.stored import library
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import View
 from explorer.app.views.job_log import JobLog
 from explorer.jobs.queue import Job, JobState

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from components.coloring import Categories, Coloring
 from components.embedding_map import FOREGROUND, EmbeddingMap
 from components.points import Points
-from explorer.app import library, look
-from explorer.app.coloring import text_of
-from explorer.app.gates import SHAPE, Step, extended
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.colors.coloring import text_of
+from explorer.app.stored import library
+from explorer.app.tab.gates import SHAPE, Step, extended
+from explorer.app.tab.session import Session
+from explorer.app.tab.workspace import ARRANGED, DRAWN, Pane, likely_split, own_picture, plan
 from explorer.app.views.base import View
-from explorer.app.workspace import ARRANGED, DRAWN, Pane, likely_split, own_picture, plan
 from explorer.doubt.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",

@@ -13,12 +13,8 @@ from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.violins import Violins
 from components.volcano import Volcano
-from explorer.app import look, recalling
-from explorer.app.coloring import ColorBy
-from explorer.app.confusion import named_columns
-from explorer.app.downloads import Offered
-from explorer.app.genesearch import genes_among
-from explorer.app.marking import (
+from explorer.app import look
+from explorer.app.answers.marking import (
     LABEL,
     REST,
     SELECTION,
@@ -34,10 +30,15 @@ from explorer.app.marking import (
     shown_groups,
     sides,
 )
-from explorer.app.recalling import Place
-from explorer.app.session import Session
-from explorer.app.status import READY, Phase
-from explorer.app.tables import offered_frame
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.colors.genesearch import genes_among
+from explorer.app.leaving.confusion import named_columns
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.tab import recalling
+from explorer.app.tab.recalling import Place
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem

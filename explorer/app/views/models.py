@@ -14,13 +14,14 @@ from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
 from components.upset import UpSet
 from explorer.agreement import LEAST_VOICES, disputed_cells, disputed_labels
-from explorer.app import agreeing, look
-from explorer.app.coloring import AGREEMENT, CONSENSUS, ColorBy
-from explorer.app.downloads import Offered
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
-from explorer.app.status import Phase
-from explorer.app.tables import offered_frame
+from explorer.app import look
+from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, ColorBy
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.stored import agreeing
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.app.words import about

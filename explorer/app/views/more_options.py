@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 
 from components.choice_table import ChoiceTable
 from explorer.app import look
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 

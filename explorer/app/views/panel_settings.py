@@ -8,11 +8,12 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from explorer.app import look, pinning, pins
-from explorer.app.columns import is_measured
-from explorer.app.drawing import MOST_SPLITS
-from explorer.app.pins import MAP, Pin
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.leaving.drawing import MOST_SPLITS
+from explorer.app.stored.columns import is_measured
+from explorer.app.tab import pinning, pins
+from explorer.app.tab.pins import MAP, Pin
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 
 _ORDERS = {"as on the screen": "", "random": "random", "high on top": "high on top", "low on top": "low on top"}

@@ -12,10 +12,8 @@ import param
 from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
-from explorer.app import look, recalling
-from explorer.app.coloring import GENES, ColorBy, name_of_genes
-from explorer.app.downloads import Offered
-from explorer.app.pathways import (
+from explorer.app import look
+from explorer.app.answers.pathways import (
     COLLECTIONS,
     LISTED,
     MARKERS,
@@ -30,10 +28,13 @@ from explorer.app.pathways import (
     of_signature,
     pathway_measures,
 )
-from explorer.app.recalling import Place
-from explorer.app.session import Session
-from explorer.app.status import READY, Phase
-from explorer.app.tables import offered_frame
+from explorer.app.colors.coloring import GENES, ColorBy, name_of_genes
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.tab import recalling
+from explorer.app.tab.recalling import Place
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.set_files import SetFilesView
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side

@@ -7,7 +7,7 @@ import pandas as pd
 import panel as pn
 
 from explorer.app import look
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.words import about
 from explorer.asking.preserving import labels_kept

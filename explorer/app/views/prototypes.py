@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from components.choice_table import ChoiceTable
 from components.heat_table import HeatTable
-from explorer.app import look, recalling
-from explorer.app.downloads import Offered
-from explorer.app.prototyping import extension, group_unknown, marks_of, readable_marks
-from explorer.app.session import Session
-from explorer.app.tables import offered_frame
+from explorer.app import look
+from explorer.app.answers.prototyping import extension, group_unknown, marks_of, readable_marks
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.tab import recalling
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import TabView, column, part, row, side_by_side
 from explorer.app.views.training import TrainingView

@@ -10,8 +10,8 @@ import panel_material_ui as pmui
 
 from components.notice import Notice
 from explorer.app import look
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.sureness import SurenessView
 from explorer.app.views.threshold import ThresholdView

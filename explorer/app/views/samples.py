@@ -14,11 +14,7 @@ from components.menu import Menu
 from components.scatter import Scatter
 from components.theme import MISSING_COLOR, category_colors, value_colors
 from explorer.app import look
-from explorer.app.coloring import ColorBy
-from explorer.app.downloads import Offered
-from explorer.app.library import Outcome
-from explorer.app.mapping_jobs import title_of
-from explorer.app.sampling import (
+from explorer.app.answers.sampling import (
     CELLS,
     FROM,
     Classified,
@@ -29,8 +25,12 @@ from explorer.app.sampling import (
     methods_that_describe,
     sample_map,
 )
-from explorer.app.session import Session
-from explorer.app.tables import offered_frame
+from explorer.app.colors.coloring import ColorBy
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, part, row, side_by_side
 from explorer.errors import OptionsProblem

@@ -11,12 +11,13 @@ from components.choice_table import ChoiceTable
 from components.menu import Menu
 from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
-from explorer.app import downloads, look
-from explorer.app.coloring import ColorBy, label_categories
-from explorer.app.explaining import Explanation, readable
-from explorer.app.library import Outcome
-from explorer.app.session import Session
-from explorer.app.tables import offered_signature, offered_table
+from explorer.app import look
+from explorer.app.answers.explaining import Explanation, readable
+from explorer.app.colors.coloring import ColorBy, label_categories
+from explorer.app.leaving import downloads
+from explorer.app.leaving.tables import offered_signature, offered_table
+from explorer.app.stored.library import Outcome
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.cell_card import CellCardView
 from explorer.app.views.gates import GatesView

@@ -10,9 +10,11 @@ import panel_material_ui as pmui
 import param
 
 from components.file_drop import FileDrop
-from explorer.app import bringing, look, uploads
-from explorer.app.own_sets import OwnSets
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.stored import uploads
+from explorer.app.stored.own_sets import OwnSets
+from explorer.app.tab import bringing
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.source import allowed_path
 from explorer.settings import settings

@@ -13,14 +13,15 @@ from components.dot_plot import DotPlot
 from components.menu import Menu
 from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
-from explorer.app import look, recalling
-from explorer.app.coloring import ColorBy, label_colors
-from explorer.app.downloads import Offered
-from explorer.app.recalling import Place
-from explorer.app.session import Session
-from explorer.app.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, gene_measures, words
-from explorer.app.status import READY, Phase
-from explorer.app.tables import offered_frame
+from explorer.app import look
+from explorer.app.answers.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, gene_measures, words
+from explorer.app.colors.coloring import ColorBy, label_colors
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.tables import offered_frame
+from explorer.app.tab import recalling
+from explorer.app.tab.recalling import Place
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.asking.reasons import REFERENCE, REST

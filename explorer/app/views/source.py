@@ -13,8 +13,9 @@ import param
 from components.choice_table import ChoiceTable
 from components.file_drop import FileDrop
 from components.notice import Notice
-from explorer.app import library, look, uploads
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.stored import library, uploads
+from explorer.app.tab.session import Session
 from explorer.errors import AtlasError, OptionsProblem
 from explorer.settings import settings
 

@@ -11,10 +11,11 @@ import panel as pn
 import panel_material_ui as pmui
 
 from components.get_link import GetLink
-from explorer.app import downloads, look
-from explorer.app.doubts import COVERAGES
-from explorer.app.session import Session
-from explorer.app.tables import names_of, offered_groups
+from explorer.app import look
+from explorer.app.leaving import downloads
+from explorer.app.leaving.tables import names_of, offered_groups
+from explorer.app.tab.doubts import COVERAGES
+from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.preserving import PreservingView
 from explorer.app.words import about

@@ -7,9 +7,10 @@ from typing import Any
 
 import panel as pn
 
-from explorer.app import downloads, look
-from explorer.app.downloads import Offered
-from explorer.app.session import Session
+from explorer.app import look
+from explorer.app.leaving import downloads
+from explorer.app.leaving.downloads import Offered
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 
 SLIM = {"& .MuiSelect-select": {"paddingTop": "5px", "paddingBottom": "5px"}}

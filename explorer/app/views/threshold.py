@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.small_charts import Curve, bars, curves
 from components.threshold_histogram import ThresholdHistogram
 from explorer.app import look
-from explorer.app.session import Session
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.words import about
 from explorer.beside import Signal

@@ -8,8 +8,9 @@ import param
 from components.help_sheet import HelpSheet
 from components.share_link import ShareLink
 from components.tour import Tour
-from explorer.app import guiding, sharing, words
-from explorer.app.session import Session
+from explorer.app import words
+from explorer.app.tab import guiding, sharing
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.errors import AtlasError
 

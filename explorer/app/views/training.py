@@ -11,9 +11,10 @@ import panel_material_ui as pmui
 
 from components.job_status import JobStatus
 from components.notice import Notice
-from explorer.app import library, look, references
-from explorer.app.session import Session
-from explorer.app.status import Phase
+from explorer.app import look
+from explorer.app.stored import library, references
+from explorer.app.tab.session import Session
+from explorer.app.tab.status import Phase
 from explorer.app.views.base import View
 from explorer.app.views.job_log import JobLog
 from explorer.jobs.queue import Job, JobState

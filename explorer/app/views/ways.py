@@ -8,10 +8,10 @@ import panel as pn
 import panel_material_ui as pmui
 
 from components.choice_table import ChoiceTable
-from explorer.app import choices
-from explorer.app.choices import Way
-from explorer.app.mapping_jobs import title_of
-from explorer.app.session import Session
+from explorer.app.before import choices
+from explorer.app.before.choices import Way
+from explorer.app.tab.mapping_jobs import title_of
+from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.more_options import MoreOptionsView
 

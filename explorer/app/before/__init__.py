@@ -1,0 +1,1 @@
+"""What is known before cells are mapped: the file, its remedies, the ways to map, about how long they take."""

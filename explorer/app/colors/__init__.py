@@ -1,0 +1,1 @@
+"""What colours the cells, and how what is seen was drawn."""

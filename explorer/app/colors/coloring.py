@@ -1,0 +1,287 @@
+"""What colours the cells: from a choice on the screen to a colouring that map, legend and figure share.
+
+Pure functions of what was opened, so that screens and files cannot disagree. Knows no widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from components.coloring import Categories, Coloring, Values
+from components.raster import AS_IN_FILE
+from components.theme import MISSING_COLOR, category_colors
+from explorer import keys
+from explorer.app.colors.own_colors import own_colors
+from explorer.app.colors.saved import SAVED, is_of, saved_categories
+from explorer.app.stored.agreeing import consensus_of
+from explorer.app.stored.columns import MOST_CATEGORIES, is_measured
+from explorer.app.stored.library import Outcome
+from explorer.doubt.thresholds import with_threshold
+from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
+from explorer.flow import LevelLabels, Reference
+from explorer.insight.by_gene import of_genes
+from explorer.insight.genescores import score_cells
+from explorer.reading.proteins import centred_log_ratio
+from explorer.reference import read_gene, read_proteins
+from explorer.writing.export import read_gene_values
+
+CONSENSUS, AGREEMENT = "consensus", "agreement"
+GENES, PROTEIN = "genes", "protein"
+KINDS = ("label", "confidence", "novelty", "column", "gene", GENES, PROTEIN, CONSENSUS, AGREEMENT, SAVED)
+
+
+@dataclass(frozen=True)
+class ColorBy:
+    """What a person chose to colour by.
+
+    Attributes
+    ----------
+    kind
+        One of `KINDS`.
+    name
+        The obs column, gene or protein; a set of genes as `name_of_genes` writes it; for what several methods say
+        together, their jobs as `explorer.app.stored.agreeing.names_of` names them; saved selections as
+        `explorer.app.colors.saved.name_of_saved` writes them; empty for the other kinds.
+    """
+
+    kind: str
+    name: str = ""
+
+
+def name_of_genes(title: str, genes: Sequence[str]) -> str:
+    """How a set of genes is written as the name of a `ColorBy`: "Title: A B C"."""
+    return f"{title.replace(':', ' ').strip()}: {' '.join(genes)}"
+
+
+def genes_named(name: str) -> tuple[str, tuple[str, ...]]:
+    """Title and genes of what `name_of_genes` wrote."""
+    title, _, genes = name.partition(":")
+    return title, tuple(genes.split())
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a person chose to have colours drawn.
+
+    Attributes
+    ----------
+    order
+        Who lies on top, one of `components.raster.ORDERS`; empty for what suits the colours. Names have no high and
+        low: they stay in random order then.
+    zeros_grey
+        Whether cells without any expression are grey.
+    clip
+        Percentiles at the ends of a colour scale that has no ends of its own.
+    """
+
+    order: str = ""
+    zeros_grey: bool = True
+    clip: tuple[float, float] = (1.0, 99.0)
+
+
+def styled(coloring: Coloring, style: Style) -> Coloring:
+    """A colouring in a style."""
+    if isinstance(coloring, Categories):
+        return replace(coloring, order=style.order) if style.order == AS_IN_FILE else coloring
+    return replace(
+        coloring,
+        order=style.order or coloring.order,
+        zeros_grey=coloring.zeros_grey and style.zeros_grey,
+        clip=style.clip,
+    )
+
+
+def label_colors(reference: Reference, level: str) -> dict[str, str]:
+    """The one colour of each label of a level, for every screen and figure."""
+    known = reference.card.get("colors", {}).get(level, {})
+    names = tuple(known) or tuple(sorted(set(reference.obs[level].dropna().astype(str))))
+    return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
+
+
+STYLE = Style()
+
+
+def color_both(
+    outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, style: Style = STYLE
+) -> tuple[Coloring | None, Coloring | None]:
+    """Colour the query, where there is one, and the reference beside it.
+
+    Returns
+    -------
+    query, reference
+        `None` for a query that is not there yet, and for a reference beside it that has nothing of that kind.
+        A reference without a query shows its labels where the choice was meant for a query.
+
+    Raises
+    ------
+    AtlasError
+        If the cells in front do not have what was chosen.
+    """
+    known = label_colors(reference, level)
+    if outcome is None:
+        of_query = ("confidence", "novelty", CONSENSUS, AGREEMENT)
+        meant_for_query = (
+            by.kind in of_query
+            or (by.kind == "column" and by.name not in reference.obs)
+            or (by.kind == SAVED and not is_of(by.name, "reference"))
+        )
+        shown = color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
+        return None, styled(shown, style)
+    query = styled(color_query(outcome, by, level, known), style)
+    try:
+        beside = styled(color_reference(reference, by, level, known), style)
+    except (OptionsProblem, ReferenceProblem, GenesProblem):
+        return query, None
+    if isinstance(query, Values) and isinstance(beside, Values):
+        beside = replace(beside, limits=query.scale)  # the same colour must mean the same value in both
+    return query, beside
+
+
+def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    """Colour the cells of a query.
+
+    Parameters
+    ----------
+    level
+        Label level that labels and confidence speak of.
+    known
+        Colours of the labels of `level`; a column of the query that uses the same names gets the same colours, unless
+        the query brought its own.
+
+    Raises
+    ------
+    OptionsProblem
+        If the column does not exist, or holds more categories than can be told apart.
+    AtlasError
+        If the gene cannot be read.
+    """
+    labels = outcome.result.labels.level(level)
+    if by.kind == "confidence":
+        return Values(labels.confidence, f"Confidence, {level}", limits=(0.0, 1.0), order="low on top")
+    if by.kind == "novelty":
+        return Values(labels.novelty, f"Novelty, {level}", limits=(0.0, 1.0))
+    if by.kind == "gene":
+        return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
+    if by.kind == "column":
+        return _column(outcome.result.obs, by.name, {**known, **brought_colors(outcome, by.name)})
+    if by.kind == GENES:
+        return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
+    if by.kind == PROTEIN:
+        return _protein_of(outcome, by.name)
+    if by.kind == SAVED:
+        return saved_categories(by.name, "query", outcome.result.n_cells)
+    if by.kind in (CONSENSUS, AGREEMENT):
+        return _together(by, level, known, labels.threshold)
+    return _labels(outcome, level, known)
+
+
+def brought_colors(outcome: Outcome, column: str) -> dict[str, str]:
+    """Colours that a query brought for a column of its own, by category; they go before all others."""
+    file = outcome.folder / keys.RESULT_FILE
+    return own_colors(file, column) if file.is_file() else {}
+
+
+def label_categories(reference: Reference, outcome: Outcome | None, level: str, front: str) -> Categories:
+    """The labels of the cells in front, whatever colours them now."""
+    known = label_colors(reference, level)
+    if front == "query" and outcome is not None:
+        return _labels(outcome, level, known)
+    return _names(reference.obs[level], level, known)
+
+
+def _together(by: ColorBy, level: str, known: Mapping[str, str], threshold: float) -> Coloring:
+    """What several methods say together, with the threshold of the result in view."""
+    found = consensus_of(by.name).level(level)
+    if by.kind == AGREEMENT:
+        return Values(found.agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
+    return _named(with_threshold(found.labels, threshold), f"Consensus {level}", known)
+
+
+def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:
+    """What a query's cells were called, with those called unknown apart."""
+    return _named(outcome.result.labels.level(level), f"Predicted {level}", known)
+
+
+def _named(labels: LevelLabels, title: str, known: Mapping[str, str]) -> Categories:
+    names = (*labels.classes, keys.UNKNOWN)
+    codes = np.where(labels.unknown, len(labels.classes), labels.codes).astype(np.int32)
+    return Categories(codes, names, category_colors(names, known), title)
+
+
+def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    """Colour the cells of a reference by its own labels, a column of its own, or a gene.
+
+    Raises
+    ------
+    OptionsProblem, ReferenceProblem
+        If it has no such column or gene, or has not been mapped and so has no confidence.
+    """
+    if by.kind == "gene":
+        return _gene(by.name, read_gene(reference, by.name))
+    if by.kind == GENES:
+        return _mean_of(by.name, reference)
+    if by.kind == PROTEIN:
+        return _protein_in(reference, by.name)
+    if by.kind == SAVED:
+        return saved_categories(by.name, "reference", reference.n_cells)
+    if by.kind in ("confidence", "novelty", AGREEMENT):
+        raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
+    return _column(reference.obs, by.name if by.kind == "column" else level, known)
+
+
+def _gene(name: str, values: np.ndarray) -> Values:
+    return Values(values, f"{name}, log1p CP10k", zeros_grey=True)
+
+
+def _mean_of(name: str, source: Reference | Path) -> Values:
+    """Mean log1p CP10k over a set of genes; only their own values are read."""
+    title, genes = genes_named(name)
+    scores = score_cells(of_genes(source), {title: frozenset(gene.upper() for gene in genes)}, controls=0)
+    return Values(scores[title].to_numpy(np.float32), f"{title}, mean log1p CP10k", zeros_grey=True)
+
+
+def _protein_of(outcome: Outcome, name: str) -> Values:
+    found = outcome.result.proteins
+    if found is None or name not in found.names:
+        raise OptionsProblem(f"These cells have no surface protein called {name!r}. Choose one from the list.")
+    return Values(found.values[:, found.names.index(name)], f"{name}, protein of the nearest reference cells, CLR")
+
+
+def _protein_in(reference: Reference, name: str) -> Values:
+    counts = read_proteins(reference)
+    if counts is None or name not in reference.proteins:
+        raise OptionsProblem(f"The reference has no surface protein called {name!r}. Choose another colour.")
+    return Values(centred_log_ratio(counts)[:, reference.proteins.index(name)], f"{name}, protein, CLR")
+
+
+def _column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:
+    if name not in obs.columns:
+        raise OptionsProblem(f"There is no column {name!r} among these cells. Choose another one to colour by.")
+    if is_measured(obs[name]):
+        return Values(obs[name].to_numpy(np.float32, na_value=np.nan), name)
+    return _names(obs[name], name, known)
+
+
+def _names(column: pd.Series, title: str, known: Mapping[str, str]) -> Categories:
+    named = column.astype("category").cat.remove_unused_categories().cat
+    names = tuple(str(category) for category in named.categories)
+    if len(names) > MOST_CATEGORIES:
+        raise OptionsProblem(
+            f"{title!r} has {len(names):,} different values; at most {MOST_CATEGORIES} can be told apart by colour. "
+            "Choose another column."
+        )
+    return Categories(named.codes.to_numpy(np.int32), names, category_colors(names, known), title)
+
+
+def text_of(coloring: Coloring, row: int) -> str:
+    """What one cell carries, as plain text."""
+    if isinstance(coloring, Categories):
+        code = int(coloring.codes[row])
+        return coloring.names[code] if code >= 0 else "no value"
+    value = float(coloring.values[row])
+    return "no value" if np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,1 @@
+"""What one server holds for all tabs: references, results, projects, uploads."""
