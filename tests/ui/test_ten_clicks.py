@@ -268,6 +268,7 @@ def files_agree(page: Page, cells: Cells, rows: NDArray[np.integer], folder: Pat
     whole = ad.read_h5ad(taken(page, page.get_by_role("link", name="Download", exact=True).first, folder))
     unknown = np.asarray(whole.obsm[keys.doubt(LEVEL)])[:, UNKNOWN_AT] > 0
     assert unknown.tolist() == (cells.labels == keys.UNKNOWN).tolist()
+    assert np.flatnonzero(whole.obs[f"selection_{GATE}"]).tolist() == rows.tolist()
 
     page.get_by_role("navigation", name="Steps").get_by_role("button", name=re.compile("Explore")).click()
     page.get_by_role("button", name="Table", exact=True).click()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import panel as pn
@@ -12,6 +12,8 @@ from components.notice import Notice
 from explorer import keys
 from explorer.app import look
 from explorer.app.leaving import downloads, handouts
+from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.gated_files import offered_gated_file
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View, sheet
@@ -32,7 +34,7 @@ class ExportView(View):
         self._standing = Standing()
         self._files = look.html()
         self._anew = {
-            keys.RESULT_FILE: downloads.offer(lambda: handouts.offered_result(session)),
+            keys.RESULT_FILE: downloads.offer(lambda: _annotated(session)),
             keys.PREDICTIONS_FILE: downloads.offer(lambda: handouts.offered_predictions(session)),
         }
         self._provenance = look.html()
@@ -54,7 +56,7 @@ class ExportView(View):
             title, self._missing, self._go, self._standing, figure, self._files_card, self._methods_card,
             self._provenance_card,
         )
-        self.watch(self._draw, ["outcome", "status", "project", "level"])
+        self.watch(self._draw, ["outcome", "status", "project", "level", "gates"])
         self._draw()
 
     def destroy(self) -> None:
@@ -74,17 +76,31 @@ class ExportView(View):
         self._files_card.visible = self._methods_card.visible = self._provenance_card.visible = has
         self._standing.display(self.session.standing("result"))
         if outcome is not None:
-            self._files.object = files_html(outcome, project.title if project is not None else "result", self._anew)
+            title, names = project.title if project is not None else "result", _saved_names(self.session)
+            self._files.object = files_html(outcome, title, self._anew, names)
             self._provenance.object = look.facts(provenance_facts(outcome.result.provenance, outcome.result.n_cells))
 
 
-def files_html(outcome: Outcome, title: str, anew: Mapping[str, str]) -> str:
+def _saved_names(session: Session) -> tuple[str, ...]:
+    """Names of the selections that were saved of the query."""
+    return tuple(gate.title for gate in session.gates if gate.cells == "query")
+
+
+def _annotated(session: Session) -> Offered:
+    """The annotated file as things stand now: with the threshold chosen, and with the saved selections."""
+    return offered_gated_file(session) if _saved_names(session) else handouts.offered_result(session)
+
+
+def files_html(outcome: Outcome, title: str, anew: Mapping[str, str], selections: Sequence[str] = ()) -> str:
     """The files of a result, each with what is in it and a link, as HTML.
 
     Parameters
     ----------
     anew
-        By file, the token of the offer to make it anew, for a threshold that is not the one it was written with.
+        By file, the token of the offer to make it anew: for a threshold that is not the one it was written with, and
+        for saved selections.
+    selections
+        Names of the saved selections, which the annotated file holds as well.
     """
     result = outcome.result
     levels = [found.level for found in result.labels.levels]
@@ -94,22 +110,29 @@ def files_html(outcome: Outcome, title: str, anew: Mapping[str, str]) -> str:
         f"{keys.IS_UNKNOWN}; in obsm {keys.embedding(result.method)}, {keys.LAYOUT} (in the reference's picture) and "
         f"the probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about."
     )
+    if selections:
+        annotated += f" The selections you saved are columns of obs: {', '.join(selections)}."
     table = f"One row a cell: {', '.join(keys.CSV_COLUMNS)}; labels of {levels[0]}."
     name = downloads.safe_name(title)
     return (
         '<table class="plain files"><tbody>'
-        + _file_row(outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated, anew)
+        + _file_row(
+            outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated, anew, bool(selections)
+        )
         + _file_row(outcome, keys.PREDICTIONS_FILE, f"{name}.predictions.csv", "Predictions, csv", table, anew)
         + "</tbody></table>"
     )
 
 
-def _file_row(outcome: Outcome, file: str, name: str, title: str, holds: str, anew: Mapping[str, str]) -> str:
+def _file_row(
+    outcome: Outcome, file: str, name: str, title: str, holds: str, anew: Mapping[str, str], is_anew: bool = False
+) -> str:
     path = outcome.folder / file
     threshold = outcome.result.labels.first.threshold
     asked = downloads.job_query(outcome.job, file, name)
-    if threshold != UNKNOWN_CONFIDENCE:
+    if is_anew or threshold != UNKNOWN_CONFIDENCE:
         asked = downloads.offer_query(anew[file])
+    if threshold != UNKNOWN_CONFIDENCE:
         holds += f" Cells of less confidence than {threshold:.2f}, as chosen on Quality, are unknown in it; it says so."
     address = look.route("download") + asked
     got = (
