@@ -111,8 +111,8 @@ def auroc(unseen: BoolArray, score: FloatArray) -> float:
 def summaries(records: Sequence[Record], strangers: Sequence[Record]) -> list[Record]:
     """One row a level and contender: means over left-out batches, then over seeds; standard deviation over seeds.
 
-    Calibration and coverage are also given over the cells of all left-out batches together ("pooled"), since the error
-    of a small batch is mostly noise.
+    Calibration is also given over the cells of all left-out batches together ("pooled"), since the error of a small
+    batch is mostly noise. Coverage is that of an average batch, which is what prediction sets promise.
     """
     rows = []
     for level in dict.fromkeys(record["level"] for record in records):
@@ -132,7 +132,7 @@ def _summary(of: Sequence[Record], strangers: Sequence[Record]) -> Record:
     found["pooled_calibration_error"] = _mean(_pooled_error(each) for each in seeds)
     found["coverage"] = {
         promise: {
-            name: _weighted(of, lambda r, p=promise, of=name: r["coverage"][p][of])
+            name: _mean(_mean(r["coverage"][promise][name] for r in each) for each in seeds)
             for name in ("covered", "stated", "mean_size")
         }
         for promise in of[0]["coverage"]
@@ -156,10 +156,6 @@ def _by_type(strangers: Sequence[Record], name: str) -> list[float | None]:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
-
-
-def _weighted(of: Sequence[Record], pick: Any) -> float:
-    return float(np.average([pick(r) for r in of], weights=[r["cells"] for r in of]))
 
 
 def pooled_reliability(of: Sequence[Record]) -> list[list[float]]:
