@@ -31,6 +31,7 @@ Parts, each a Panel viewer that is driven and read by its parameters:
     interval_bars   IntervalBars(cards, top; picked), shares with whiskers, a card a category
     volcano         Volcano(least_x, least_y; picked), .display(names, x, y)
     dot_plot        DotPlot(names, groups, shares, values; picked)
+    heat_map        HeatMap(names, groups, shades, tips, title; picked), fields by colour alone
     violins         Violins(names, groups, colors, shapes, medians, tops; picked), outlines(values, codes, n)
     threshold_histogram  ThresholdHistogram(threshold, bounds, step, title, summary), .display(values, tell)
     panel_list      PanelList(items, value, acted), panels of a figure in their order

@@ -18,6 +18,7 @@ from components.dot_plot import DotPlot
 from components.embedding_map import EmbeddingMap
 from components.file_drop import FileDrop
 from components.get_link import GetLink
+from components.heat_map import HeatMap
 from components.heat_table import HeatTable
 from components.help_sheet import HelpSheet
 from components.interval_bars import IntervalBars
@@ -116,7 +117,7 @@ def small_charts() -> pn.viewable.Viewable:
 
 
 def charts() -> pn.viewable.Viewable:
-    """Genes and groups: a long table, a volcano, dots, violins, flows, fields, shares with intervals."""
+    """Genes and groups: a long table, a volcano, dots, heat, violins, flows, fields, shares with intervals."""
     random = np.random.default_rng(5)
     names = np.array([f"Gene{i}" for i in range(400)], dtype=object)
     fold, groups, colors = random.normal(0, 1.5, 400), ["T cell", "B cell", "Monocyte"], list(theme.CATEGORICAL[:3])
@@ -128,6 +129,8 @@ def charts() -> pn.viewable.Viewable:
     volcano.display(told["gene"].to_numpy(object), told["fold"].to_numpy(), fold[order] ** 2 * 4 / np.log(10))
     shown, shares = ["CD3E", "MS4A1", "LYZ"], [[0.8, 0.1, 0.05], [0.1, 0.9, 0.1], [0.05, 0.1, 1.0]]
     dots = DotPlot(names=shown, groups=groups, group_colors=colors, shares=shares, values=shares, width=390)
+    heat = HeatMap(names=shown, groups=groups, group_colors=colors, shades=np.transpose(shares).tolist(), width=220,
+                   tips=[[f"{name} in {group}" for group in groups] for name in shown], title="mean")  # fmt: skip
     codes = random.integers(0, 3, 3_000)
     shapes, medians, top = outlines(random.gamma(1 + 2 * codes, 0.5), codes, 3)
     violins = Violins(
@@ -145,7 +148,7 @@ def charts() -> pn.viewable.Viewable:
     intervals = IntervalBars(cards=[{"title": "T cell", "color": colors[0], "bars": bars}], top=0.65, width=260)
     return pn.Column(
         pn.Row(table, pn.Spacer(width=24), volcano, pn.Spacer(width=24), dots),
-        pn.Row(violins, flows, fields, intervals),
+        pn.Row(violins, heat, flows, fields, intervals),
         margin=(16, 0),
     )  # fmt: skip
 

@@ -9,11 +9,12 @@ Pages of several panels are made by `explorer.drawing.composing`. No pyplot, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -23,7 +24,9 @@ from components import points, raster
 from components.coloring import Categories, Coloring, Values, code_colors
 from components.points import Extent, Points
 from explorer.drawing.legends import MM, Group
+from explorer.errors import OptionsProblem
 
+MOST_SPLITS = 12              # maps of one view
 _SCREEN_DPI = 150             # the density at which points are as large as on a screen
 _ORDERS = {
     "random": "in random order with a fixed seed",
@@ -80,6 +83,32 @@ class Picture:
     point: float | None = None
     names: bool = False
     note: str = ""
+
+
+def split_by(picture: Picture, obs: pd.DataFrame, column: str) -> list[Picture]:
+    """One map for each value of a column, all of the same range; an empty name for one map of all.
+
+    Raises
+    ------
+    OptionsProblem
+        If there is no such column, or it has more values than maps are drawn of.
+    """
+    if not column:
+        return [picture]
+    if column not in obs:
+        raise OptionsProblem(f"There is no column {column!r} among these cells. Choose another one to split by.")
+    values = obs[column].astype(str).to_numpy()
+    names = sorted(set(values))
+    if len(names) > MOST_SPLITS:
+        raise OptionsProblem(
+            f"{column!r} has {len(names):,} different values; at most {MOST_SPLITS} maps are drawn of one view. Choose "
+            "another column."
+        )
+    lead = f"{picture.title}, " if picture.title else ""
+    return [
+        replace(picture, shown=values == name, title=f"{lead}{name}", cells_name=f"{picture.cells_name}, {name}")
+        for name in names
+    ]
 
 
 def describe(picture: Picture) -> str:

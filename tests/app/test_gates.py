@@ -19,7 +19,6 @@ from components.coloring import Categories, Values
 from explorer import keys
 from explorer.app.colors.captions import drawn_words
 from explorer.app.colors.coloring import GENES, ColorBy, Style, genes_named, name_of_genes
-from explorer.app.colors.genesearch import common_names, find_gene, genes_among, suggestions
 from explorer.app.leaving.gated_files import gated, offered_gated_file
 from explorer.app.stored import library
 from explorer.app.stored.pictures import picture_title
@@ -47,6 +46,7 @@ from explorer.app.views.filters import FiltersView
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker
+from explorer.reading.genesearch import common_names, find_gene, genes_among, suggestions
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"

@@ -12,7 +12,7 @@ from sessions import few_cells, opened, run, work_off
 
 from explorer.app.answers.marking import Front, grouping
 from explorer.app.colors.coloring import ColorBy
-from explorer.app.colors.own_colors import own_colors
+from explorer.drawing.own_colors import own_colors
 
 
 def test_colours_are_read_by_category(tmp_path: Path) -> None:

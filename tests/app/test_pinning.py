@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sessions import run
 
 from explorer import keys
-from explorer.app.colors.coloring import ColorBy, label_colors
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.leaving import drawing, handouts
 from explorer.app.stored import library
 from explorer.app.stored.packing import packed, unpacked
@@ -26,6 +26,7 @@ from explorer.app.tab.pins import Pin, as_records, read_records
 from explorer.app.tab.session import Session
 from explorer.app.views.panel_settings import PanelSettings
 from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.coloring import label_colors
 from explorer.drawing.composing import Look
 from explorer.drawing.figures import Picture
 from explorer.errors import OptionsProblem

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from components.alluvial import Alluvial
 from components.dot_plot import DotPlot
+from components.heat_map import HeatMap
 from components.heat_table import HeatTable
 from components.help_sheet import HelpSheet
 from components.interval_bars import IntervalBars
@@ -101,7 +102,8 @@ def test_charts_say_what_was_picked_and_follow_their_parameters(show):
     shapes = Violins(
         names=["LYZ"], groups=["T"], colors=["#0072b2"], shapes=[[[0.5, 1.0]]], medians=[[0.4]], tops=[1.0]
     )
-    page = show(pn.Column(bars, bands, heat, dots, shapes))
+    fields = HeatMap(names=["MS4A1"], groups=["T", NASTY], shades=[[0.0, 1.0]], tips=[["low", NASTY]], title="mean")
+    page = show(pn.Column(bars, bands, heat, dots, shapes, fields))
     expect(page.get_by_text("No samples yet.")).to_be_visible()
     page.get_by_text("12", exact=True).click()
     until(lambda: (heat.picked.get("row"), heat.picked.get("column")) == ("a", "b"))
@@ -109,6 +111,14 @@ def test_charts_say_what_was_picked_and_follow_their_parameters(show):
     until(lambda: dots.picked == "CD14")
     page.get_by_role("button", name="LYZ").click()
     until(lambda: shapes.picked == "LYZ")
+    page.get_by_role("button", name="MS4A1").click()
+    until(lambda: fields.picked == "MS4A1")
+    ends = [fields.palette[0], fields.palette[-1]]
+    drawn = page.get_by_role("group", name="Heat map").locator("rect.field")
+    assert [each.get_attribute("fill") for each in drawn.all()] == ends
+    assert drawn.last.locator("title").text_content() == NASTY
+    fields.shades = [[1.0, 0.0]]
+    until(lambda: [each.get_attribute("fill") for each in drawn.all()] == ends[::-1])
     heat.texts = [["34"]]
     expect(page.get_by_text("34", exact=True)).to_be_visible()
     assert page.locator("img").count() == 0

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from explorer.app.colors.coloring import label_colors
 from explorer.app.stored import library
+from explorer.drawing.coloring import label_colors
 from explorer.settings import SAMPLE_ATLAS
 
 pytestmark = pytest.mark.ui

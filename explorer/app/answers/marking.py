@@ -16,8 +16,9 @@ from components.coloring import Categories
 from components.theme import category_colors
 from components.violins import outlines
 from explorer import keys
-from explorer.app.colors.coloring import brought_colors, label_categories, label_colors
+from explorer.app.colors.coloring import brought_colors, label_categories
 from explorer.app.stored.library import Outcome
+from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, Query, Reference
 from explorer.insight.by_gene import ByGene, of_genes
@@ -156,6 +157,8 @@ class Panel:
         Mean log1p CP10k and share of cells with any: a list a group, one a gene.
     shapes, medians, tops
         As `components.violins.outlines` finds them, a list a gene.
+    counts
+        Cells of each group.
     """
 
     genes: tuple[str, ...]
@@ -166,6 +169,29 @@ class Panel:
     shapes: list[list[list[float]]]
     medians: list[list[float | None]]
     tops: list[float]
+    counts: tuple[int, ...]
+
+    @property
+    def scaled(self) -> list[list[float]]:
+        """Means as parts of their gene's largest one, in [0, 1], for each gene a list of groups.
+
+        A gene that no group shows is 0 throughout.
+        """
+        means = np.array(self.means, dtype=float).reshape(len(self.groups), len(self.genes))
+        tops = means.max(axis=0, initial=0.0)
+        scaled: list[list[float]] = (means / np.where(tops > 0, tops, 1.0)).T.round(4).tolist()
+        return scaled
+
+    @property
+    def told(self) -> list[list[str]]:
+        """What is said of each gene in each group: a list a gene."""
+        return [
+            [
+                f"{gene} in {group} (n = {n:,}): mean log1p CP10k {mean[at]:.2f}, in {share[at]:.0%} of cells"
+                for group, n, mean, share in zip(self.groups, self.counts, self.means, self.shares, strict=True)
+            ]
+            for at, gene in enumerate(self.genes)
+        ]
 
 
 def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None) -> Categories:
@@ -279,6 +305,7 @@ def panel(front: Front, genes: Sequence[str], groups: Categories) -> Panel:
         shapes,
         medians,
         tops,
+        tuple(int(counts[at]) for at in kept),
     )
 
 

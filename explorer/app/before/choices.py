@@ -11,8 +11,8 @@ import numpy as np
 
 from explorer import keys
 from explorer.app.before.preflight import Preflight
-from explorer.app.stored.columns import usable_columns
 from explorer.doubt.nesting import nesting
+from explorer.drawing.columns import usable_columns
 from explorer.flow import Reference, ValueKind
 from explorer.mapping.levels import QUANTILE
 from explorer.methods import METHODS

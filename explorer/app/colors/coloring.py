@@ -10,20 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from components.coloring import Categories, Coloring, Values
 from components.raster import AS_IN_FILE
-from components.theme import MISSING_COLOR, category_colors
 from explorer import keys
-from explorer.app.colors.own_colors import own_colors
 from explorer.app.colors.saved import SAVED, is_of, saved_categories
 from explorer.app.stored.agreeing import consensus_of
-from explorer.app.stored.columns import MOST_CATEGORIES, is_measured
 from explorer.app.stored.library import Outcome
 from explorer.doubt.thresholds import with_threshold
+from explorer.drawing.coloring import by_column, by_confidence, by_gene, by_label, by_names, by_novelty, label_colors
+from explorer.drawing.own_colors import own_colors
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
-from explorer.flow import LevelLabels, Reference
+from explorer.flow import Reference
 from explorer.insight.by_gene import of_genes
 from explorer.insight.genescores import score_cells
 from explorer.reading.proteins import centred_log_ratio
@@ -96,13 +94,6 @@ def styled(coloring: Coloring, style: Style) -> Coloring:
     )
 
 
-def label_colors(reference: Reference, level: str) -> dict[str, str]:
-    """The one colour of each label of a level, for every screen and figure."""
-    known = reference.card.get("colors", {}).get(level, {})
-    names = tuple(known) or tuple(sorted(set(reference.obs[level].dropna().astype(str))))
-    return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
-
-
 STYLE = Style()
 
 
@@ -162,13 +153,13 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     """
     labels = outcome.result.labels.level(level)
     if by.kind == "confidence":
-        return Values(labels.confidence, f"Confidence, {level}", limits=(0.0, 1.0), order="low on top")
+        return by_confidence(labels)
     if by.kind == "novelty":
-        return Values(labels.novelty, f"Novelty, {level}", limits=(0.0, 1.0))
+        return by_novelty(labels)
     if by.kind == "gene":
-        return _gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
+        return by_gene(by.name, read_gene_values(outcome.folder / keys.EXPRESSION_FILE, by.name))
     if by.kind == "column":
-        return _column(outcome.result.obs, by.name, {**known, **brought_colors(outcome, by.name)})
+        return by_column(outcome.result.obs, by.name, {**known, **brought_colors(outcome, by.name)})
     if by.kind == GENES:
         return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
     if by.kind == PROTEIN:
@@ -191,7 +182,7 @@ def label_categories(reference: Reference, outcome: Outcome | None, level: str, 
     known = label_colors(reference, level)
     if front == "query" and outcome is not None:
         return _labels(outcome, level, known)
-    return _names(reference.obs[level], level, known)
+    return by_names(reference.obs[level], level, known)
 
 
 def _together(by: ColorBy, level: str, known: Mapping[str, str], threshold: float) -> Coloring:
@@ -199,18 +190,12 @@ def _together(by: ColorBy, level: str, known: Mapping[str, str], threshold: floa
     found = consensus_of(by.name).level(level)
     if by.kind == AGREEMENT:
         return Values(found.agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
-    return _named(with_threshold(found.labels, threshold), f"Consensus {level}", known)
+    return by_label(with_threshold(found.labels, threshold), f"Consensus {level}", known)
 
 
 def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:
     """What a query's cells were called, with those called unknown apart."""
-    return _named(outcome.result.labels.level(level), f"Predicted {level}", known)
-
-
-def _named(labels: LevelLabels, title: str, known: Mapping[str, str]) -> Categories:
-    names = (*labels.classes, keys.UNKNOWN)
-    codes = np.where(labels.unknown, len(labels.classes), labels.codes).astype(np.int32)
-    return Categories(codes, names, category_colors(names, known), title)
+    return by_label(outcome.result.labels.level(level), f"Predicted {level}", known)
 
 
 def color_reference(reference: Reference, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -222,7 +207,7 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
         If it has no such column or gene, or has not been mapped and so has no confidence.
     """
     if by.kind == "gene":
-        return _gene(by.name, read_gene(reference, by.name))
+        return by_gene(by.name, read_gene(reference, by.name))
     if by.kind == GENES:
         return _mean_of(by.name, reference)
     if by.kind == PROTEIN:
@@ -231,11 +216,7 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
         return saved_categories(by.name, "reference", reference.n_cells)
     if by.kind in ("confidence", "novelty", AGREEMENT):
         raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
-    return _column(reference.obs, by.name if by.kind == "column" else level, known)
-
-
-def _gene(name: str, values: np.ndarray) -> Values:
-    return Values(values, f"{name}, log1p CP10k", zeros_grey=True)
+    return by_column(reference.obs, by.name if by.kind == "column" else level, known)
 
 
 def _mean_of(name: str, source: Reference | Path) -> Values:
@@ -257,25 +238,6 @@ def _protein_in(reference: Reference, name: str) -> Values:
     if counts is None or name not in reference.proteins:
         raise OptionsProblem(f"The reference has no surface protein called {name!r}. Choose another colour.")
     return Values(centred_log_ratio(counts)[:, reference.proteins.index(name)], f"{name}, protein, CLR")
-
-
-def _column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:
-    if name not in obs.columns:
-        raise OptionsProblem(f"There is no column {name!r} among these cells. Choose another one to colour by.")
-    if is_measured(obs[name]):
-        return Values(obs[name].to_numpy(np.float32, na_value=np.nan), name)
-    return _names(obs[name], name, known)
-
-
-def _names(column: pd.Series, title: str, known: Mapping[str, str]) -> Categories:
-    named = column.astype("category").cat.remove_unused_categories().cat
-    names = tuple(str(category) for category in named.categories)
-    if len(names) > MOST_CATEGORIES:
-        raise OptionsProblem(
-            f"{title!r} has {len(names):,} different values; at most {MOST_CATEGORIES} can be told apart by colour. "
-            "Choose another column."
-        )
-    return Categories(named.codes.to_numpy(np.int32), names, category_colors(names, known), title)
 
 
 def text_of(coloring: Coloring, row: int) -> str:

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer import keys
-from explorer.app.stored.columns import MOST_CATEGORIES, is_measured
 from explorer.app.tab.session import Session
+from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.errors import OptionsProblem
 from explorer.flow import LevelLabels
 from explorer.insight.own_labels import Comparison, compare

@@ -18,7 +18,6 @@ from explorer import keys
 from explorer.app.colors.coloring import Style, color_both, label_categories, styled
 from explorer.app.leaving.downloads import Offered
 from explorer.app.stored import library
-from explorer.app.stored.columns import MOST_CATEGORIES, is_measured
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import unpacked
 from explorer.app.stored.pictures import picture_title
@@ -26,15 +25,15 @@ from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.drawing import composing
 from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.drawing.composing import Look, Panel
-from explorer.drawing.figures import Picture
+from explorer.drawing.figures import Picture, split_by
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.prose import consequence
 from explorer.writing.export import read_gene_values
 
 PREVIEW_PIXELS = 1100
-MOST_SPLITS = 12
 _THUMBNAIL = Look(width=44, height=36, dpi=72, font_size=5, legend="none", letters=False)
 
 
@@ -124,7 +123,7 @@ def _maps(source: Source, pin: Pin) -> list[Panel]:
     if ground is None and pin.picture:
         name = picture_title(pin.picture).removeprefix("Your ")
         picture = replace(picture, axes=(f"{name} 1", f"{name} 2"))
-    maps: list[Panel] = [*_split(_with_selection(picture, pin), outcome.result.obs, pin.split)]
+    maps: list[Panel] = [*split_by(_with_selection(picture, pin), outcome.result.obs, pin.split)]
     if pin.show == "both":
         maps.append(replace(of_reference, title="Reference"))
     return maps
@@ -158,26 +157,6 @@ def _hidden(coloring: Coloring | None, pin: Pin) -> tuple[int, ...]:
 def _with_selection(picture: Picture, pin: Pin) -> Picture:
     n = picture.cells.n if isinstance(picture.cells, Points) else len(picture.cells)
     return replace(picture, selected=unpacked(pin.selected, n))
-
-
-def _split(picture: Picture, obs: pd.DataFrame, column: str) -> list[Picture]:
-    """One map for each value of a column, all of the same range."""
-    if not column:
-        return [picture]
-    if column not in obs:
-        raise OptionsProblem(f"There is no column {column!r} among these cells. Choose another one to split by.")
-    values = obs[column].astype(str).to_numpy()
-    names = sorted(set(values))
-    if len(names) > MOST_SPLITS:
-        raise OptionsProblem(
-            f"{column!r} has {len(names):,} different values; at most {MOST_SPLITS} maps are drawn of one view. Choose "
-            "another column."
-        )
-    lead = f"{picture.title}, " if picture.title else ""
-    return [
-        replace(picture, shown=values == name, title=f"{lead}{name}", cells_name=f"{picture.cells_name}, {name}")
-        for name in names
-    ]
 
 
 # charts

@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar
 from components.points import Points, index_points
 from explorer import keys
 from explorer.app.stored import references
-from explorer.app.stored.columns import usable_columns
 from explorer.app.stored.pictures import own_pictures, read_picture
 from explorer.app.stored.projects import Projects
+from explorer.drawing.columns import usable_columns
 from explorer.flow import MappingResult, Reference
 from explorer.jobs.queue import Queue
 from explorer.methods.common import device_named

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from components.coloring import Categories, Coloring
 from components.points import Points, inside_polygon
 from explorer import keys
-from explorer.app.colors.coloring import ColorBy, color_query, color_reference, label_colors
+from explorer.app.colors.coloring import ColorBy, color_query, color_reference
 from explorer.app.stored import library
-from explorer.app.stored.columns import is_measured
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import packed, unpacked
+from explorer.drawing.coloring import label_colors
+from explorer.drawing.columns import is_measured
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, Reference
 from explorer.reference import read_gene

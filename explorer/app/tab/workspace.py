@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from components.raster import ORDERS
 from explorer.app.colors.coloring import ColorBy, Style
-from explorer.app.stored.columns import MOST_CATEGORIES, is_measured
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.mapping_jobs import Mappings
+from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 
 CONTENTS: Mapping[str, str] = {"query": "Query on reference", "alone": "Query alone", "reference": "Reference alone"}
 """Which cells a pane shows, and what to call it."""

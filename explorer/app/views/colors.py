@@ -13,7 +13,6 @@ from components.menu import Menu
 from explorer import keys
 from explorer.app import look
 from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
-from explorer.app.colors.genesearch import find_gene, suggestions
 from explorer.app.colors.saved import SAVED, TITLE, is_of
 from explorer.app.stored import agreeing
 from explorer.app.tab.session import Session
@@ -23,6 +22,7 @@ from explorer.app.views.geneset import GeneSetView
 from explorer.app.views.legends import LegendView
 from explorer.app.words import about
 from explorer.jobs.queue import JobState
+from explorer.reading.genesearch import find_gene, suggestions
 
 OWN, SAMPLE = "own", "sample"
 _TITLES = {

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from components.brush_histogram import BrushHistogram
 from explorer.app import look
-from explorer.app.colors.genesearch import genes_among
 from explorer.app.tab.bringing import genes_in_front
 from explorer.app.tab.gates import RANGE, gene_of, measured, measured_columns, of_gene
 from explorer.app.tab.session import Session
 from explorer.app.views.arrange import SLIM
 from explorer.app.views.base import Standing, View
 from explorer.app.words import about
+from explorer.reading.genesearch import genes_among
 
 SHOWN = 4
 _TITLES = {"confidence": "Confidence", "novelty": "Novelty"}

@@ -11,7 +11,6 @@ import param
 from explorer.app import look
 from explorer.app.answers.explaining import Explanation, readable
 from explorer.app.colors.coloring import GENES, ColorBy, genes_named, name_of_genes
-from explorer.app.colors.genesearch import genes_among
 from explorer.app.stored import own_sets
 from explorer.app.stored.own_sets import OwnSets
 from explorer.app.tab import bringing
@@ -19,6 +18,7 @@ from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.set_files import SetFilesView
 from explorer.genesets import SHIPPED, GeneSets, read_collections
+from explorer.reading.genesearch import genes_among
 
 TOP = 20
 """Genes of an explanation that are averaged."""

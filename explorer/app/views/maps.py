@@ -18,20 +18,20 @@ from explorer.app.colors.coloring import text_of
 from explorer.app.stored import library
 from explorer.app.tab.gates import SHAPE, Step, extended
 from explorer.app.tab.session import Session
-from explorer.app.tab.workspace import ARRANGED, DRAWN, Pane, likely_split, own_picture, plan
+from explorer.app.tab.workspace import ARRANGED, DRAWN, MOST_PANES, Pane, likely_split, own_picture, plan
 from explorer.app.views.base import View
 from explorer.doubt.novelty import in_words
 
 _PAINTED = ("query_coloring", "reference_coloring", "held_colorings", "hidden", "selection", "dark", "show_names",
             "marks")
-_SIDE_BY_SIDE = 2  # panes; more lie in two rows where the window is high enough
+_SIDE_BY_SIDE = 2  # panes; more lie in two rows where there is room for that
 
 
 class _Shown:
     """One map on the page with what stands above it."""
 
-    def __init__(self, describe: Callable[[int, str], str], *, is_first: bool) -> None:
-        self.map = EmbeddingMap(describe=describe, min_height=200 if is_first else 130)
+    def __init__(self, describe: Callable[[int, str], str]) -> None:
+        self.map = EmbeddingMap(describe=describe, min_height=_LEAST)
         self.heading = look.html(margin=0, visible=False)
         self.box = pn.Column(self.heading, self.map, sizing_mode="stretch_both", margin=0, styles=_BOX)
 
@@ -50,11 +50,12 @@ class MapsView(View):
         self._tell_tapped = tapped
         self._places: dict[str, Points] = {}
         self._keys: tuple[str, ...] = ()
-        self._all = [self._new(is_first=True)]
+        self._all = [_Shown(self._describe)]
         self.first = self._all[0].map
+        self._react(self._all[0])
         self.first.param.watch(lambda event: session.param.update(view=event.new), "view")
         self._row = pn.Row(self._all[0].box, sizing_mode="stretch_both", margin=0, styles=_BOX, stylesheets=[_SQUARE])
-        self.panel = self._row
+        self.panel = pn.Column(self._row, sizing_mode="stretch_both", margin=0, min_height=200, styles=_ROOM)
         self.watch(self._follow_mode, ["mode"])
         self.watch(self._place, ["outcome", "reference", "method", "go_to", *ARRANGED])
         self.watch(self._paint, [*_PAINTED, *ARRANGED, *DRAWN])
@@ -79,13 +80,15 @@ class MapsView(View):
 
     # which maps there are
 
-    def _new(self, *, is_first: bool = False) -> _Shown:
-        made = _Shown(self._describe, is_first=is_first)
-        made.map.param.watch(self._selected, "selected")
-        made.map.param.watch(self._tapped, "tapped")
-        if not is_first:
-            made.map.mode = self.first.mode
+    def _new(self) -> _Shown:
+        made = _Shown(self._describe)
+        self._react(made)
+        made.map.mode = self.first.mode
         return made
+
+    def _react(self, each: _Shown) -> None:
+        each.map.param.watch(self._selected, "selected")
+        each.map.param.watch(self._tapped, "tapped")
 
     def _place(self) -> None:
         """Fetch the pictures' points, then paint."""
@@ -122,7 +125,7 @@ class MapsView(View):
         for each, pane in zip(self._all[1:], panes[1:], strict=True):
             if pane.picture == panes[0].picture:
                 self.first.link(each.map)
-        self._row.css_classes = ["square"] if len(panes) > _SIDE_BY_SIDE else []
+        self._row.css_classes = [f"of{len(panes)}"] if len(panes) > _SIDE_BY_SIDE else []
         self._row.objects = [each.box for each in self._all]
 
     # painting
@@ -284,9 +287,13 @@ def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return np.array_equal(a, b)
 
 
+_LEAST = 130  # pixels of a map's height
+_NARROW = 220  # pixels of a map's width; below it two rows are better than one
 _BOX = {"min-width": "0", "min-height": "0"}
-_SQUARE = """
-@media (min-height: 800px) {
-  :host(.square) { display: grid; grid-template-columns: 1fr 1fr; grid-auto-rows: minmax(0, 1fr); }
-}
-"""
+_ROOM = {"min-width": "0", "container-type": "size"}  # so that what is inside may ask how much room there is
+_ROWS = ":host(.{name}) {{ display: grid; grid-template-columns: 1fr 1fr; grid-auto-rows: minmax(0, 1fr); }}"
+_SQUARE = "".join(
+    f"@container (min-height: 480px) or ((min-height: {2 * _LEAST + 30}px) and (max-width: {n * _NARROW}px)) "
+    f"{{ {_ROWS.format(name=f'of{n}')} }}"
+    for n in range(_SIDE_BY_SIDE + 1, MOST_PANES + 1)
+)

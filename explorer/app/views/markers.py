@@ -31,7 +31,6 @@ from explorer.app.answers.marking import (
     sides,
 )
 from explorer.app.colors.coloring import ColorBy
-from explorer.app.colors.genesearch import genes_among
 from explorer.app.leaving.confusion import named_columns
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
@@ -44,6 +43,7 @@ from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_sid
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import sample_columns
 from explorer.insight.enrichment import ADJUSTED_P
+from explorer.reading.genesearch import genes_among
 
 _COLUMNS = (
     Column("gene", "Gene"),

@@ -13,7 +13,6 @@ from components.heat_table import HeatTable
 from components.menu import Menu
 from explorer import keys
 from explorer.app import look
-from explorer.app.colors.coloring import label_colors
 from explorer.app.leaving.confusion import SHOWN_NAMES, cells_of, confusion, labels_in_force, named_columns, summary
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
@@ -21,6 +20,7 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said
+from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 

@@ -9,12 +9,12 @@ import panel_material_ui as pmui
 import param
 
 from explorer.app import look
-from explorer.app.leaving.drawing import MOST_SPLITS
-from explorer.app.stored.columns import is_measured
 from explorer.app.tab import pinning, pins
 from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
+from explorer.drawing.columns import is_measured
+from explorer.drawing.figures import MOST_SPLITS
 
 _ORDERS = {"as on the screen": "", "random": "random", "high on top": "high on top", "low on top": "low on top"}
 _COLORMAPS = {"as on the screen": "", **{name: name for name in ("viridis", "cividis", "magma", "inferno", "Greys")}}

@@ -15,7 +15,7 @@ from components.paged_table import Column, PagedTable
 from components.ranked_bars import RankedBars
 from explorer.app import look
 from explorer.app.answers.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, gene_measures, words
-from explorer.app.colors.coloring import ColorBy, label_colors
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.tab import recalling
@@ -25,6 +25,7 @@ from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.asking.reasons import REFERENCE, REST
+from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.insight.signatures import SHOWN
 
