@@ -290,10 +290,8 @@ def _likely_cause(match: GeneMatch, covered: Coverage) -> str:
     if match.ids is GeneIds.ENSEMBL and not covered.found:
         return f"The Ensembl ids ({names[0]}) are of another species, or of no known gene: try gene symbols."
     if match.found.sum() > n_genes / 3:
-        return (
-            f"The file has {n_genes:,} genes in all: map the file as it was before genes were selected, or "
-            "choose a matrix with more genes (raw/X)."
-        )
+        # whether the file holds a wider matrix beside this one is told where the file is read
+        return f"The file has {n_genes:,} genes in all: map the file as it was before genes were selected."
     return (
         f"Names without a match are for instance {', '.join(names[:3])}: use gene symbols or Ensembl ids of "
         "the reference's species."
