@@ -17,7 +17,18 @@ from sessions import own_home, run
 
 from components.coloring import Categories
 from explorer import keys
-from explorer.app.answers.marking import LABEL, REST, SELECTION, Contrast, Front, find, grouping, panel, sides
+from explorer.app.answers.marking import (
+    LABEL,
+    REST,
+    SELECTION,
+    Contrast,
+    Front,
+    find,
+    grouping,
+    panel,
+    shown_groups,
+    sides,
+)
 from explorer.app.answers.pathways import (
     LISTED,
     MARKERS,
@@ -39,6 +50,7 @@ from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.composition import CompositionView, difference_html
+from explorer.app.views.marker_pictures import DOTS, HEAT
 from explorer.app.views.markers import MarkersView
 from explorer.app.views.own_labels import OwnLabelsView, flow, heat, per_label_html
 from explorer.app.views.pathways import PathwaysView
@@ -148,6 +160,27 @@ class TestMarkers:
         np.testing.assert_allclose(found.shares, shares, atol=1e-4)
         assert len(found.shapes) == 2
         assert len(found.shapes[0]) == len(found.groups)
+        means = by_hand[["LYZ", "CD3D"]].mean().loc[list(found.groups)]
+        np.testing.assert_allclose(found.scaled, (means / means.max()).T, atol=1e-3)
+        assert found.counts == tuple(front.obs["cell_type"].value_counts()[list(found.groups)])
+        most = int(np.argmax(found.scaled[0]))
+        assert found.told[0][most].startswith(f"LYZ in {found.groups[most]} (n = {found.counts[most]}): mean log1p")
+
+    def test_a_gene_that_no_cell_shows_is_0_in_every_group(self, front: Front, expression: pd.DataFrame) -> None:
+        silent = str(expression.columns[(expression == 0).all()][0])
+        assert set(panel(front, [silent], grouping(front, "condition")).scaled[0]) == {0.0}
+
+    def test_pictures_show_a_selection_beside_what_it_was_compared_with(self, front: Front) -> None:
+        labels = grouping(front, LABEL)
+        rows = np.flatnonzero(labels.codes == labels.names.index("B cell"))
+        alone = shown_groups(front, SELECTION, rows)
+        assert dict(zip(alone.names, alone.counts, strict=True)) == {"selection": len(rows), REST: 832 - len(rows)}
+        found = find(front, Contrast(SELECTION, "the selection", "CD4 T cell", "t"), rows)
+        beside = shown_groups(front, SELECTION, rows, found)
+        assert beside.names == ("selection", "CD4 T cell")
+        assert beside.counts.tolist() == [found.inside.sum(), found.outside.sum()]
+        assert shown_groups(front, SELECTION, rows[:5], found).counts.tolist() == [5, 827], "another one was drawn"
+        assert shown_groups(front, "condition").names == ("ctrl", "stim")
 
 
 class TestOwnLabels:
@@ -329,7 +362,13 @@ class TestTabs:
             await session.settled()
             assert session.markers.markers.group == "stim"
             assert markers._table.total == len(session.markers.table)
-            assert len(markers._dots.names) == 8
+            pictures = markers._pictures
+            assert pictures._heat.names == [], "a volcano is in front, and needs no gene read"
+            pictures._picture.value = HEAT
+            await session.settled()
+            assert pictures._heat.names == session.markers.table["gene"].head(8).tolist()
+            counts = session.outcome.result.obs["condition"].value_counts()
+            assert pictures._heat.groups == [f"{name} (n = {counts[name]})" for name in ("ctrl", "stim")]
             offered = next(iter(markers._offered().blocks)).decode()
             assert offered.splitlines()[1].split(",")[0] == session.markers.table["gene"].iloc[0]
             pathways.look_up()
@@ -387,6 +426,29 @@ class TestTabs:
 
         run(steps)
         assert set(downloads._offers) == before
+
+    def test_pictures_follow_a_selection_that_was_not_compared(self, session: Session) -> None:
+        async def steps() -> None:
+            view = MarkersView(session)
+            session.markers = None
+            pictures = view._pictures
+            pictures._picture.value = DOTS
+            pictures._genes.value = "CD20 cd3d nothing"
+            await session.settled()
+            assert pictures._dots.names == ["MS4A1", "CD3D"]
+            assert "B cell" in pictures._dots.groups
+            assert "nothing" in pictures._said.object
+            for n in (40, 90):
+                session.select(np.arange(n))
+                await session.settled()
+                assert pictures._heat.groups == [f"selection (n = {n})", f"{REST} (n = {832 - n})"]
+                assert pictures._violins.groups == pictures._dots.groups == ["selection", REST]
+            session.select(None)
+            await session.settled()
+            assert "B cell" in pictures._dots.groups
+            view.destroy()
+
+        run(steps)
 
     def test_comparing_tells_how_far_it_is_and_stops_when_it_is_not_wanted_any_more(self) -> None:
         idle, seen, stopped, go_on = Session(), [], threading.Event(), threading.Event()

@@ -237,11 +237,36 @@ def sides(front: Front, contrast: Contrast, selection: NDArray[np.integer] | Non
     return inside, _of(others, contrast.against) & ~inside
 
 
-def shown_groups(front: Front, by: str, inside: BoolArray, outside: BoolArray) -> Categories:
-    """The groups of a picture: those that cells fall into; for a selection the two sides."""
-    if by != SELECTION:
-        return grouping(front, by)
-    names = ("selection", "held against")
+def shown_groups(
+    front: Front, by: str, selection: NDArray[np.integer] | None = None, found: Found | None = None
+) -> Categories:
+    """The groups of a picture.
+
+    Parameters
+    ----------
+    by
+        What groups cells, as for `grouping`. A selection is shown beside what it was compared with, or beside all
+        other cells where it was not; any other choice waits until its groups are compared.
+    found
+        What was compared last.
+
+    Raises
+    ------
+    OptionsProblem
+        As `grouping`.
+    """
+    compared = found.contrast.by if found is not None else ""
+    if by == SELECTION:
+        sides_now = grouping(front, SELECTION, selection)
+        if found is None or compared != SELECTION or not np.array_equal(found.inside, sides_now.codes == 0):
+            return _two(sides_now.codes == 0, sides_now.codes == 1, REST)
+    if found is not None and compared == SELECTION:
+        return _two(found.inside, found.outside, found.contrast.against)
+    return grouping(front, compared or by)
+
+
+def _two(inside: BoolArray, outside: BoolArray, against: str) -> Categories:
+    names = ("selection", against)
     return Categories(np.where(inside, 0, np.where(outside, 1, -1)).astype(np.int32), names, category_colors(names))
 
 

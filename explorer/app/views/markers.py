@@ -8,26 +8,19 @@ import numpy as np
 import panel_material_ui as pmui
 import param
 
-from components.dot_plot import DotPlot
 from components.menu import Menu
 from components.paged_table import Column, PagedTable
-from components.violins import Violins
-from components.volcano import Volcano
 from explorer.app import look
 from explorer.app.answers.marking import (
     LABEL,
     REST,
     SELECTION,
     TESTS,
-    TOP_GENES,
     Contrast,
     Found,
     Front,
-    Panel,
     find,
     grouping,
-    panel,
-    shown_groups,
     sides,
 )
 from explorer.app.colors.coloring import ColorBy
@@ -39,11 +32,10 @@ from explorer.app.tab.recalling import Place
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
+from explorer.app.views.marker_pictures import MarkerPictures
 from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import sample_columns
-from explorer.insight.enrichment import ADJUSTED_P
-from explorer.reading.genesearch import genes_among
 
 _COLUMNS = (
     Column("gene", "Gene"),
@@ -57,12 +49,10 @@ _COLUMNS = (
     Column("mean_in", "mean here", "number", "Mean log1p CP10k; log2 CPM between samples"),
     Column("mean_out", "mean there", "number", "Mean log1p CP10k; log2 CPM between samples"),
 )
-_PICTURES = ("Volcano", "Dot plot", "Violins")
 _NOTHING = (
     "Choose cells and what to hold them against, then Compare. Every gene is tested; a click on one colours the map "
     "by it."
 )
-_MOST_P = 300.0  # of -log10 p, where p is 0 to a computer
 
 
 class MarkersView(TabView):
@@ -70,17 +60,18 @@ class MarkersView(TabView):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._panel: Panel | None = None
         self._build_choices()
         self._build_results()
         self.watch(self._fill, ["outcome", "reference", "show", "level", "selection", "batch"])
         self.watch(self._begin, ["outcome", "reference", "show"])
         self.watch(self._draw, ["markers"])
         self.watch(self._stand, ["status", "selection", "markers"])
+        self.watch(self._pictures.draw, ["outcome", "reference", "show", "level", "selection", "markers"])
         self._fill()
         self._draw()
         self._stand()
         self._begin()
+        self._pictures.draw()
 
     def _build_choices(self) -> None:
         def select(label: str, width: int, **more: Any) -> Menu:
@@ -94,7 +85,7 @@ class MarkersView(TabView):
         self._ask = pmui.Button(label="Compare", variant="contained", margin=(8, 8, 4, 0), size="small")
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
         self._link = self.link("All genes, csv", self._offered)
-        self._by.param.watch(lambda _: self._fill_groups(), "value")
+        self._by.param.watch(lambda _: self._regroup(), "value")
         self._test.param.watch(lambda event: self._sample.param.update(visible=event.new == "samples"), "value")
         self._ask.on_click(lambda _: self.compare())
         self._stop.on_click(lambda _: self.session.forget("markers"))
@@ -104,28 +95,10 @@ class MarkersView(TabView):
         self._said = look.html(margin=(2, 0, 2, 0))
         self._table = PagedTable(unit="genes", action="Click to colour by this gene", margin=0, order_by="",
                                  sizing_mode="stretch_width")  # fmt: skip
-        self._volcano = Volcano(x_title="log2 fold change", y_title="−log10 adjusted p", margin=0,
-                                least_y=-float(np.log10(ADJUSTED_P)), sizing_mode="stretch_width")  # fmt: skip
-        self._dots = DotPlot(value_title="mean log1p CP10k", sizing_mode="stretch_width", margin=0)
-        self._violins = Violins(unit="log1p CP10k", sizing_mode="stretch_width", margin=0)
-        for part in (self._table, self._volcano, self._dots, self._violins):
-            part.param.watch(self._color, "picked")
-        self._picture = pmui.RadioButtonGroup(options=list(_PICTURES), value=_PICTURES[0], size="small",
-                                              margin=(0, 8, 4, 0), sx=look.SEGMENTS)  # fmt: skip
-        self._genes = pmui.TextInput(
-            label="Genes", placeholder="the first", size="small", width=130, visible=False, margin=(4, 0, 4, 0),
-            description="Symbols with spaces between; empty for the first",
-        )  # fmt: skip
-        self._missing = look.html(margin=0)
-        self._picture.param.watch(lambda _: self._show_picture(), "value")
-        self._genes.param.watch(lambda _: self._look_closer(), "value")
-        self._frame = column(self._volcano)
-        left = column(self._table, styles={"flex": "1.3 1 330px", "min-width": "0"})
-        right = column(
-            row(self._picture, self._genes), self._missing, self._frame,
-            styles={"flex": "1 1 300px", "min-width": "0"},
-        )  # fmt: skip
-        self._results = side_by_side(left, right)
+        self._table.param.watch(self._color, "picked")
+        self._pictures = MarkerPictures(self.session, lambda: (self.front, self._by.value), self._color)
+        self._left = column(self._table, styles={"flex": "1.3 1 330px", "min-width": "0"})
+        self._results = side_by_side(self._pictures.panel)
         choices = row(self._by, self._group, self._against, self._test, self._sample, self._ask, self._stop)
         self.panel = column(choices, self._standing, said(self._said, self._link), self._results)
 
@@ -161,6 +134,10 @@ class MarkersView(TabView):
             value=self._sample.value if self._sample.value in samples else likely if likely in samples else first,
         )
         self._fill_groups()
+
+    def _regroup(self) -> None:
+        self._fill_groups()
+        self.session.soon(self._pictures.draw)
 
     def _fill_groups(self) -> None:
         front, by = self.front, self._by.value
@@ -222,7 +199,7 @@ class MarkersView(TabView):
         self._standing.display(READY if found is not None and standing.phase is Phase.NOTHING else standing)
         self._stop.visible = is_running
         self._ask.disabled = is_running
-        self._results.visible = found is not None
+        self._pictures.stand()
         self.show_link(self._link, found is not None)
         words = ""
         if found is not None:
@@ -243,43 +220,11 @@ class MarkersView(TabView):
 
     def _draw(self) -> None:
         found = self.session.markers
+        self._results.objects = [self._pictures.panel] if found is None else [self._left, self._pictures.panel]
         if found is None:
             return
-        table = found.table
-        self._table.display(table, _COLUMNS)
-        p = -np.log10(np.maximum(table["adjusted_p"].to_numpy(float), 10**-_MOST_P))
-        self._volcano.display(table["gene"].to_numpy(object), table["log2_fold_change"].to_numpy(float), p)
-        self._look_closer()
-
-    def _look_closer(self) -> None:
-        """Read the genes of the pictures."""
-        front, found, session = self.front, self.session.markers, self.session
-        if front is None or found is None:
-            return
-        typed, missing = genes_among(self._genes.value or "", tuple(found.table["gene"].astype(str)))
-        told = look.text(", ".join(missing))
-        self._missing.object = f'<p class="small mind">Not among the genes compared: {told}</p>' if missing else ""
-        genes = typed or tuple(found.table["gene"].astype(str).head(TOP_GENES))
-        by, inside, outside = found.contrast.by, found.inside, found.outside
-
-        def work() -> Panel:
-            return panel(front, genes, shown_groups(front, by, inside, outside))
-
-        session.attempt("marker pictures", "Reading genes", work, self._take_panel)
-
-    def _take_panel(self, found: Panel) -> None:
-        self._panel = found
-        genes, groups, colors = list(found.genes), list(found.groups), list(found.colors)
-        self._dots.param.update(
-            names=genes, groups=groups, group_colors=colors, shares=found.shares, values=found.means
-        )
-        self._violins.param.update(names=genes, groups=groups, colors=colors, shapes=found.shapes,
-                                   medians=found.medians, tops=found.tops)  # fmt: skip
-
-    def _show_picture(self) -> None:
-        parts = dict(zip(_PICTURES, (self._volcano, self._dots, self._violins), strict=True))
-        self._genes.visible = self._picture.value != _PICTURES[0]
-        self._frame.objects = [parts[self._picture.value]]
+        self._table.display(found.table, _COLUMNS)
+        self._pictures.draw_volcano(found.table)
 
     def _offered(self) -> Offered:
         found = self.session.markers
