@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from components import raster
 from components.coloring import Categories, Coloring, Values, code_colors
+from components.lettering import Lettering
 from components.map_figure import MapFigure
 from components.points import (
     Extent,
@@ -35,6 +36,8 @@ BACKGROUND = "background"
 MODES = ("replace", "add", "subtract", "intersect")
 
 _HIT_PIXELS = 8
+_MARK_LIFTS = (15.0, -15.0)    # pixels from a diamond up to the middle of its text, or down
+_NAME_LIFTS = (0.0, 15.0, -15.0)
 _FIRST_SIZE = (800, 600)      # painted before the browser has said how large the frame is
 
 Mask = NDArray[np.bool_]
@@ -55,12 +58,14 @@ class EmbeddingMap(pn.viewable.Viewer):
     foreground_coloring = param.ClassSelector(class_=(Categories, Values), doc="One colour while `None`.")
     show_background = param.Boolean(default=True)
     show_foreground = param.Boolean(default=True)
-    show_names = param.Boolean(default=False, doc="Write each visible category's name at its middle.")
+    show_names = param.Boolean(default=False, doc="""
+        Write each visible category's name at its middle, those of most points first, where there is room.""")
     hidden = param.List(default=[], item_type=int, doc="Categories of the coloured layer that are not drawn.")
     shown = param.Array(default=None, allow_None=True, doc="""
         bool, one a point of `selectable`; the others are not drawn, hit or selected. `None` draws all.""")
     highlight = param.Integer(default=None, allow_None=True, doc="Category that keeps its colour; others fade.")
-    marks = param.List(default=[], item_type=tuple, doc="(text, x, y): a diamond at a place, its text above it.")
+    marks = param.List(default=[], item_type=tuple, doc="""
+        (text, x, y): a diamond at a place; its text above or below it where there is room, or under the pointer.""")
     point_size = param.Integer(default=None, allow_None=True, bounds=(1, 40), doc="""
         Pixels across; by the number of points in view while `None`.""")
     dark = param.Boolean(default=False)
@@ -93,13 +98,14 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._size = _FIRST_SIZE
         self._told: dict[str, int] = {}
         self._drawn: Extent | None = None
+        self._pointed: tuple[str, float, float] | None = None      # the mark under the pointer
+        self._names: list[tuple[str, float, float]] = []      # those of most points first
         self._figure = MapFigure()
         for layer in (BACKGROUND, FOREGROUND):
             self._index(layer)
         self._home = self.view is None
         self._go(self.view)
         self._restyle()
-        self._figure.mark(self.marks)
         self._listen()
 
     # what the caller sees
@@ -176,7 +182,7 @@ class EmbeddingMap(pn.viewable.Viewer):
             self.param.watch(self._on_points, ["background", "foreground", *look]),
             self.param.watch(lambda *_: self._draw(), "point_size"),
             self.param.watch(lambda *_: self._recolor(), ["dark", "highlight"]),
-            self.param.watch(lambda *_: self._figure.mark(self.marks), "marks"),
+            self.param.watch(lambda *_: self._letter(), "marks"),
             self.param.watch(self._on_view, "view"),
         ]
 
@@ -246,21 +252,32 @@ class EmbeddingMap(pn.viewable.Viewer):
 
     def _name(self) -> None:
         coloring, points = self.coloring, self._points.get(self.selectable)
-        texts, places = [], np.zeros((0, 2), dtype=np.float32)
+        self._names = []
         if self.show_names and isinstance(coloring, Categories) and points is not None:
             codes = np.asarray(coloring.codes)[points.order]
             if self.shown is not None:
                 codes = np.where(np.asarray(self.shown)[points.order], codes, -1)
-            shown = [c for c in np.unique(codes[codes >= 0]).tolist() if c not in self.hidden]
-            texts = [coloring.names[c] for c in shown]
-            places = np.array([np.nanmedian(points.xy[codes == c], axis=0) for c in shown]).reshape(-1, 2)
-        self._figure.write(texts, places)
+            named, counts = np.unique(codes[codes >= 0], return_counts=True)
+            for code in named[np.argsort(-counts, kind="stable")].tolist():
+                if code not in self.hidden:
+                    x, y = np.nanmedian(points.xy[codes == code], axis=0)
+                    self._names.append((coloring.names[code], float(x), float(y)))
+
+    def _letter(self) -> None:
+        """Write what can be read at this view and size: texts of places, then names of categories."""
+        room = Lettering(self._figure.view, self._size)
+        lifts = [room.place(text, x, y, _MARK_LIFTS) for text, x, y in self.marks]
+        self._figure.mark(self.marks, lifts)
+        self._figure.write(self._names, [room.place(text, x, y, _NAME_LIFTS) for text, x, y in self._names])
+        hidden = room.left_out
+        self._figure.note(f"{hidden} name{'s' * (hidden > 1)} hidden for lack of room" if hidden else "")
 
     def _draw(self) -> None:
         """Paint what is in view and hand it to the browser."""
         view = self._figure.view
         layers = [raster.sized(layer, self.point_size) for layer in self._layers.values()]
         self._figure.put(raster.paint(layers, view, *self._size), view)
+        self._letter()
         self._drawn = view
         points = self._points.get(self.selectable)
         with param.edit_constant(self):
@@ -356,11 +373,19 @@ class EmbeddingMap(pn.viewable.Viewer):
         if event.x is not None and event.y is not None:
             self.tapped = self._hit(event.x, event.y)
 
+    def _mark_at(self, x: float, y: float) -> tuple[str, float, float] | None:
+        x0, x1, _, _ = self._figure.view
+        reach = _HIT_PIXELS * (x1 - x0) / self._size[0]
+        return next((mark for mark in self.marks if mark[0] and np.hypot(mark[1] - x, mark[2] - y) < reach), None)
+
     def _on_pointer(self, x: float, y: float) -> None:
-        hit = self._hit(x, y)
-        if hit == self.hovered:
+        hit, mark = self._hit(x, y), self._mark_at(x, y)
+        if hit == self.hovered and mark == self._pointed:
             return
-        self.hovered = hit
+        self.hovered, self._pointed = hit, mark
+        if mark is not None:
+            self._figure.point_at(mark[1:], mark[0])
+            return
         if hit is None:
             self._figure.point_at(None)
             return

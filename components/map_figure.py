@@ -32,6 +32,9 @@ from components.points import Extent
 _ASK_JS = Path(__file__).with_name("map_ask.js").read_text(encoding="utf-8")
 _CLEAR = "#00000000"
 
+Written = tuple[str, float, float]
+"""A text and its place: text, x, y."""
+
 
 def _figure(**properties: Any) -> Any:
     """A Bokeh figure, whose glyph methods take more than their type hints say."""
@@ -44,7 +47,7 @@ class MapFigure:
     def __init__(self) -> None:
         self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._mapper = LinearColorMapper(palette=[_CLEAR] * 256, low=0, high=255)
-        self._names = ColumnDataSource({"x": [], "y": [], "text": []})
+        self._names = ColumnDataSource({"x": [], "y": [], "text": [], "down": []})
         self.x, self.y = Range1d(start=0.0, end=1.0), Range1d(start=0.0, end=1.0)
         wheel, pan = WheelZoomTool(zoom_on_axis=False), PanTool()
         lasso, box = LassoSelectTool(continuous=False), BoxSelectTool(continuous=False)
@@ -63,16 +66,16 @@ class MapFigure:
         # the halo is a text of its own below: an outline is drawn over the letters it belongs to
         self._halo, self._written = (
             self.plot.text(
-                "x", "y", "text", source=self._names, text_align="center", text_baseline="middle",
+                "x", "y", "text", source=self._names, text_align="center", text_baseline="middle", y_offset="down",
                 text_font_size="12px", text_font_style="bold", text_outline_width=width,
             ).glyph
             for width in (4, 0)
         )  # fmt: skip
-        self._marks = ColumnDataSource({"x": [], "y": [], "text": []})
+        self._marks = ColumnDataSource({"x": [], "y": [], "text": [], "down": []})
         self._diamond = self.plot.scatter("x", "y", source=self._marks, marker="diamond", size=14, line_width=1.5).glyph
         self._mark_halo, self._mark_text = (
             self.plot.text(
-                "x", "y", "text", source=self._marks, text_align="center", text_baseline="bottom", y_offset=-8,
+                "x", "y", "text", source=self._marks, text_align="center", text_baseline="middle", y_offset="down",
                 text_font_size="12px", text_outline_width=width,
             ).glyph
             for width in (4, 0)
@@ -85,7 +88,9 @@ class MapFigure:
         self._label = Label(
             x=0, y=0, text="", visible=False, text_font_size="12px", text_line_height=1.3, **box_look
         )
+        self._note = Label(x=8, y=5, x_units="screen", y_units="screen", text="", visible=False, text_font_size="11px")
         self.plot.add_layout(self._label)
+        self.plot.add_layout(self._note)
 
     # pictures
 
@@ -99,14 +104,18 @@ class MapFigure:
         x0, x1, y0, y1 = view
         self._image.data = {"image": [picture], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
 
-    def write(self, texts: Sequence[str], places: NDArray[np.floating]) -> None:
-        """Write texts on the picture, centred on their places, float (texts, 2)."""
-        self._names.data = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist(), "text": list(texts)}
+    def write(self, names: Sequence[Written], lifts: Sequence[float | None]) -> None:
+        """Write texts on the picture, centred so many pixels above their places; none where that is `None`."""
+        _tell(self._names, names, lifts)
 
-    def mark(self, marks: Sequence[tuple[str, float, float]]) -> None:
-        """Draw a diamond at each place x, y, with its text above it."""
-        texts, x, y = zip(*marks, strict=True) if marks else ((), (), ())
-        self._marks.data = {"x": list(x), "y": list(y), "text": list(texts)}
+    def mark(self, marks: Sequence[Written], lifts: Sequence[float | None]) -> None:
+        """Draw a diamond at each place, and its text as `write` does."""
+        _tell(self._marks, marks, lifts)
+
+    def note(self, text: str) -> None:
+        """Write a line at the foot of the picture; an empty one takes it away."""
+        if text != self._note.text:
+            self._note.update(text=text, visible=bool(text))
 
     def color(self, codes: list[str], *, dark: bool) -> None:
         """Give the codes their 256 colours, and the rest a light or a dark look."""
@@ -122,6 +131,8 @@ class MapFigure:
         self._written.text_outline_color = self._mark_text.text_outline_color = None
         self._label.background_fill_color = tokens["surface"]
         self._label.border_line_color = tokens["line"]
+        self._note.text_color = tokens["soft"]
+        self._note.background_fill_color = tokens["map"]
 
     # ranges
 
@@ -199,3 +210,15 @@ class MapFigure:
             anchor=f"{'top' if top else 'bottom'}_{'right' if right else 'left'}",
             x_offset=-10 if right else 10, y_offset=-10 if top else 10,
         )  # fmt: skip
+
+
+def _tell(source: Any, written: Sequence[Written], lifts: Sequence[float | None]) -> None:
+    """Hand texts to the browser unless it has them."""
+    data = {
+        "x": [x for _, x, _ in written],
+        "y": [y for _, _, y in written],
+        "text": ["" if lift is None else text for (text, _, _), lift in zip(written, lifts, strict=True)],
+        "down": [-(lift or 0.0) for lift in lifts],
+    }
+    if source.data != data:
+        source.data = data

@@ -12,6 +12,7 @@ from bokeh.events import SelectionGeometry
 from components import raster
 from components.coloring import Categories, Values
 from components.embedding_map import EmbeddingMap
+from components.lettering import Lettering
 from components.points import index_points
 
 # two clumps far apart: category 0 at the left, 1 at the right
@@ -207,3 +208,14 @@ def test_a_destroyed_map_lets_go_of_its_points():
     shown.destroy()
     gc.collect()
     assert held() is None
+
+
+def test_names_that_would_lie_over_each_other_move_aside_or_are_left_out():
+    room = Lettering((0.0, 100.0, 0.0, 100.0), (500, 500))
+    lifts = (0.0, 16.0, -16.0)
+    assert [room.place("monocyte", 50, 50 + i / 100, lifts) for i in range(4)] == [0.0, 16.0, -16.0, None]
+    assert room.left_out == 1
+    assert room.place("monocyte", 80, 50, lifts) == 0.0
+    assert room.place("out of view", 150, 50, lifts) == 0.0
+    nearer = Lettering((49.9, 50.1, 49.9, 50.1), (500, 500))
+    assert [nearer.place("monocyte", 50, 50 + i / 100, lifts) for i in range(4)] == [0.0, 0.0, 0.0, 0.0]
