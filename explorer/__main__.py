@@ -14,12 +14,12 @@ from collections.abc import Sequence
 # before torch is imported: two threads that spin while they wait make a busy machine several times slower
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from explorer.commands import building, evaluating, explaining, inspecting, looking, mapping, serving
+from explorer.commands import building, evaluating, explaining, inspecting, looking, mapping, serving, showing
 from explorer.commands.shared import device_option
 from explorer.errors import AtlasError
 
 PROBLEM, INTERRUPTED = 2, 130
-FAMILIES = (building, mapping, explaining, looking, evaluating, inspecting, serving)  # as help lists them
+FAMILIES = (building, mapping, explaining, looking, showing, evaluating, inspecting, serving)  # as help lists them
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from explorer.commands.shared import Bar, Commands, require_other, require_safe
-
-if TYPE_CHECKING:
-    from explorer.flow import MappingResult, Query
+from explorer.commands.shared import Bar, Commands, opened_result, require_other, require_safe
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -58,7 +54,7 @@ def _signatures(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, options.dots)):
         require_safe(path, options)
         require_writable(path)
-    query, result = _opened(options.query)
+    query, result = opened_result(options.query)
     reference = open_reference(options.reference)
     asked = {"level": options.level, "measure": options.measure, "device": options.device}
     with Bar() as progress:
@@ -143,16 +139,6 @@ def _cell(options: argparse.Namespace) -> None:
     from explorer.asking.tapped import in_words, row_of, tapped_cell
     from explorer.reference import open_reference
 
-    query, result = _opened(options.result)
+    query, result = opened_result(options.result)
     reference = open_reference(options.reference)
     print(in_words(tapped_cell(query, reference, result, row_of(result, options.name), device=options.device)))
-
-
-def _opened(path: Path) -> tuple[Query, MappingResult]:
-    """The cells of a result, read as they were when they were mapped, and the result."""
-    from explorer.reading.query import open_query
-    from explorer.writing.export import read_result
-
-    result = read_result(path)
-    told = result.provenance
-    return open_query(path, matrix=told.matrix, gene_names=told.options.get("gene_names")), result

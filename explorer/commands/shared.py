@@ -1,14 +1,17 @@
-"""What several commands share: the option for the device, a progress bar, and files that are never written over."""
+"""What several commands share: the option for the device, a progress bar, results, and files never written over."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from explorer.errors import OptionsProblem
 from explorer.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from explorer.flow import MappingResult, Query
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what `add_subparsers` returns
 
@@ -34,6 +37,16 @@ def require_other(path: Path, source: Path) -> None:
     """Refuse to write over `source`, or into it where it is a folder."""
     if source.resolve() in (path.resolve(), *path.resolve().parents):
         raise OptionsProblem(f"{path} is or lies in {source}, which is never changed. Name another file to write to.")
+
+
+def opened_result(path: Path) -> tuple[Query, MappingResult]:
+    """The cells of a result, read as they were when they were mapped, and the result."""
+    from explorer.reading.query import open_query
+    from explorer.writing.export import read_result
+
+    result = read_result(path)
+    told = result.provenance
+    return open_query(path, matrix=told.matrix, gene_names=told.options.get("gene_names")), result
 
 
 class Bar:

@@ -14,19 +14,16 @@ from explorer.app.leaving.downloads import Offered, blocks_once
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.pins import Pin
 from explorer.app.tab.session import Session
-from explorer.drawing.composing import Look, caption, render
+from explorer.asking.reporting import report_page
 from explorer.errors import OptionsProblem
-from explorer.flow import MappingResult
-from explorer.prose import consequence, methods_paragraph
+from explorer.prose import methods_paragraph
 from explorer.reading.query import open_query
 from explorer.settings import settings
 from explorer.writing.all_classes import probability_lines
 from explorer.writing.export import predictions_table, write_h5ad
-from explorer.writing.result_page import Shown, result_page
 from explorer.writing.scripting import reproducing_script
 
 _TEXT = "text/plain; charset=utf-8"
-_IN_REPORT = Look(width=180, dpi=200)
 
 
 def offered_probabilities(session: Session) -> Offered:
@@ -54,18 +51,9 @@ def offered_predictions(session: Session) -> Offered:
 
 def offered_report(session: Session, pins: Sequence[Pin]) -> Offered:
     """The page that needs nothing else, with the pinned views as its figure."""
-    outcome, source = _outcome(session), drawing.source_of(session)
-    panels = drawing.panels_of(source, pins)
-    picture = Shown(render(panels, _IN_REPORT, "png"), caption(panels, _IN_REPORT))
-    result = outcome.result
-    page = result_page(
-        result,
-        title=_title(session),
-        methods=methods_paragraph(result, session.reference),
-        verdict=[*_verdict(result), *(consequence(result, level.level) for level in result.labels.levels)],
-        pictures=[picture],
-        samples=session.batch if session.batch in result.obs else "",
-    )
+    result, panels = _outcome(session).result, drawing.panels_of(drawing.source_of(session), pins)
+    samples = session.batch if session.batch in result.obs else ""
+    page = report_page(result, session.reference, panels, title=_title(session), samples=samples)
     return _as_file(f"{_title(session)}.report.html", "text/html; charset=utf-8", page)
 
 
@@ -90,12 +78,6 @@ def offered_methods(session: Session) -> Offered:
 def paragraph(session: Session) -> str:
     """The methods paragraph of the result in view."""
     return methods_paragraph(_outcome(session).result, session.reference)
-
-
-def _verdict(result: MappingResult) -> list[str]:
-    """Whether the mapping can be trusted, what is likely wrong and what to try; nothing where it was not judged."""
-    told = result.verdict
-    return [] if told is None else [told.summary, *told.causes[1:], *told.advice]
 
 
 def _as_file(name: str, kind: str, text: str) -> Offered:
