@@ -1,11 +1,11 @@
-"""Charts that stand beside maps on a page: composition, dot plot, confusion, histogram. Tables in, axes filled.
+"""Charts beside maps on a page: composition, dot plot, heat map, confusion, histogram. Tables in, axes filled.
 
 All marks and letters are vectors; sizes are those of print. Knows tables, not where they come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,30 @@ class Dots:
 
 
 @dataclass(frozen=True, eq=False)
+class Heat:
+    """Markers: colour is mean expression as a part of the gene's largest mean, so that genes compare by where they are.
+
+    Attributes
+    ----------
+    mean
+        Labels x genes: mean log1p CP10k.
+    counts
+        Cells of each label, in the same order.
+    title
+        Written above; empty for none.
+    """
+
+    mean: pd.DataFrame
+    counts: Sequence[int]
+    title: str = ""
+
+    @property
+    def scaled(self) -> pd.DataFrame:
+        """Genes x labels in [0, 1]; 0 throughout for a gene that no label shows."""
+        return self.mean.div(self.mean.max().where(self.mean.max() > 0, 1.0)).T
+
+
+@dataclass(frozen=True, eq=False)
 class Confusion:
     """Own labels against predicted ones.
 
@@ -97,7 +121,7 @@ class Histogram:
     title: str = ""
 
 
-Chart = Bars | Dots | Confusion | Histogram
+Chart = Bars | Dots | Heat | Confusion | Histogram
 
 
 def draw_chart(axes: Axes, chart: Chart, font: float = 7.0) -> None:
@@ -110,8 +134,13 @@ def draw_chart(axes: Axes, chart: Chart, font: float = 7.0) -> None:
             _draw_bars(axes, chart, font)
         case Dots():
             _draw_dots(axes, chart, font)
+        case Heat():
+            names = [f"{name} (n = {n:,})" for name, n in zip(chart.mean.index, chart.counts, strict=True)]
+            _draw_fields(axes, chart.scaled.set_axis(names, axis="columns"))
+            for gene in axes.get_yticklabels():
+                gene.set_fontstyle("italic")
         case Confusion():
-            _draw_confusion(axes, chart)
+            _draw_fields(axes, _of_rows(chart.counts))
         case Histogram():
             _draw_histogram(axes, chart, font)
 
@@ -126,6 +155,11 @@ def describe_chart(chart: Chart) -> str:
             return (
                 f"Expression of {chart.mean.shape[1]:,} genes: colour, mean log1p CP10k; size, share of cells with "
                 "at least one count, the largest dot being all of them."
+            )
+        case Heat():
+            return (
+                f"Expression of {chart.mean.shape[1]:,} genes: mean log1p CP10k of each label's cells, as a part of "
+                f"the gene's largest (n = {sum(chart.counts):,} cells)."
             )
         case Confusion():
             n = int(chart.counts.to_numpy().sum())
@@ -149,6 +183,8 @@ def legend_of_chart(chart: Chart) -> Group | None:
             return Group(chart.legend, names, tuple(chart.colors[name] for name in names))
         case Dots():
             return Group("Mean log1p CP10k", scale=(0.0, _top(chart)), colormap=SEQUENTIAL)
+        case Heat():
+            return Group("Part of the gene's largest mean", scale=(0.0, 1.0), colormap=SEQUENTIAL)
         case Confusion():
             return Group("Share of row", scale=(0.0, 1.0), colormap=SEQUENTIAL)
         case _:
@@ -185,12 +221,15 @@ def _draw_dots(axes: Axes, chart: Dots, font: float) -> None:
     axes.set_xlabel("Size: % of cells", fontsize=max(font - 1, 4))
 
 
-def _draw_confusion(axes: Axes, chart: Confusion) -> None:
-    shares = chart.counts.div(chart.counts.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+def _of_rows(counts: pd.DataFrame) -> pd.DataFrame:
+    return counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+
+
+def _draw_fields(axes: Axes, shares: pd.DataFrame) -> None:
     # squares drawn as shapes stay sharp in every viewer; an image of so few pixels would be smoothed in some
-    axes.pcolormesh(shares, cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolors="white", linewidth=0.25)
-    axes.set_xticks(np.arange(shares.shape[1]) + 0.5, [str(name) for name in chart.counts.columns], rotation=90)
-    axes.set_yticks(np.arange(shares.shape[0]) + 0.5, [str(name) for name in chart.counts.index])
+    axes.pcolormesh(shares.to_numpy(), cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolors="white", linewidth=0.25)
+    axes.set_xticks(np.arange(shares.shape[1]) + 0.5, [str(name) for name in shares.columns], rotation=90)
+    axes.set_yticks(np.arange(shares.shape[0]) + 0.5, [str(name) for name in shares.index])
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
 

@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from explorer.drawing.charts import Chart, Confusion, Dots, describe_chart, draw_chart, legend_of_chart
+from explorer.drawing.charts import Chart, Confusion, Dots, Heat, describe_chart, draw_chart, legend_of_chart
 from explorer.drawing.figures import Picture, describe, draw_picture, legend_of
 from explorer.drawing.legends import MM, SMALLEST_FONT, Box, Group, cut, lay, merged
 from explorer.errors import OptionsProblem
@@ -248,7 +248,7 @@ def _draw_panel(figure: Figure, canvas: FigureCanvasAgg, panel: Panel, cell: Box
         axes = _axes(figure, inner)
         draw_chart(axes, panel, look.font_size)
         _fit_into(axes, canvas, inner)
-        if isinstance(panel, Confusion | Dots):
+        if isinstance(panel, Confusion | Dots | Heat):
             _part_names(axes, look)
             _fit_into(axes, canvas, inner)
 

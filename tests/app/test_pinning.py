@@ -25,7 +25,7 @@ from explorer.app.tab import pinning, pins
 from explorer.app.tab.pins import Pin, as_records, read_records
 from explorer.app.tab.session import Session
 from explorer.app.views.panel_settings import PanelSettings
-from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.coloring import label_colors
 from explorer.drawing.composing import Look
 from explorer.drawing.figures import Picture
@@ -148,7 +148,7 @@ def test_charts_count_the_cells_of_the_result(home: Path) -> None:
         for kind in pins.CHARTS:
             pinning.pin_chart(session, kind)
         source = drawing.source_of(session)
-        *three, dots = session.pins
+        *three, dots, heat = session.pins
         bars, confusion, histogram = drawing.panels_of(source, three)
         assert isinstance(bars, Bars)
         assert isinstance(confusion, Confusion)
@@ -163,10 +163,16 @@ def test_charts_count_the_cells_of_the_result(home: Path) -> None:
         settings_of = PanelSettings(session)
         settings_of.show(dots.id)
         settings_of._genes.value = "CD14; ISG15,CD14 "
-        (panel,) = drawing.panels_of(source, [session.pins[-1]])
+        settings_of.show(heat.id)
+        settings_of._genes.value = "ISG15, CD14"
+        panel, fields = drawing.panels_of(source, session.pins[-2:])
         assert isinstance(panel, Dots)
+        assert isinstance(fields, Heat)
         assert list(panel.mean.columns) == ["CD14", "ISG15"]
         assert panel.share.to_numpy().max() <= 1
+        pd.testing.assert_frame_equal(fields.mean, panel.mean[["ISG15", "CD14"]])
+        assert fields.scaled.max(axis=1).tolist() == [1, 1]
+        assert dict(zip(fields.mean.index, fields.counts, strict=True)) == pd.Series(called).value_counts().to_dict()
         settings_of.destroy()
 
     run(steps)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from components.coloring import Categories, Values
-from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.composing import FORMATS, Look, caption, draw, render, size_of
 from explorer.drawing.figures import Picture
 from explorer.errors import OptionsProblem
@@ -179,6 +179,7 @@ CHARTS = [
     Confusion(TABLE, "Own against predicted"),
     Histogram(np.linspace(0, 1, 101), "Confidence", 0.5, "Confidence"),
     Dots(TABLE / 40, TABLE / 40, "Markers"),
+    Heat(TABLE / 40, [40, 20], "By gene"),
 ]
 
 
@@ -228,11 +229,21 @@ def test_every_chart_lies_inside_its_page_with_letters_that_can_be_edited():
         assert text in words
 
 
+def test_a_heat_map_runs_from_none_to_each_genes_largest_mean():
+    mean = pd.DataFrame({"LYZ": [4.0, 1.0], "CD14": [0.5, 0.25], "silent": [0.0, 0.0]}, index=["Mono", "T"])
+    heat = Heat(mean, [30, 1200])
+    assert heat.scaled.to_numpy().tolist() == [[1, 0.25], [1, 0.5], [0, 0]]
+    words = page_of(heat).get_text()
+    for text in ("LYZ", "silent", "Mono (n = 30)", "T (n = 1,200)", "Part of the gene's"):
+        assert text in words
+
+
 def test_the_caption_tells_each_panel_by_its_letter():
     said = caption([replace(PICTURE, title="Sides"), *CHARTS], Look(title="All of it"))
     assert said.startswith("All of it. (a) Sides: Cells (n = 600)")
     assert "(b) Composition: Share of cells by predicted side in each of 2 samples (n = 80 cells)." in said
     assert "the line marks 0.50, which 51 (50%) reach" in said
+    assert "(f) By gene: Expression of 2 genes: mean log1p CP10k of each label's cells, as a part of" in said
 
 
 def test_cells_that_take_no_part_are_neither_drawn_nor_counted():

@@ -21,10 +21,10 @@ from explorer.app.stored import library
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import unpacked
 from explorer.app.stored.pictures import picture_title
-from explorer.app.tab.pins import MAP, Pin
+from explorer.app.tab.pins import HEAT, MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.drawing import composing
-from explorer.drawing.charts import Bars, Confusion, Dots, Histogram
+from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.drawing.composing import Look, Panel
 from explorer.drawing.figures import Picture, split_by
@@ -179,7 +179,7 @@ def _chart(source: Source, pin: Pin) -> Panel:
     if pin.kind == "confidence":
         found = outcome.result.labels.level(pin.level)
         return Histogram(found.confidence, f"Confidence, {pin.level}", found.threshold, pin.title)
-    return _dots(outcome, pin, predicted)
+    return _genes_by_label(outcome, pin, predicted)
 
 
 def _names_in(outcome: Outcome, column: str) -> NDArray[np.object_]:
@@ -195,14 +195,17 @@ def _crossed(rows: NDArray[np.object_], predicted: pd.Categorical) -> pd.DataFra
     return table[[name for name in predicted.categories if name in table]]
 
 
-def _dots(outcome: Outcome, pin: Pin, predicted: pd.Categorical) -> Dots:
+def _genes_by_label(outcome: Outcome, pin: Pin, predicted: pd.Categorical) -> Dots | Heat:
     if not pin.genes:
-        raise OptionsProblem("The dot plot has no genes yet. Write their names into its settings.")
+        raise OptionsProblem("The panel has no genes yet. Write their names into its settings.")
     path = outcome.folder / keys.EXPRESSION_FILE
     values = pd.DataFrame({gene: read_gene_values(path, gene) for gene in pin.genes})
     groups = values.groupby(np.asarray(predicted, dtype=object))
-    mean, share = groups.mean(), (values > 0).groupby(np.asarray(predicted, dtype=object)).mean()
+    mean = groups.mean()
     order = [name for name in predicted.categories if name in mean.index]
+    if pin.kind == HEAT:
+        return Heat(mean.loc[order], [int(n) for n in groups.size().loc[order]], pin.title)
+    share = (values > 0).groupby(np.asarray(predicted, dtype=object)).mean()
     return Dots(mean.loc[order], share.loc[order], pin.title)
 
 

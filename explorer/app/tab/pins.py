@@ -14,12 +14,13 @@ from typing import Any
 from components.points import Extent
 from explorer.app.colors.coloring import ColorBy
 
-MAP = "map"
+MAP, DOTS, HEAT = "map", "dots", "heat"
 CHARTS: Mapping[str, str] = {
     "composition": "Composition",
     "confusion": "Own vs predicted",
     "confidence": "Confidence",
-    "dots": "Genes by label",
+    DOTS: "Genes by label",
+    HEAT: "Genes by label, heat map",
 }
 """Panels besides maps: names in a project, and titles."""
 
@@ -65,7 +66,7 @@ class Pin:
     point
         Diameter of a cell in mm; `None` for what fits.
     genes
-        Of a dot plot.
+        Of a dot plot or heat map.
     """
 
     id: str

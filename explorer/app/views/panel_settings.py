@@ -10,7 +10,7 @@ import param
 
 from explorer.app import look
 from explorer.app.tab import pinning, pins
-from explorer.app.tab.pins import MAP, Pin
+from explorer.app.tab.pins import DOTS, HEAT, MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.drawing.columns import is_measured
@@ -60,12 +60,12 @@ class PanelSettings(View):
         """Show the settings of one pin; "" hides them."""
         pin = self._pin_of(id)
         self._id = id if pin is not None else ""
-        is_shown = pin is not None and (pin.kind == MAP or pin.kind == "dots")
+        is_shown = pin is not None and pin.kind in (MAP, DOTS, HEAT)
         self.panel.visible = is_shown
         if pin is None or not is_shown:
             return
         self._is_filling = True
-        self._of_map.visible, self._genes.visible = pin.kind == MAP, pin.kind == "dots"
+        self._of_map.visible, self._genes.visible = pin.kind == MAP, pin.kind in (DOTS, HEAT)
         self._of_values.visible = pin.color[0] in ("gene", "confidence", "novelty", "column")
         columns = self._columns(pin)
         self._split.param.update(options=columns, value=pin.split if pin.split in columns.values() else "")
