@@ -223,13 +223,6 @@ class MemoryRows:
         return sparse.csr_matrix(block if sparse.issparse(block) else np.asarray(block))
 
 
-def _memory_of_machine() -> float:
-    """Bytes of memory; infinite where the system does not tell."""
-    if not hasattr(os, "sysconf"):
-        return float("inf")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def n_empty_rows(matrix: sparse.csr_matrix) -> int:
     """Number of rows without a stored value."""
     return int((np.diff(matrix.indptr) == 0).sum())

@@ -82,23 +82,6 @@ def upload_path(id: str, suffix: str = SUFFIX) -> Path:
     return path
 
 
-def upload_name(id: str) -> str:
-    """The name the uploaded file had on the computer it came from; for the eyes, never a path.
-
-    Raises
-    ------
-    OptionsProblem, FileProblem
-        As `upload_path`.
-    """
-    return str(json.loads(upload_path(id).with_suffix(".json").read_text(encoding="utf-8"))["name"])
-
-
-def remove_upload(id: str) -> None:
-    """Delete an uploaded file; nothing happens if it is gone already."""
-    for suffix in (SUFFIX, *OF_SETS, ".json", ".part"):
-        _file(id, suffix).unlink(missing_ok=True)
-
-
 def remove_stale(folder: Path, seconds: float = STALE_SECONDS) -> None:
     """Delete partial files in `folder` that have not grown for `seconds`."""
     for part in folder.glob("*.part"):
