@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from components import raster
 from components.coloring import Categories, Coloring, Values, code_colors
 from components.lettering import Lettering
-from components.map_figure import MapFigure
+from components.map_figure import TOOLS, MapFigure
 from components.points import (
     Extent,
     Points,
@@ -77,6 +77,7 @@ class EmbeddingMap(pn.viewable.Viewer):
     hovered = param.Tuple(default=None, length=2, allow_None=True, doc="(layer, index) under the pointer.")
     tapped = param.Tuple(default=None, length=2, allow_None=True, doc="(layer, index) of the last click.")
 
+    tool: param.Selector[str] = param.Selector(default=TOOLS[0], objects=list(TOOLS), doc="What dragging does.")
     mode: param.Selector[str] = param.Selector(default=MODES[0], objects=list(MODES), doc="What gestures do.")
     selected = param.Array(default=None, allow_None=True, doc="""
         bool, one a point of `selectable`; `None` while nothing is selected.""")
@@ -101,6 +102,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._pointed: tuple[str, float, float] | None = None      # the mark under the pointer
         self._names: list[tuple[str, float, float]] = []      # those of most points first
         self._figure = MapFigure()
+        self._figure.tool = self.tool
         for layer in (BACKGROUND, FOREGROUND):
             self._index(layer)
         self._home = self.view is None
@@ -176,6 +178,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         plot.on_change("inner_height", self._on_resize)
         self._figure.on_pointer(self._on_pointer)
         self._figure.on_motion(self._on_motion)
+        self._figure.on_tool(lambda tool: setattr(self, "tool", tool))
         look = ["background_coloring", "foreground_coloring", "show_background", "show_foreground", "hidden",
                 "selected", "show_names", "shown"]  # fmt: skip
         self._watchers = [
@@ -184,6 +187,7 @@ class EmbeddingMap(pn.viewable.Viewer):
             self.param.watch(lambda *_: self._recolor(), ["dark", "highlight"]),
             self.param.watch(lambda *_: self._letter(), "marks"),
             self.param.watch(self._on_view, "view"),
+            self.param.watch(lambda event: setattr(self._figure, "tool", event.new), "tool"),
         ]
 
     # points, colours and order, ready to be painted
@@ -265,7 +269,7 @@ class EmbeddingMap(pn.viewable.Viewer):
 
     def _letter(self) -> None:
         """Write what can be read at this view and size: texts of places, then names of categories."""
-        room = Lettering(self._figure.view, self._size)
+        room = Lettering(self._figure.view, self._size, [(x, y) for _, x, y in self.marks])
         lifts = [room.place(text, x, y, _MARK_LIFTS) for text, x, y in self.marks]
         self._figure.mark(self.marks, lifts)
         self._figure.write(self._names, [room.place(text, x, y, _NAME_LIFTS) for text, x, y in self._names])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from components.points import Extent
 
 LETTER, LINE = 6.6, 15.0  # pixels of a letter's width and a line's height, about, at 12 px
+MARK = 12.0  # pixels across a sign that texts leave free
 
 
 class Lettering:
@@ -18,11 +19,13 @@ class Lettering:
         x0, x1, y0, y1 shown.
     size
         Width and height of the picture in pixels.
+    marks
+        Places x, y of signs that no text may cover.
     """
 
-    def __init__(self, view: Extent, size: tuple[int, int]) -> None:
+    def __init__(self, view: Extent, size: tuple[int, int], marks: Iterable[tuple[float, float]] = ()) -> None:
         self._view, self._size = view, size
-        self._taken: list[Extent] = []
+        self._taken = [_box(*self._pixel(*mark), MARK, MARK) for mark in marks]
         self.left_out = 0
         """Texts in view that found no room."""
 
@@ -31,18 +34,24 @@ class Lettering:
 
         What lies out of view takes no room and is never left out.
         """
-        x0, x1, y0, y1 = self._view
-        across, up = (x - x0) / (x1 - x0) * self._size[0], (y - y0) / (y1 - y0) * self._size[1]
+        across, up = self._pixel(x, y)
         if not text or not (0 <= across <= self._size[0] and 0 <= up <= self._size[1]):
             return lifts[0]
-        half = LETTER * len(text) / 2
         for lift in lifts:
-            box = (across - half, across + half, up + lift - LINE / 2, up + lift + LINE / 2)
+            box = _box(across, up + lift, LETTER * len(text), LINE)
             if not any(_overlap(box, other) for other in self._taken):
                 self._taken.append(box)
                 return lift
         self.left_out += 1
         return None
+
+    def _pixel(self, x: float, y: float) -> tuple[float, float]:
+        x0, x1, y0, y1 = self._view
+        return (x - x0) / (x1 - x0) * self._size[0], (y - y0) / (y1 - y0) * self._size[1]
+
+
+def _box(across: float, up: float, wide: float, high: float) -> Extent:
+    return (across - wide / 2, across + wide / 2, up - high / 2, up + high / 2)
 
 
 def _overlap(a: Extent, b: Extent) -> bool:

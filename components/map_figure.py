@@ -32,6 +32,7 @@ from components.points import Extent
 _ASK_JS = Path(__file__).with_name("map_ask.js").read_text(encoding="utf-8")
 _CLEAR = "#00000000"
 
+TOOLS = ("pan", "lasso", "box")
 Written = tuple[str, float, float]
 """A text and its place: text, x, y."""
 
@@ -56,6 +57,7 @@ class MapFigure:
             toolbar_location="right", sizing_mode="stretch_both", min_border=0, outline_line_color=None,
             lod_timeout=50,      # the ranges are told only after this pause; its default is half a second
         )  # fmt: skip
+        self._drags: dict[str, Any] = {"pan": pan, "lasso": lasso, "box": box}
         self.plot.toolbar.logo = None
         self.plot.toolbar.active_scroll, self.plot.toolbar.active_drag = wheel, pan
         self.plot.axis.visible = False
@@ -166,6 +168,25 @@ class MapFigure:
         other.plot.x_range, other.plot.y_range = self.x, self.y
 
     # what the hand does
+
+    @property
+    def tool(self) -> str:
+        """What dragging does: one of `TOOLS`."""
+        return next(name for name, tool in self._drags.items() if tool is self.plot.toolbar.active_drag)
+
+    @tool.setter
+    def tool(self, name: str) -> None:
+        if name != self.tool:
+            self.plot.toolbar.active_drag = self._drags[name]
+
+    def on_tool(self, told: Callable[[str], None]) -> None:
+        """Call `told(name)` when another tool for dragging is pressed."""
+        toolbar = self.plot.toolbar
+        # the browser keeps which tool is active to itself, so it is told to write it down
+        pressed = CustomJS(args={"toolbar": toolbar}, code="if (cb_obj.active) toolbar.active_drag = cb_obj")
+        for tool in self._drags.values():
+            tool.js_on_change("change:active", pressed)
+        toolbar.on_change("active_drag", lambda _attr, _old, _new: told(self.tool))
 
     def on_pointer(self, told: Callable[[float, float], None]) -> None:
         """Call `told(x, y)` as the pointer moves, NaN when it leaves; one call in flight at a time."""

@@ -219,3 +219,5 @@ def test_names_that_would_lie_over_each_other_move_aside_or_are_left_out():
     assert room.place("out of view", 150, 50, lifts) == 0.0
     nearer = Lettering((49.9, 50.1, 49.9, 50.1), (500, 500))
     assert [nearer.place("monocyte", 50, 50 + i / 100, lifts) for i in range(4)] == [0.0, 0.0, 0.0, 0.0]
+    beside_sign = Lettering((0.0, 100.0, 0.0, 100.0), (500, 500), [(50.0, 50.0)])
+    assert beside_sign.place("monocyte", 50, 50, lifts) == 16.0

@@ -127,8 +127,10 @@ def test_a_lasso_selects_what_it_encloses_and_modes_combine(show):
     until(lambda: opened.map.selected is not None, opened.page)
     assert np.array_equal(opened.map.selected, PLACES[:, 0] < 0)
     until(lambda: not opened.colored(BLUE).any(), opened.page)
+    until(lambda: opened.map.tool == "lasso", opened.page)
     opened.map.mode = "add"
     opened.press("Box Select")
+    until(lambda: opened.map.tool == "box", opened.page)
     opened.drag((6, -4), (14, 4))
     until(lambda: opened.map.selected.sum() > 900, opened.page)
     assert opened.map.selected.all()

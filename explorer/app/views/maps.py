@@ -65,6 +65,11 @@ class MapsView(View):
         for each in self._all:
             each.map.mode = self.session.mode
 
+    def _take_tool(self, event: param.parameterized.Event) -> None:
+        """What dragging does in one pane it does in all."""
+        for each in self._all:
+            each.map.tool = event.new
+
     def highlight(self, category: int | None) -> None:
         """Fade all categories but one of the cells in front; `None` fades none."""
         for each, pane in zip(self._all, plan(self.session), strict=False):
@@ -83,12 +88,13 @@ class MapsView(View):
     def _new(self) -> _Shown:
         made = _Shown(self._describe)
         self._react(made)
-        made.map.mode = self.first.mode
+        made.map.param.update(mode=self.first.mode, tool=self.first.tool)
         return made
 
     def _react(self, each: _Shown) -> None:
         each.map.param.watch(self._selected, "selected")
         each.map.param.watch(self._tapped, "tapped")
+        each.map.param.watch(self._take_tool, "tool")
 
     def _place(self) -> None:
         """Fetch the pictures' points, then paint."""
