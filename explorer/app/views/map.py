@@ -176,7 +176,7 @@ def advice(session: Session, reference: Reference) -> str:
     score = choices.macro_f1(reference, best)
     why = (
         f"{title_of(best)} is recommended: on reference batches that it was not trained on it told {level} best "
-        f"(macro-F1 {score:.3f}). Scores of all models are of such batches."
+        f"(macro-F1 {score:.3f}). Scores of all models are of such batches, all their cells taken together."
         if score >= 0
         else "No model of this reference was measured on left-out batches, so none is recommended."
     )

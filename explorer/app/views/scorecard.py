@@ -23,7 +23,9 @@ def scorecard_html(found: Mapping[str, Any] | None) -> str:
     about = (
         f"{found['cells']:,} cells of {found['file']}, by {found['level']}; {ordered[0]['batches']} batches and then "
         f"single types left out in turn, {seeds} seed{'s' if seeds != 1 else ''}, {found['created'][:10]}. "
-        "Baselines and the consensus of all methods stand beside."
+        "Baselines and the consensus of all methods stand beside. Macro-F1 and accuracy are means over the left-out "
+        "batches, and each batch is judged with what the others taught; so they differ a little from those of the "
+        "models above, which take the cells of all left-out batches together."
     )
     head = "".join(f'<th class="right">{look.text(name)}{told_beside(word)}</th>' for name, word in _HEADS)
     rows = "".join(
