@@ -17,12 +17,12 @@ from explorer.drawing.coloring import by_column, by_confidence, by_gene, by_labe
 from explorer.drawing.composing import FORMATS, Look, caption, render
 from explorer.drawing.figures import Picture, split_by
 from explorer.drawing.own_colors import own_colors
-from explorer.errors import OptionsProblem
+from explorer.errors import OptionsProblem, ReferenceProblem
 from explorer.flow import FloatArray, MappingResult, Query, Reference
 from explorer.insight.by_gene import of_genes
 from explorer.prose import consequence
 from explorer.reading.genesearch import find_gene
-from explorer.reference import read_layout
+from explorer.reference import has_model_of, read_layout
 from explorer.writing.appending import finished_file
 from explorer.writing.export import require_writable
 
@@ -58,7 +58,10 @@ def maps_of(
     ------
     OptionsProblem
         If there is no such level, gene or column, or it has more values than can be told apart.
+    ReferenceProblem
+        If the cells were mapped onto another reference, whose picture this one does not hold.
     """
+    _require_own(reference, result)
     level = level_of(reference, level)
     title, coloring = _colored(query, reference, result, color, level)
     picture = Picture(
@@ -122,6 +125,16 @@ def form_of(path: Path) -> str:
     if form not in FORMATS:
         raise OptionsProblem(f"Figures are written as {', '.join(FORMATS)}; {path.name} ends in none of these.")
     return form
+
+
+def _require_own(reference: Reference, result: MappingResult) -> None:
+    told = result.provenance
+    if not has_model_of(reference, result.method, told.reference_checksum):
+        raise ReferenceProblem(
+            f"These cells were mapped onto {told.reference}, checksum {told.reference_checksum[:16]}; "
+            f"{reference.title} holds no such {result.method} model, so they have no place in its picture. Name the "
+            "reference that they were mapped onto, or map them anew."
+        )
 
 
 def _colored(query: Query, reference: Reference, result: MappingResult, color: str, level: str) -> tuple[str, Coloring]:

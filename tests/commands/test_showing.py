@@ -21,6 +21,7 @@ from explorer.app.colors.coloring import ColorBy, color_query
 from explorer.app.stored.library import Outcome
 from explorer.drawing.coloring import label_colors
 from explorer.flow import Reference
+from explorer.settings import SAMPLE_ATLAS
 from explorer.writing.export import read_result, write_expression
 
 GENE = str(markers(TYPES[0])[0])
@@ -127,4 +128,13 @@ def test_what_cannot_be_drawn_is_said(
     monkeypatch.chdir(tmp_path)
     assert main(words(asked[0], folder, planted_reference, *asked[1:])) == PROBLEM
     assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_cells_are_not_drawn_on_a_reference_that_they_were_not_mapped_onto(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--reference", str(SAMPLE_ATLAS), "--output", str(tmp_path / "f.pdf")]
+    assert main(["figure", str(folder / keys.RESULT_FILE), *asked]) == PROBLEM
+    assert "they have no place in its picture" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
