@@ -11,7 +11,7 @@ export function render({model}) {
   const build = () => {
     const rows = model.groups.length
     if (model.shares.length !== rows || model.values.length !== rows) return  // they come one after the other
-    if (model.shares.some((line) => line.length !== model.names.length)) return
+    if ([...model.shares, ...model.values].some((line) => line.length !== model.names.length)) return
     if (!rows || !model.names.length) {
       root.replaceChildren()
       return

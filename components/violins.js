@@ -7,7 +7,7 @@ export function render({model}) {
   const build = () => {
     const rows = model.names.length, n = model.groups.length
     if (model.shapes.length !== rows || model.medians.length !== rows || model.tops.length !== rows) return
-    if (model.shapes.some((line) => line.length !== n) || model.colors.length !== n) return  // they come one after the other
+    if ([...model.shapes, ...model.medians].some((line) => line.length !== n) || model.colors.length !== n) return  // they come one after the other
     if (!rows || !n) {
       root.replaceChildren()
       return
