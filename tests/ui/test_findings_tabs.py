@@ -55,6 +55,8 @@ def test_from_disputed_cells_to_their_markers_and_pathways(visit: Open, mapped: 
     expect(page.get_by_text(f"of {len(table):,}")).to_be_visible()
     button(page, "Dot plot")
     expect(page.get_by_role("group", name="Dot plot")).to_be_visible()
+    button(page, "Heat map")
+    expect(page.get_by_role("group", name="Heat map")).to_contain_text(f"selection (n = {n})")
 
     button(page, "Pathways")
     button(page, "Look up")
