@@ -418,6 +418,12 @@ class TestTabs:
             another.choose_threshold(0.5)
             await another.settled()
             assert another.markers is not None
+            assert recalling.outdated(another, "sets") == ""
+            another.choose_threshold(0.9)
+            assert "0.50; it is 0.90" in tab._said.object
+            another.choose_threshold(0.5)
+            await another.settled()
+            assert "threshold" not in tab._said.object
             tab.destroy()
             another.markers = None
             recalling.remove(session.project.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import param
 
 from explorer.app.answers.marking import Found
@@ -21,3 +23,4 @@ class Findings(param.Parameterized):
     markers = param.ClassSelector(class_=Found, default=None, allow_None=True, doc="Genes compared last.")
     spoken = param.ClassSelector(class_=Spoken, default=None, allow_None=True, doc="Signatures asked for last.")
     sets = param.ClassSelector(class_=Sets, default=None, allow_None=True, doc="Gene sets looked up last.")
+    found_at: Any = param.Dict(default={}, doc="Threshold at which each was found, by what it is kept as.")

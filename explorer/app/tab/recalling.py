@@ -56,6 +56,7 @@ def place_of(session: Session, what: str) -> Place | None:
 def keep(session: Session, place: Place | None, answer: object) -> None:
     """Write down what was found; `place` is that of the cells it was asked about."""
     if place is not None:
+        _found(session, place)
         topic = f"keep {place.path.stem}"
         session.attempt(
             topic, "Keeping what was found", lambda: filed.write(place.path, answer, place.stamp),
@@ -85,15 +86,28 @@ def recall(session: Session, what: str, topic: str, use: Callable[[Any], None]) 
         session.forget(reading)
         if answer is not None and session.standing(topic) == before and place_of(session, what) == place:
             use(answer)
+            _found(session, place)
 
     session.attempt(
         reading, "Reading what was found before", lambda: filed.read(place.path, place.stamp, cells), take
     )
 
 
+def outdated(session: Session, what: str) -> str:
+    """A sentence where an answer about the cells in front was found at another threshold than the one now."""
+    found_at = session.found_at.get(what, session.threshold)
+    if session.front != "query" or found_at == session.threshold:
+        return ""
+    return f"Found at a threshold of {found_at:.2f}; it is {session.threshold:.2f} now, so labels are others."
+
+
 def remove(project: str) -> None:
     """Delete all that was found in a project."""
     shutil.rmtree(_folder(project), ignore_errors=True)
+
+
+def _found(session: Session, place: Place) -> None:
+    session.found_at = {**session.found_at, place.path.stem: place.stamp["threshold"]}
 
 
 def _folder(project: str) -> Path:

@@ -37,7 +37,7 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.set_files import SetFilesView
-from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, row, said, said_html, side_by_side
 from explorer.errors import OptionsProblem
 
 _COLUMNS = (
@@ -70,7 +70,7 @@ class PathwaysView(TabView):
         self.watch(self._fill_collections, ["own_sets"])
         self.watch(self._begin, ["outcome", "reference", "show"])
         self.watch(self._draw, ["sets"])
-        self.watch(self._stand, ["status", "sets", "markers", "spoken", "outcome", "show"])
+        self.watch(self._stand, ["status", "sets", "markers", "spoken", "outcome", "show", "threshold", "found_at"])
         self._fill()
         self._fill_collections()
         self._draw()
@@ -244,7 +244,8 @@ class PathwaysView(TabView):
         self._measure.visible = of == MODEL
         self._results.visible = found is not None
         self.show_link(self._link, found is not None)
-        self._said.object = f'<p class="small soft">{look.text(found.told)}</p>' if found is not None else ""
+        late = recalling.outdated(self.session, "sets")
+        self._said.object = said_html(found.told, late) if found is not None else ""
 
     def _draw(self) -> None:
         found: Sets | None = self.session.sets

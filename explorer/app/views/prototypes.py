@@ -80,7 +80,7 @@ class PrototypesView(TabView):
         self._choices, self._body = row(self._on_map, self._link), side_by_side()
         self.panel = column(self._choices, self._standing, self._grouping, self._said, self._body)
         self.watch(self._ask, ["outcome", "reference", "method", "level", "show"])
-        self.watch(self._stand, ["status", "build"])
+        self.watch(self._stand, ["status", "build", "threshold", "found_at"])
         self._ask()
 
     def _build_naming(self) -> None:
@@ -93,8 +93,9 @@ class PrototypesView(TabView):
                                    margin=(10, 8, 0, 0))  # fmt: skip
         self._extend.on_click(lambda _: self._add())
         self._making = TrainingView(self.session, extends=True)
+        self._late = look.html(margin=0)
         self._naming = part(
-            "Groups of unknown cells", self._group_table,
+            "Groups of unknown cells", self._late, self._group_table,
             pn.Row(self._name, self._save, self._extend, margin=0, styles={"flex-wrap": "wrap"}),
             self._making.panel, width=560,
         )  # fmt: skip
@@ -199,6 +200,8 @@ class PrototypesView(TabView):
         session = self.session
         self._standing.display(session.standing("prototypes"))
         self._grouping.display(session.standing("groups"))
+        late = recalling.outdated(session, self._kept_as) if self._groups is not None else ""
+        self._late.object = f'<p class="small mind">{late}</p>' if late else ""
         job = session.build
         is_busy = job is not None and isinstance(job.spec, ExtendSpec) and not job.state.is_over
         self._extend.disabled = not self._given or is_busy

@@ -23,7 +23,7 @@ from explorer.app.tab.recalling import Place
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
+from explorer.app.views.tab import SLIM, TabView, column, row, said, said_html, side_by_side
 from explorer.asking.reasons import REFERENCE, REST
 from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
@@ -58,7 +58,7 @@ class SignaturesView(TabView):
         self.watch(self._fill, ["outcome", "show", "level", "selection"])
         self.watch(self._begin, ["outcome", "show"])
         self.watch(self._draw, ["spoken"])
-        self.watch(self._stand, ["status", "outcome", "show", "spoken"])
+        self.watch(self._stand, ["status", "outcome", "show", "spoken", "threshold", "found_at"])
         self._fill()
         self._draw()
         self._stand()
@@ -153,7 +153,8 @@ class SignaturesView(TabView):
     # drawing
 
     def _stand(self) -> None:
-        standing, spoken = self.session.standing("signatures"), self.session.spoken
+        session = self.session
+        standing, spoken = session.standing("signatures"), session.spoken
         is_running, has = standing.phase is Phase.RUNNING, self._has_cells
         quiet = not has or (spoken is not None and standing.phase is Phase.NOTHING)
         self._standing.display(READY if quiet else standing)
@@ -165,7 +166,8 @@ class SignaturesView(TabView):
         self._results.visible = shown
         self.show_link(self._link, shown)
         told = words(spoken, self._toward.value or "") if shown and spoken is not None else ""
-        self._said.object = f'<p class="small soft">{look.text(told)}</p>' if told else ""
+        late = "" if spoken is None or spoken.question.cells == SELECTION else recalling.outdated(session, "signatures")
+        self._said.object = said_html(told, late)
 
     def _draw(self) -> None:
         spoken = self.session.spoken

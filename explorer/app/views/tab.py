@@ -76,3 +76,9 @@ def part(title: str, *shown: pn.viewable.Viewable | pn.viewable.Viewer, width: i
     # as a style, since a layout that has a width of its own would keep the tab from getting narrower
     return pn.Column(look.html(f"<h3>{look.text(title)}</h3>", margin=(0, 0, 4, 0)), *shown, margin=0,
                      styles={"flex": f"0 0 min({width}px, 100%)", "min-width": "0"})  # fmt: skip
+
+
+def said_html(told: str, late: str = "") -> str:
+    """What was found, and why it may hold no longer, as HTML."""
+    mind = f' <span class="mind">{look.text(late)}</span>' if late else ""
+    return f'<p class="small soft">{look.text(told)}{mind}</p>' if told else ""
