@@ -9,6 +9,7 @@ against the files.
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ import pymupdf
 import pytest
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
-from serving import Server
+from serving import Server, until
 
 from components.points import fit, index_points, union
 from explorer import keys
@@ -193,12 +195,32 @@ def lasso(hand: Hand, cells: Cells) -> NDArray[np.integer]:
     """Draw around the stimulated monocytes; returns the rows that lie within the line, counted here."""
     at = 1  # the pane of the stimulated cells
     corners = island(cells, "CD14 monocyte")
-    hand.click(hand.page.get_by_title("Lasso Select").nth(at), "lasso")
-    frame = hand.page.locator(".bk-Canvas").nth(at).bounding_box()
-    assert frame is not None
-    hand.draw(on_page(corners, cells, frame))
+    tool, pane = hand.page.get_by_title("Lasso Select").nth(at), hand.page.locator(".bk-Canvas").nth(at)
+    hand.click(tool, "lasso")
+    expect(tool).to_have_class(re.compile("active"))
+    until(lambda: surrounds(corners, cells, pane), "a picture in which the line runs through empty places", 40)
+    hand.draw(on_page(corners, cells, box_of(pane)))
     inside = Outline(corners, closed=True).contains_points(cells.places)
     return np.flatnonzero(inside & (cells.condition == "stim"))
+
+
+def box_of(pane: Locator) -> dict[str, float]:
+    """Where a pane lies on the page."""
+    box = pane.bounding_box()
+    assert box is not None
+    return {name: float(value) for name, value in box.items()}
+
+
+def surrounds(corners: Points, cells: Cells, pane: Locator) -> bool:
+    """Whether the pane shows coloured cells within a line and none on it: its picture has come to rest."""
+    frame = box_of(pane)
+    shot = np.asarray(Image.open(io.BytesIO(pane.screenshot())).convert("RGB")).astype(int)
+    colored = np.ptp(shot, axis=2) > 60
+    line = on_page(corners, cells, frame) - (frame["x"], frame["y"])
+    rows, columns = np.indices(colored.shape)
+    inside = Outline(line, closed=True).contains_points(np.column_stack([columns.ravel(), rows.ravel()]))
+    x, y = np.clip(line.astype(int), 0, np.array(colored.shape[::-1]) - 1).T
+    return bool(colored.ravel()[inside].sum() > 20 and not colored[y, x].any())
 
 
 def result_of(page: Page, server: Server) -> Path:
