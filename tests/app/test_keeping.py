@@ -15,6 +15,7 @@ from explorer.app.tab import keeping
 from explorer.app.tab.gates import Gate, Step
 from explorer.app.tab.pins import Pin
 from explorer.app.tab.session import Session
+from explorer.app.tab.sharing import share
 from explorer.app.tab.status import Phase
 from explorer.app.tab.workspace import Held
 
@@ -106,6 +107,37 @@ def test_what_was_chosen_last_is_written_before_a_project_is_left(home: Path) ->
         session.open_tab("Samples")
         await page.rest(session)
         assert library.projects().get(first.project.id).view["tab"] == "Markers"
+
+    run(steps)
+
+
+def test_two_tabs_of_a_project_do_not_take_back_what_the_other_chose(home: Path) -> None:
+    async def steps() -> None:
+        project, page = (await opened(few_cells(home) / "cells.h5ad")).project.id, Page()
+        (one, _), (other, _) = [await taken_up(page, project) for _ in range(2)]
+        one.choose_color(ColorBy("gene", "CD14"))
+        await page.rest(one)
+        other.open_tab("Samples")
+        await page.rest(other)
+        third, _ = await taken_up(page, project)
+        assert (third.color, third.tab) == (ColorBy("gene", "CD14"), "Samples")
+
+    run(steps)
+
+
+def test_who_goes_on_from_a_link_keeps_all_that_it_shows(home: Path) -> None:
+    async def steps() -> None:
+        first, page = await opened(few_cells(home) / "cells.h5ad"), Page()
+        first.choose_color(ColorBy("gene", "CD14"))
+        link = share(first)
+        first.choose_color(ColorBy("confidence"))
+        guest = Session(page)
+        guest.open_link(link)
+        await page.rest(guest)
+        guest.open_tab("Samples")
+        await page.rest(guest)
+        again, _ = await taken_up(page, first.project.id)
+        assert (again.color, again.tab) == (ColorBy("gene", "CD14"), "Samples")
 
     run(steps)
 

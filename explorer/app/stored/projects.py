@@ -129,6 +129,24 @@ class Projects:
         self._store.write(f"UPDATE projects SET {sets} WHERE id = ?", (*_values(columns), id))
         return self.get(id)
 
+    def amend(self, id: str, options: Mapping[str, Any], view: Mapping[str, Any]) -> Project:
+        """Note some choices of how to map and of what is shown; the others stay as another tab may have left them.
+
+        Raises
+        ------
+        OptionsProblem
+            If there is no such project.
+        """
+        with self._store.change() as db:
+            row = db.execute("SELECT options, view FROM projects WHERE id = ?", (id,)).fetchone()
+            if row is not None:
+                both = ({**json.loads(row["options"]), **options}, {**json.loads(row["view"]), **view})
+                db.execute(
+                    "UPDATE projects SET options = ?, view = ?, updated = ? WHERE id = ?",
+                    (*map(json.dumps, both), time.time(), id),
+                )
+        return self.get(id)
+
     def answer(self, id: str, jobs: Sequence[str], instead_of: Collection[str] = ()) -> Project:
         """Note which jobs answer from now on, instead of some earlier ones; what other tabs note stays.
 

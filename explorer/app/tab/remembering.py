@@ -42,6 +42,7 @@ class Remembered(Linked):
     def __init__(self, *args: Any, **params: Any) -> None:
         super().__init__(*args, **params)
         self._is_taken_up = self._is_unsaved = False
+        self._changed: set[str] = set()
         self._history: History[dict[str, Any]] = History(self._chosen())
         self.param.watch(self._notice, list(REMEMBERED))
         self.param.watch(self._keep, [*keeping.OPTIONS, *keeping.SHOWN])
@@ -59,6 +60,8 @@ class Remembered(Linked):
     def save(self) -> None:
         """Write the choices down at once; those that change are written on the next turn, so that other tabs find them.
 
+        What did not change here is not written: another tab of the project may have changed it.
+
         Raises
         ------
         OptionsProblem
@@ -67,14 +70,24 @@ class Remembered(Linked):
         if self.project is None or not self._is_taken_up:
             return
         self._is_unsaved = False
-        options, view = (keeping.written(self, names) for names in (keeping.OPTIONS, keeping.SHOWN))
-        self.project = library.projects().save(self.project.id, options=options, view=view)
+        changed, self._changed = self._changed, set()
+        kept = (keeping.OPTIONS, keeping.SHOWN)
+        options, view = (keeping.written(self, [name for name in names if name in changed]) for names in kept)
+        self.project = library.projects().amend(self.project.id, options, view)
 
-    def _keep(self, *_: param.parameterized.Event) -> None:
-        """Save soon, unless what changed follows from something else."""
-        if self._is_taken_up and not self._by_itself:
+    def _keep(self, *events: param.parameterized.Event) -> None:
+        """Save soon; what follows from something else is saved with the next choice."""
+        if not self._is_taken_up:
+            return
+        self._changed.update(event.name for event in events)
+        if not self._by_itself:
             self._is_unsaved = True
             self.soon(self._save_changes)
+
+    def _begin_keeping(self, *, anew: bool) -> None:
+        """From now on keep what changes; with `anew` all choices are this tab's own, not those the project holds."""
+        self._is_taken_up = True
+        self._changed = {*keeping.OPTIONS, *keeping.SHOWN} if anew else set()
 
     def _save_changes(self) -> None:
         if not self._is_unsaved:

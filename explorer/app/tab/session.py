@@ -142,7 +142,7 @@ class Session(Remembered, Inspected, Trainings, Findings):
         self._clear()
         if before is not None and is_unread:
             library.projects().remove(before.id)  # its file could not even be read
-        self._is_taken_up = True
+        self._begin_keeping(anew=True)
         self.param.update(project=project, step="map" if map_it else "data")
         self.look_first(map_it=map_it)
         self.recolor()
@@ -195,7 +195,7 @@ class Session(Remembered, Inspected, Trainings, Findings):
             kept["held"] = None
         with self.unremembered():
             self.param.update(**{**kept, "step": self.step})
-        self._is_taken_up = True
+        self._begin_keeping(anew=bool(left_to_show(project.view)))  # of a link, all that it shows is to be kept
         self._begin_history()
 
     def _clear(self) -> None:

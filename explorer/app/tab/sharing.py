@@ -10,6 +10,7 @@ from typing import Any
 
 from explorer.app.stored import library
 from explorer.app.stored.packing import packed
+from explorer.app.tab import keeping
 from explorer.app.tab.linking import FIGURE
 from explorer.app.tab.session import Session
 
@@ -19,7 +20,7 @@ def share(session: Session) -> str:
     session.save()
     if session.project is None:
         return ""
-    view = {name: value for name, value in session.project.view.items() if name != FIGURE}
+    view = keeping.written(session, [name for name in keeping.SHOWN if name != FIGURE])
     return library.projects().keep_view(session.project.id, {**view, **seen(session)})
 
 

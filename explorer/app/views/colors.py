@@ -10,6 +10,7 @@ import panel_material_ui as pmui
 import param
 
 from components.menu import Menu
+from components.radio import Radio
 from explorer import keys
 from explorer.app import look
 from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
@@ -43,7 +44,7 @@ class ColorsView(View):
     def __init__(self, session: Session, highlight: Callable[[int | None], None]) -> None:
         super().__init__(session)
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
-        self._kind = pmui.RadioBoxGroup(
+        self._kind = Radio(
             options=_options(_TITLES), value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
             sizing_mode="stretch_width",
         )  # fmt: skip
