@@ -18,7 +18,7 @@ from explorer.agreement import Voice, consensus
 from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, ColorBy
 from explorer.app.stored import agreeing, library
 from explorer.app.tab.session import Session
-from explorer.app.views.models import ModelsView, agreement_words, label_rows, pairs_of, upset_of
+from explorer.app.views.tabs.models import ModelsView, agreement_words, label_rows, pairs_of, upset_of
 from explorer.consensus import Consensus
 from explorer.flow import LabelTransfer, LevelLabels
 from explorer.jobs import worker

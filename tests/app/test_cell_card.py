@@ -14,7 +14,7 @@ from explorer.app.colors.coloring import ColorBy
 from explorer.app.stored import library
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
-from explorer.app.views.cell_card import CellCardView
+from explorer.app.views.explore.cell_card import CellCardView
 from explorer.jobs import worker
 from explorer.settings import SAMPLE_ATLAS
 

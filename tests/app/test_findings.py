@@ -49,12 +49,12 @@ from explorer.app.stored import library
 from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
-from explorer.app.views.composition import CompositionView, difference_html
-from explorer.app.views.marker_pictures import DOTS, HEAT
-from explorer.app.views.markers import MarkersView
-from explorer.app.views.own_labels import OwnLabelsView, flow, heat, per_label_html
-from explorer.app.views.pathways import PathwaysView
-from explorer.app.views.signatures import SignaturesView, dot_values
+from explorer.app.views.tabs.composition import CompositionView, difference_html
+from explorer.app.views.tabs.marker_pictures import DOTS, HEAT
+from explorer.app.views.tabs.markers import MarkersView
+from explorer.app.views.tabs.own_labels import OwnLabelsView, flow, heat, per_label_html
+from explorer.app.views.tabs.pathways import PathwaysView
+from explorer.app.views.tabs.signatures import SignaturesView, dot_values
 from explorer.errors import OptionsProblem
 from explorer.flow import LevelLabels
 from explorer.insight.own_labels import BY_SHARE

@@ -42,7 +42,7 @@ from explorer.app.tab.gates import (
 )
 from explorer.app.tab.session import Session
 from explorer.app.tab.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
-from explorer.app.views.filters import FiltersView
+from explorer.app.views.tabs.filters import FiltersView
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker

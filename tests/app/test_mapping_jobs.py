@@ -16,10 +16,10 @@ from explorer.app.colors.coloring import ColorBy
 from explorer.app.shell import step_states
 from explorer.app.stored import library
 from explorer.app.tab.session import Session
-from explorer.app.views.consensus_offer import ConsensusOffer, consensus_words
-from explorer.app.views.map import advice, method_rows, start_words
-from explorer.app.views.more_options import BY_ITSELF, COARSE_FIRST, JOINTLY, MoreOptionsView
-from explorer.app.views.ways import learns_labels
+from explorer.app.views.map.consensus_offer import ConsensusOffer, consensus_words
+from explorer.app.views.map.more_options import BY_ITSELF, COARSE_FIRST, JOINTLY, MoreOptionsView
+from explorer.app.views.map.screen import advice, method_rows, start_words
+from explorer.app.views.map.ways import learns_labels
 from explorer.jobs import worker
 from explorer.jobs.queue import JobState
 from explorer.jobs.specs import MapSpec

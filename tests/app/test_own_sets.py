@@ -16,8 +16,8 @@ from explorer.app.stored import own_sets
 from explorer.app.tab import bringing
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
-from explorer.app.views.geneset import GeneSetView
-from explorer.app.views.pathways import PathwaysView
+from explorer.app.views.explore.geneset import GeneSetView
+from explorer.app.views.tabs.pathways import PathwaysView
 from explorer.errors import AtlasError, FileProblem, GenesProblem
 
 GENES_HERE = ("CD3E", "CD3D", "CD2", "MS4A1", "CD79A", "ISG15")

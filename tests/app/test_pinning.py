@@ -24,7 +24,7 @@ from explorer.app.stored.packing import packed, unpacked
 from explorer.app.tab import pinning, pins
 from explorer.app.tab.pins import Pin, as_records, read_records
 from explorer.app.tab.session import Session
-from explorer.app.views.panel_settings import PanelSettings
+from explorer.app.views.figures.panel_settings import PanelSettings
 from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.coloring import label_colors
 from explorer.drawing.composing import Look

@@ -17,7 +17,7 @@ from explorer import keys
 from explorer.app.answers.prototyping import readable_marks
 from explorer.app.stored import library
 from explorer.app.tab.session import Session
-from explorer.app.views.prototypes import PrototypesView
+from explorer.app.views.tabs.prototypes import PrototypesView
 from explorer.asking.prototypes import label_points
 from explorer.flow import Reference
 from explorer.jobs import worker

@@ -25,7 +25,7 @@ from explorer.app.answers.sampling import (
     sample_map,
 )
 from explorer.app.stored.library import Outcome
-from explorer.app.views.samples import association_rows, colors_of, guessed_html, sample_table, scatter_of
+from explorer.app.views.tabs.samples import association_rows, colors_of, guessed_html, sample_table, scatter_of
 from explorer.beside import ConditionEmbedding
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference

@@ -13,7 +13,7 @@ from explorer.app.colors.coloring import ColorBy
 from explorer.app.colors.saved import NONE, SAVED, SEVERAL, is_of, name_of_saved, saved_categories
 from explorer.app.leaving import drawing
 from explorer.app.tab.pinning import view_now
-from explorer.app.views.colors import ColorsView
+from explorer.app.views.explore.colors import ColorsView
 from explorer.errors import OptionsProblem
 
 

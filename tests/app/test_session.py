@@ -29,11 +29,11 @@ from explorer.app.stored import library
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.tab.training import Plan, one_more
-from explorer.app.views.composition import composition_html
-from explorer.app.views.data import DataView, file_facts, refit_words
-from explorer.app.views.map import further_rows, method_rows, outcome_facts
-from explorer.app.views.preserving import PreservingView
-from explorer.app.views.ways import way_rows
+from explorer.app.views.data.screen import DataView, file_facts, refit_words
+from explorer.app.views.map.screen import further_rows, method_rows, outcome_facts
+from explorer.app.views.map.ways import way_rows
+from explorer.app.views.quality.preserving import PreservingView
+from explorer.app.views.tabs.composition import composition_html
 from explorer.errors import FileProblem
 from explorer.flow import Reference
 from explorer.insight.composition import count_labels

@@ -23,8 +23,8 @@ from explorer.app.shell import step_states
 from explorer.app.stored import library
 from explorer.app.tab.doubts import COVERAGES, sets_of
 from explorer.app.tab.session import Session
-from explorer.app.views.quality import missing_words, verdict_html, verdict_note
-from explorer.app.views.threshold import doubts_html, offers
+from explorer.app.views.quality.screen import missing_words, verdict_html, verdict_note
+from explorer.app.views.quality.threshold import doubts_html, offers
 from explorer.beside import Signal
 from explorer.doubt.conformal import likely_sets
 from explorer.doubt.examined import Examined

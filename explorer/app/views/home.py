@@ -18,7 +18,7 @@ from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.tab.training import one_more
 from explorer.app.views.base import Standing, View, sheet
-from explorer.app.views.map import further_rows, method_rows
+from explorer.app.views.map.screen import further_rows, method_rows
 from explorer.app.views.source import SourcePicker
 from explorer.app.views.training import TrainingView
 from explorer.flow import Reference

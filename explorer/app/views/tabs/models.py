@@ -23,7 +23,7 @@ from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import TabView, column, part, row, side_by_side
+from explorer.app.views.tabs.tab import TabView, column, part, row, side_by_side
 from explorer.app.words import about
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.doubt.thresholds import with_threshold

@@ -11,15 +11,15 @@ import panel_material_ui as pmui
 from explorer.app import look
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
-from explorer.app.views.composition import CompositionView
-from explorer.app.views.filters import FiltersView
-from explorer.app.views.markers import MarkersView
-from explorer.app.views.models import ModelsView
-from explorer.app.views.own_labels import OwnLabelsView
-from explorer.app.views.pathways import PathwaysView
-from explorer.app.views.prototypes import PrototypesView
-from explorer.app.views.samples import SamplesView
-from explorer.app.views.signatures import SignaturesView
+from explorer.app.views.tabs.composition import CompositionView
+from explorer.app.views.tabs.filters import FiltersView
+from explorer.app.views.tabs.markers import MarkersView
+from explorer.app.views.tabs.models import ModelsView
+from explorer.app.views.tabs.own_labels import OwnLabelsView
+from explorer.app.views.tabs.pathways import PathwaysView
+from explorer.app.views.tabs.prototypes import PrototypesView
+from explorer.app.views.tabs.samples import SamplesView
+from explorer.app.views.tabs.signatures import SignaturesView
 
 TABS: Mapping[str, type[View]] = {
     "Composition": CompositionView,

@@ -17,7 +17,7 @@ from explorer.app.before.preflight import Preflight
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing, View, refill, sheet
-from explorer.app.views.building import BuildingView
+from explorer.app.views.data.building import BuildingView
 from explorer.app.views.source import SourcePicker
 from explorer.app.words import about
 from explorer.flow import GeneMatch

@@ -15,8 +15,8 @@ from explorer.app import look
 from explorer.app.tab.bringing import genes_in_front
 from explorer.app.tab.gates import RANGE, gene_of, measured, measured_columns, of_gene
 from explorer.app.tab.session import Session
-from explorer.app.views.arrange import SLIM
 from explorer.app.views.base import Standing, View
+from explorer.app.views.tabs.tab import SLIM
 from explorer.app.words import about
 from explorer.reading.genesearch import genes_among
 

@@ -37,7 +37,7 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.set_files import SetFilesView
-from explorer.app.views.tab import SLIM, TabView, column, row, said, said_html, side_by_side
+from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said, said_html, side_by_side
 from explorer.errors import OptionsProblem
 
 _COLUMNS = (

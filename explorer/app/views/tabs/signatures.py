@@ -23,7 +23,7 @@ from explorer.app.tab.recalling import Place
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, column, row, said, said_html, side_by_side
+from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said, said_html, side_by_side
 from explorer.asking.reasons import REFERENCE, REST
 from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem

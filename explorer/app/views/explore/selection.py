@@ -19,8 +19,8 @@ from explorer.app.leaving.tables import offered_signature, offered_table
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.app.views.cell_card import CellCardView
-from explorer.app.views.gates import GatesView
+from explorer.app.views.explore.cell_card import CellCardView
+from explorer.app.views.explore.gates import GatesView
 from explorer.app.words import about
 from explorer.methods.base import Measure
 

@@ -19,8 +19,8 @@ from explorer.app.stored import agreeing
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing, View
-from explorer.app.views.geneset import GeneSetView
-from explorer.app.views.legends import LegendView
+from explorer.app.views.explore.geneset import GeneSetView
+from explorer.app.views.explore.legends import LegendView
 from explorer.app.words import about
 from explorer.jobs.queue import JobState
 from explorer.reading.genesearch import find_gene, suggestions

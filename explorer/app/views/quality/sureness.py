@@ -17,7 +17,7 @@ from explorer.app.leaving.tables import names_of, offered_groups
 from explorer.app.tab.doubts import COVERAGES
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.app.views.preserving import PreservingView
+from explorer.app.views.quality.preserving import PreservingView
 from explorer.app.words import about
 from explorer.doubt.conformal import kept_promise, prediction_sets
 from explorer.doubt.examined import Examined

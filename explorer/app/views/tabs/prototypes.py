@@ -21,7 +21,7 @@ from explorer.app.leaving.tables import offered_frame
 from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import TabView, column, part, row, side_by_side
+from explorer.app.views.tabs.tab import TabView, column, part, row, side_by_side
 from explorer.app.views.training import TrainingView
 from explorer.asking.prototypes import LabelPoints, Mark, label_points
 from explorer.errors import OptionsProblem

@@ -32,7 +32,7 @@ from explorer.app.stored.library import Outcome
 from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, column, part, row, side_by_side
+from explorer.app.views.tabs.tab import SLIM, TabView, column, part, row, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
 

@@ -32,8 +32,8 @@ from explorer.app.tab.recalling import Place
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.marker_pictures import MarkerPictures
-from explorer.app.views.tab import SLIM, TabView, column, row, said, side_by_side
+from explorer.app.views.tabs.marker_pictures import MarkerPictures
+from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said, side_by_side
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import sample_columns
 

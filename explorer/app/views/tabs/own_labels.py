@@ -19,7 +19,7 @@ from explorer.app.leaving.tables import offered_frame
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, column, row, said
+from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
 from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison

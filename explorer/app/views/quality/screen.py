@@ -13,8 +13,8 @@ from explorer.app import look
 from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View, sheet
-from explorer.app.views.sureness import SurenessView
-from explorer.app.views.threshold import ThresholdView
+from explorer.app.views.quality.sureness import SurenessView
+from explorer.app.views.quality.threshold import ThresholdView
 from explorer.beside import Light, Signal, Verdict
 from explorer.flow import UNKNOWN_CONFIDENCE
 from explorer.jobs.queue import JobState

@@ -17,8 +17,8 @@ from explorer.app.leaving.gated_files import offered_gated_file
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View, sheet
-from explorer.app.views.figure import FigureView
-from explorer.app.views.handouts import HandoutsView
+from explorer.app.views.figures.figure import FigureView
+from explorer.app.views.figures.handouts import HandoutsView
 from explorer.flow import UNKNOWN_CONFIDENCE
 from explorer.provenance import Provenance
 

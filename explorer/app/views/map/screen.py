@@ -21,12 +21,12 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.tab.training import further, one_more
 from explorer.app.views.base import Standing, View, sheet
-from explorer.app.views.consensus_offer import ConsensusOffer
-from explorer.app.views.data import refit_words
-from explorer.app.views.mapping_queue import QueueView, how, took_words
-from explorer.app.views.scorecard import scorecard_html
+from explorer.app.views.data.screen import refit_words
+from explorer.app.views.map.consensus_offer import ConsensusOffer
+from explorer.app.views.map.mapping_queue import QueueView, how, took_words
+from explorer.app.views.map.scorecard import scorecard_html
+from explorer.app.views.map.ways import WaysView
 from explorer.app.views.training import TrainingView
-from explorer.app.views.ways import WaysView
 from explorer.app.words import told
 from explorer.flow import Reference
 from explorer.jobs.queue import JobState

@@ -16,13 +16,13 @@ from explorer.app.stored import library
 from explorer.app.tab import pinning
 from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
-from explorer.app.views.arrange import ArrangeView, DrawnView
 from explorer.app.views.base import Standing, View
-from explorer.app.views.colors import ColorsView
-from explorer.app.views.dock import DockView
-from explorer.app.views.keyboard import KeyboardView
-from explorer.app.views.maps import MapsView
-from explorer.app.views.selection import SelectionView
+from explorer.app.views.explore.arrange import ArrangeView, DrawnView
+from explorer.app.views.explore.colors import ColorsView
+from explorer.app.views.explore.keyboard import KeyboardView
+from explorer.app.views.explore.maps import MapsView
+from explorer.app.views.explore.selection import SelectionView
+from explorer.app.views.tabs.dock import DockView
 from explorer.app.words import about
 from explorer.doubt.trade import Trade
 

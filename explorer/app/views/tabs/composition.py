@@ -31,7 +31,7 @@ from explorer.app.stored import library
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
-from explorer.app.views.tab import SLIM, TabView, column, row, said
+from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem
 from explorer.insight.composition import NO_VALUE, sample_columns
 

@@ -18,7 +18,7 @@ from explorer.app.answers.marking import TOP_GENES, Front, Panel, panel, shown_g
 from explorer.app.tab.bringing import genes_in_front
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
-from explorer.app.views.tab import column, row
+from explorer.app.views.tabs.tab import column, row
 from explorer.errors import OptionsProblem
 from explorer.insight.enrichment import ADJUSTED_P
 from explorer.reading.genesearch import genes_among

@@ -18,7 +18,7 @@ from explorer.app.tab import pinning, pins
 from explorer.app.tab.pins import CHARTS, MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
-from explorer.app.views.panel_settings import PanelSettings
+from explorer.app.views.figures.panel_settings import PanelSettings
 from explorer.drawing.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts
 from explorer.errors import AtlasError
 

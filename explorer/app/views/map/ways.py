@@ -13,7 +13,7 @@ from explorer.app.before.choices import Way
 from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
-from explorer.app.views.more_options import MoreOptionsView
+from explorer.app.views.map.more_options import MoreOptionsView
 
 NONE = "none"
 

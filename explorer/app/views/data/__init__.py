@@ -1,0 +1,1 @@
+"""Data: bring a file, or make a reference of it."""

@@ -1,0 +1,1 @@
+"""Explore: the maps, what colours them, and what is selected."""

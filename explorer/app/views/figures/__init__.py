@@ -1,0 +1,1 @@
+"""Figures and export: the figure of what was pinned, and the files to take home."""

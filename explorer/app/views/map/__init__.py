@@ -1,0 +1,1 @@
+"""Map: choose models, start them, follow them."""

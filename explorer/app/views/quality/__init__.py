@@ -1,0 +1,1 @@
+"""Quality: whether the mapping can be trusted, and how sure is sure enough."""

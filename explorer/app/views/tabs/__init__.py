@@ -1,0 +1,1 @@
+"""Below the maps: one tab a question."""
