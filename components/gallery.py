@@ -13,6 +13,7 @@ from components.cell_table import CellTable
 from components.choice_table import ChoiceTable
 from components.coloring import Categories, Values
 from components.copied_text import CopiedText
+from components.distributions import outlines
 from components.dossier import Dossier
 from components.dot_plot import DotPlot
 from components.embedding_map import EmbeddingMap
@@ -36,7 +37,7 @@ from components.steps import STATES, Steps
 from components.threshold_histogram import ThresholdHistogram
 from components.tour import Tour
 from components.upset import UpSet
-from components.violins import Violins, outlines
+from components.violins import Violins
 from components.volcano import Volcano
 
 

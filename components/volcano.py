@@ -10,10 +10,10 @@ import param
 from numpy.typing import NDArray
 from panel.custom import JSComponent
 
+from components.distributions import told_apart
 from components.svg import chart_module
 
 _HERE = Path(__file__).parent
-FINEST = 400  # places along either axis that dots are told apart by
 
 
 class Volcano(JSComponent):
@@ -45,27 +45,10 @@ class Volcano(JSComponent):
         top
             How many of the first are labelled, and as many half of the last.
         """
-        finite = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-        kept = finite[distinct(x[finite], y[finite])]
-        chosen = [*finite[:top], *finite[::-1][: top // 2]]
-        labelled = [int(at) for at in dict.fromkeys(chosen) if abs(x[at]) >= self.least_x and y[at] >= self.least_y]
-        kept = np.union1d(kept, labelled).astype(np.int64)
+        kept, labelled = told_apart(x, y, (self.least_x, self.least_y), top)
         self.param.update(
             names=[str(name) for name in names[kept]],
             x=[round(float(value), 3) for value in x[kept]],
             y=[round(float(value), 3) for value in y[kept]],
             labelled=[str(names[at]) for at in labelled],
         )
-
-
-def distinct(x: NDArray[np.floating], y: NDArray[np.floating], finest: int = FINEST) -> NDArray[np.int64]:
-    """Positions of the first dot of each place of a grid over all of them, ascending."""
-    if len(x) == 0:
-        return np.zeros(0, dtype=np.int64)
-
-    def along(values: NDArray[np.floating]) -> NDArray[np.int64]:
-        span = max(float(np.ptp(values)), 1e-12)
-        return ((values - values.min()) / span * finest).astype(np.int64)
-
-    _, first = np.unique(along(x) * (finest + 1) + along(y), return_index=True)
-    return np.sort(first).astype(np.int64)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.distributions import distinct, outlines
 from components.paged_table import Column, PagedTable, written
-from components.violins import outlines
-from components.volcano import Volcano, distinct
+from components.volcano import Volcano
 
 COLUMNS = (Column("gene", "Gene"), Column("score", "score", "number"), Column("p", "adj. p", "p"))
 

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.coloring import Categories
+from components.distributions import outlines
 from components.theme import category_colors
-from components.violins import outlines
 from explorer import keys
 from explorer.app.colors.coloring import brought_colors, label_categories
 from explorer.app.stored.library import Outcome
@@ -156,7 +156,7 @@ class Panel:
     means, shares
         Mean log1p CP10k and share of cells with any: a list a group, one a gene.
     shapes, medians, tops
-        As `components.violins.outlines` finds them, a list a gene.
+        As `components.distributions.outlines` finds them, a list a gene.
     counts
         Cells of each group.
     """
