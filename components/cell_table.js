@@ -1,15 +1,9 @@
 // A table that sorts by any column and can be picked from.
 export function render({model}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const table = make("table", "cells")
-  const caption = make("caption", "caption")
-  const head = make("thead", "")
-  const body = make("tbody", "")
+  const table = block("table", "cells")
+  const caption = block("caption", "caption")
+  const head = block("thead", "")
+  const body = block("tbody", "")
   table.append(caption, head, body)
   const order = {column: null, down: true}
   const percent = (share) => share === null ? "–" : share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`
@@ -32,13 +26,13 @@ export function render({model}) {
       const compare = (a, b) => typeof a === "string" ? a.localeCompare(b) : (a ?? -Infinity) - (b ?? -Infinity)
       rows.sort((a, b) => sign * compare(a[order.column], b[order.column]))
     }
-    const line = make("tr", "")
+    const line = block("tr", "")
     for (const column of columns()) {
-      const cell = make("th", column.key)
+      const cell = block("th", column.key)
       cell.setAttribute("scope", "col")
       const mine = order.column === column.key
       cell.setAttribute("aria-sort", mine ? (order.down ? "descending" : "ascending") : "none")
-      const button = make("button", "sort", column.title + (mine ? (order.down ? " ↓" : " ↑") : ""))
+      const button = block("button", "sort", column.title + (mine ? (order.down ? " ↓" : " ↑") : ""))
       button.addEventListener("click", () => {
         order.down = mine ? !order.down : column.key !== "name"
         order.column = column.key
@@ -49,15 +43,15 @@ export function render({model}) {
     }
     head.replaceChildren(line)
     body.replaceChildren(...rows.map((row) => {
-      const line = make("tr", row.name === model.picked ? "picked" : "")
+      const line = block("tr", row.name === model.picked ? "picked" : "")
       for (const column of columns()) {
-        const cell = make("td", column.key, column.key === "name" ? undefined : column.text(row[column.key]))
+        const cell = block("td", column.key, column.key === "name" ? undefined : column.text(row[column.key]))
         if (column.key === "name") {
-          const button = make("button", "entry")
-          const swatch = make("span", "swatch")
+          const button = block("button", "entry")
+          const swatch = block("span", "swatch")
           swatch.style.background = row.color ?? "transparent"
           swatch.hidden = !row.color
-          button.append(swatch, make("span", "", row.name))
+          button.append(swatch, block("span", "", row.name))
           button.addEventListener("click", () => { model.picked = model.picked === row.name ? "" : row.name })
           cell.append(button)
         }

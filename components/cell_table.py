@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from panel.custom import JSComponent
 
 from components.coloring import Categories
+from components.modules import html_module
 
 _HERE = Path(__file__).parent
 
@@ -27,7 +28,7 @@ class CellTable(JSComponent):
     median_title = param.String(default="median")
     picked = param.String(default="", doc="The name that was clicked; empty for none.")
 
-    _esm = _HERE / "cell_table.js"
+    _esm = html_module("cell_table.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "cell_table.css").read_text(encoding="utf-8")]
 
     def display(

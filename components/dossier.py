@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 
@@ -33,5 +35,5 @@ class Dossier(JSComponent):
     picked = param.Dict(default={})
     closed = param.Dict(default={})
 
-    _esm = _HERE / "dossier.js"
+    _esm = html_module("dossier.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "dossier.css").read_text(encoding="utf-8")]

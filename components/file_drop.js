@@ -109,36 +109,30 @@ class Transfer {
 }
 
 export function render({model}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const root = make("div", "drop")
-  const input = make("input", "")
+  const root = block("div", "drop")
+  const input = block("input", "")
   input.type = "file"
   input.hidden = true
-  const idle = make("div", "idle")
-  const label = make("div", "label")
-  const browse = make("button", "button", "Browse…")
-  const hint = make("div", "hint")
+  const idle = block("div", "idle")
+  const label = block("div", "label")
+  const browse = block("button", "button", "Browse…")
+  const hint = block("div", "hint")
   idle.append(label, browse, hint)
-  const busy = make("div", "busy")
-  const head = make("div", "head")
-  const name = make("span", "name")
-  const line = make("span", "line")
+  const busy = block("div", "busy")
+  const head = block("div", "head")
+  const name = block("span", "name")
+  const line = block("span", "line")
   line.setAttribute("aria-live", "polite")
   head.append(name, line)
-  const track = make("div", "track")
+  const track = block("div", "track")
   track.setAttribute("role", "progressbar")
   track.setAttribute("aria-valuemin", "0")
   track.setAttribute("aria-valuemax", "100")
-  const fill = make("div", "fill")
+  const fill = block("div", "fill")
   track.append(fill)
-  const cancel = make("button", "button", "Cancel")
+  const cancel = block("button", "button", "Cancel")
   busy.append(head, track, cancel)
-  const message = make("div", "message")
+  const message = block("div", "message")
   message.setAttribute("role", "alert")
   root.append(input, idle, busy, message)
 

@@ -19,6 +19,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 STATES = ("idle", "uploading", "done", "failed", "cancelled")
 _HERE = Path(__file__).parent
 
@@ -45,7 +47,7 @@ class FileDrop(JSComponent):
     error = param.String(default="", doc="Why it failed, one sentence.")
     cancel = param.Event(doc="Trigger to stop a running transfer from Python.")
 
-    _esm = _HERE / "file_drop.js"
+    _esm = html_module("file_drop.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "file_drop.css").read_text(encoding="utf-8")]
 
     def reset(self) -> None:

@@ -9,7 +9,7 @@ import param
 from panel.custom import JSComponent
 
 from components import theme
-from components.svg import chart_module
+from components.modules import chart_module
 
 _HERE = Path(__file__).parent
 

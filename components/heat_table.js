@@ -1,20 +1,14 @@
 // A table whose cells are tinted by their share, and can be picked.
 export function render({model}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const root = make("div", "heat")
+  const root = block("div", "heat")
 
   const heading = (name, at) => {
-    const cell = make("th", "column")
+    const cell = block("th", "column")
     cell.setAttribute("scope", "col")
     cell.title = name
-    const words = make("span", "words", name)
+    const words = block("span", "words", name)
     if (model.colors.length === model.columns.length) {
-      const swatch = make("i", "swatch")
+      const swatch = block("i", "swatch")
       swatch.style.background = model.colors[at]
       cell.append(swatch)
     }
@@ -23,10 +17,10 @@ export function render({model}) {
   }
   const cellOf = (i, j) => {
     const text = model.texts[i][j]
-    const cell = make("td", text ? "full" : "blank")
+    const cell = block("td", text ? "full" : "blank")
     if (!text) return cell
     cell.style.setProperty("--share", model.shades[i]?.[j] ?? 0)
-    const button = make("button", "", text)
+    const button = block("button", "", text)
     button.type = "button"
     const mine = model.picked.row === model.rows[i] && model.picked.column === model.columns[j]
     button.setAttribute("aria-pressed", String(mine))
@@ -40,19 +34,19 @@ export function render({model}) {
   }
   const build = () => {
     if (!model.rows.length) {
-      root.replaceChildren(make("p", "soft", model.empty))
+      root.replaceChildren(block("p", "soft", model.empty))
       return
     }
     if (model.texts.length !== model.rows.length) return  // they come one after the other
-    const table = make("table", "")
-    const head = make("tr", "")
-    head.append(make("th", "corner", model.corner), ...model.columns.map(heading))
-    const thead = make("thead", "")
+    const table = block("table", "")
+    const head = block("tr", "")
+    head.append(block("th", "corner", model.corner), ...model.columns.map(heading))
+    const thead = block("thead", "")
     thead.append(head)
-    const tbody = make("tbody", "")
+    const tbody = block("tbody", "")
     tbody.append(...model.rows.map((name, i) => {
-      const line = make("tr", "")
-      const first = make("th", "row", name)
+      const line = block("tr", "")
+      const first = block("th", "row", name)
       first.setAttribute("scope", "row")
       first.title = name
       line.append(first, ...model.columns.map((_, j) => cellOf(i, j)))

@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 
@@ -24,5 +26,5 @@ class HeatTable(JSComponent):
     picked = param.Dict(default={}, doc="`row` and `column` clicked last, and when (`at`).")
     empty = param.String(default="", doc="Shown while there are no rows.")
 
-    _esm = _HERE / "heat_table.js"
+    _esm = html_module("heat_table.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "heat_table.css").read_text(encoding="utf-8")]

@@ -1,35 +1,25 @@
-const make = (tag, name, text) => {
-  const element = document.createElement(tag)
-  if (name) element.className = name
-  if (text) element.textContent = text
-  return element
-}
-
-const types = (at) => at.isContentEditable || /^(TEXTAREA|SELECT)$/.test(at.tagName)
-  || (at.tagName === "INPUT" && !["checkbox", "radio", "range", "button"].includes(at.type))
-
 export function render({model}) {
-  const root = make("div")
-  const button = make("button", "ask", "?")
+  const root = block("div")
+  const button = block("button", "ask", "?")
   button.type = "button"
   button.title = "Keys, and what each figure means (?)"
   button.setAttribute("aria-label", "Help: keys, and what each figure means")
   button.setAttribute("aria-haspopup", "dialog")
-  const sheet = make("dialog")
+  const sheet = block("dialog")
   sheet.setAttribute("aria-label", "Help")
-  const search = make("input")
+  const search = block("input")
   search.type = "text"  // a search field would take the first Esc for itself
   search.placeholder = "Find a word"
   search.setAttribute("aria-label", "Find a word")
-  const close = make("button", "close", "×")
+  const close = block("button", "close", "×")
   close.type = "button"
   close.title = "Close (Esc)"
   close.setAttribute("aria-label", "Close")
-  const act = make("button", "act")
+  const act = block("button", "act")
   act.type = "button"
-  const head = make("header")
-  head.append(make("h2", "", "Help"), search, act, close)
-  const body = make("div", "body")
+  const head = block("header")
+  head.append(block("h2", "", "Help"), search, act, close)
+  const body = block("div", "body")
   body.tabIndex = 0  // reached by Tab, so that the arrow keys scroll it
   body.setAttribute("role", "region")
   body.setAttribute("aria-label", "Explanations")
@@ -37,22 +27,22 @@ export function render({model}) {
   root.append(button, sheet)
 
   const row = ({name, text, keys, source}) => {
-    const term = make("dt")
-    if (keys) keys.forEach((key) => term.append(make("kbd", "", key)))
+    const term = block("dt")
+    if (keys) keys.forEach((key) => term.append(block("kbd", "", key)))
     else term.textContent = name
-    const told = make("dd", "", keys ? name : text)
-    if (source) told.append(make("span", "source", source))
-    const both = make("div", "row")
+    const told = block("dd", "", keys ? name : text)
+    if (source) told.append(block("span", "source", source))
+    const both = block("div", "row")
     both.dataset.words = `${name} ${text ?? ""} ${source ?? ""}`.toLowerCase()
     both.append(term, told)
     return both
   }
   const draw = () => {
     body.replaceChildren(...model.sections.map((section) => {
-      const part = make("section")
-      const list = make("dl", section.rows.some((each) => each.keys) ? "keys" : "")
+      const part = block("section")
+      const list = block("dl", section.rows.some((each) => each.keys) ? "keys" : "")
       list.append(...section.rows.map(row))
-      part.append(make("h3", "", section.title), list)
+      part.append(block("h3", "", section.title), list)
       return part
     }))
     act.textContent = model.action

@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__)
 
 
@@ -29,5 +31,5 @@ class HelpSheet(JSComponent):
     action = param.String(default="")
     acted = param.Dict(default={})
 
-    _esm = _HERE.with_suffix(".js")
+    _esm = html_module("help_sheet.js")
     _stylesheets: ClassVar[list[str]] = [_HERE.with_suffix(".css").read_text(encoding="utf-8")]

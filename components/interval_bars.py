@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 
@@ -21,5 +23,5 @@ class IntervalBars(JSComponent):
     picked = param.Dict(default={}, doc="`card` and `bar` (title and name) clicked last, and when (`at`).")
     empty = param.String(default="", doc="Shown while there are no cards.")
 
-    _esm = _HERE / "interval_bars.js"
+    _esm = html_module("interval_bars.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "interval_bars.css").read_text(encoding="utf-8")]

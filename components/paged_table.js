@@ -1,26 +1,20 @@
 // One page of a table; what sorts, searches and pages is told to the other side, which answers with texts.
 export function render({model}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const root = make("div", "paged")
-  const bar = make("div", "bar")
-  const search = make("input", "search")
+  const root = block("div", "paged")
+  const bar = block("div", "bar")
+  const search = block("input", "search")
   search.type = "search"
   search.placeholder = "Search"
   search.setAttribute("aria-label", "Search the first column")
-  const about = make("span", "about")
+  const about = block("span", "about")
   about.setAttribute("role", "status")
-  const back = make("button", "turn", "‹"), next = make("button", "turn", "›")
+  const back = block("button", "turn", "‹"), next = block("button", "turn", "›")
   back.type = next.type = "button"
   back.setAttribute("aria-label", "Page before")
   next.setAttribute("aria-label", "Next page")
   bar.append(search, about, back, next)
-  const room = make("div", "room")
-  const table = make("table", "")
+  const room = block("div", "room")
+  const table = block("table", "")
   room.append(table)
   root.append(bar, room)
 
@@ -33,11 +27,11 @@ export function render({model}) {
   next.addEventListener("click", () => { if ((model.page + 1) * model.page_size < model.found) model.page += 1 })
 
   const heading = (column) => {
-    const cell = make("th", column.kind === "text" ? "" : "number")
+    const cell = block("th", column.kind === "text" ? "" : "number")
     cell.setAttribute("scope", "col")
     const mine = model.order_by === column.key
     cell.setAttribute("aria-sort", mine ? (model.downwards ? "descending" : "ascending") : "none")
-    const button = make("button", "sort", column.label + (mine ? (model.downwards ? " ↓" : " ↑") : ""))
+    const button = block("button", "sort", column.label + (mine ? (model.downwards ? " ↓" : " ↑") : ""))
     button.type = "button"
     button.title = column.tip
     button.addEventListener("click", () => {
@@ -52,19 +46,19 @@ export function render({model}) {
   }
   const pick = (name) => { model.picked = model.picked === name ? "" : name }
   const build = () => {
-    const head = make("tr", "")
+    const head = block("tr", "")
     head.append(...model.columns.map(heading))
-    const thead = make("thead", "")
+    const thead = block("thead", "")
     thead.append(head)
-    const tbody = make("tbody", "")
+    const tbody = block("tbody", "")
     tbody.append(...model.lines.map((texts) => {
-      const line = make("tr", texts[0] === model.picked ? "picked" : "")
+      const line = block("tr", texts[0] === model.picked ? "picked" : "")
       line.title = model.action
       line.addEventListener("click", () => pick(texts[0]))
       texts.forEach((text, i) => {
-        const cell = make("td", model.columns[i]?.kind === "text" ? "" : "number")
+        const cell = block("td", model.columns[i]?.kind === "text" ? "" : "number")
         if (i === 0) {
-          const button = make("button", "entry", text)
+          const button = block("button", "entry", text)
           button.type = "button"
           button.setAttribute("aria-pressed", String(text === model.picked))
           button.addEventListener("click", (event) => { event.stopPropagation(); pick(text) })

@@ -13,6 +13,8 @@ import pandas as pd
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 KINDS = ("text", "number", "share", "p")
@@ -56,7 +58,7 @@ class PagedTable(JSComponent):
     unit = param.String(default="rows")
     action = param.String(default="", doc="What a click does, for the tip of a row.")
 
-    _esm = _HERE / "paged_table.js"
+    _esm = html_module("paged_table.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "paged_table.css").read_text(encoding="utf-8")]
 
     def __init__(self, **params: Any) -> None:

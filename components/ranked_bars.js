@@ -1,16 +1,10 @@
 // Names with bars on a common scale, signed bars on both sides of a middle line. A row can be picked.
 export function render({model}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const root = make("div", "ranked")
-  const title = make("div", "title")
-  const list = make("ol", "rows")
-  const note = make("div", "note")
-  const empty = make("div", "note")
+  const root = block("div", "ranked")
+  const title = block("div", "title")
+  const list = block("ol", "rows")
+  const note = block("div", "note")
+  const empty = block("div", "note")
   root.append(title, list, empty, note)
   const shown = (score) => Math.abs(score) >= 1000 || (score !== 0 && Math.abs(score) < 0.001) ? score.toExponential(1) : String(Number(score.toPrecision(3)))
 
@@ -24,15 +18,15 @@ export function render({model}) {
     root.classList.toggle("signed", signed)
     root.classList.toggle("above", model.above)
     list.replaceChildren(...model.names.map((name, i) => {
-      const row = make("li", model.scores[i] < 0 ? "row negative" : "row")
+      const row = block("li", model.scores[i] < 0 ? "row negative" : "row")
       row.dataset.name = name
-      const button = make("button", "entry")
+      const button = block("button", "entry")
       button.title = `${name}: ${model.scores[i]}`
-      const track = make("span", "track")
-      const bar = make("span", "bar")
+      const track = block("span", "track")
+      const bar = block("span", "bar")
       bar.style.setProperty("--share", Math.abs(model.scores[i]) / most)
       track.append(bar)
-      button.append(make("span", "name", name), track, make("span", "score", shown(model.scores[i])))
+      button.append(block("span", "name", name), track, block("span", "score", shown(model.scores[i])))
       button.addEventListener("click", () => { model.picked = model.picked === name ? "" : name })
       row.append(button)
       return row

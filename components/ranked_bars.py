@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 
@@ -22,5 +24,5 @@ class RankedBars(JSComponent):
     above = param.Boolean(default=False, doc="Whether names stand above their bars, for long ones.")
     empty = param.String(default="Nothing to rank.", doc="Shown while there are no names.")
 
-    _esm = _HERE / "ranked_bars.js"
+    _esm = html_module("ranked_bars.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "ranked_bars.css").read_text(encoding="utf-8")]

@@ -2,12 +2,6 @@
 const W = 420, H = 260, LEFT = 34, FOOT = 30, PAD = 12
 
 export function render({model}) {
-  const block = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
   const root = block("div", "scatter")
   const scale = (values, from, to) => {
     const low = Math.min(...values), high = Math.max(...values), wide = high - low || 1

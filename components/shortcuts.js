@@ -1,6 +1,4 @@
 // Hears single keys of the page and tells the server; puts the cursor into a field when the server asks for it.
-const types = (at) => at.isContentEditable || /^(TEXTAREA|SELECT)$/.test(at.tagName)
-  || (at.tagName === "INPUT" && !["checkbox", "radio", "range", "button"].includes(at.type))
 const OPEN = ["dialog", "listbox", "menu", "presentation"]
 const PATIENCE = 2000 // milliseconds in which a field has to appear
 

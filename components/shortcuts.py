@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import param
 from panel.custom import JSComponent
 
-_HERE = Path(__file__).parent
+from components.modules import html_module
 
 
 class Shortcuts(JSComponent):
@@ -30,4 +28,4 @@ class Shortcuts(JSComponent):
     pressed = param.Dict(default={})
     focus = param.Dict(default={})
 
-    _esm = _HERE / "shortcuts.js"
+    _esm = html_module("shortcuts.js")

@@ -1,5 +1,5 @@
 // What charts share: nodes of SVG, names cut to the room at hand, picking, and drawing anew at another width.
-// A chart's own module follows in the same text (`svg.py`).
+// A chart's own module follows in the same text (`modules.py`), after `html.js`.
 const pen = document.createElement("canvas").getContext("2d")
 pen.font = "12px Roboto, system-ui, sans-serif"
 

@@ -8,6 +8,8 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from components.modules import html_module
+
 _HERE = Path(__file__).parent
 
 
@@ -25,5 +27,5 @@ class UpSet(JSComponent):
     picked = param.Dict(default={}, doc="`index` of the combination clicked last, and when (`at`).")
     empty = param.String(default="", doc="Shown while there are no combinations.")
 
-    _esm = _HERE / "upset.js"
+    _esm = html_module("upset.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "upset.css").read_text(encoding="utf-8")]

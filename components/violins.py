@@ -8,7 +8,7 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
-from components.svg import chart_module
+from components.modules import chart_module
 
 _HERE = Path(__file__).parent
 

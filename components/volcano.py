@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from panel.custom import JSComponent
 
 from components.distributions import told_apart
-from components.svg import chart_module
+from components.modules import chart_module
 
 _HERE = Path(__file__).parent
 
