@@ -6,6 +6,7 @@ Knows symbols, not cells. Symbols are matched without regard to case, so that hu
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ GENE_SETS = ASSETS / "genesets"
 SHIPPED = {"reactome": "reactome_tosica.gmt.gz", "go_bp": "go_bp_human.gmt.gz"}
 SMALLEST, LARGEST = 5, 300  # genes of a set that must be at hand, and that it may have in all
 NEARLY_THE_SAME = 0.8
+_COLLECTION = re.compile(r"^(REACTOME|GOBP|GOCC|GOMF|GO|KEGG|HALLMARK|WP|BIOCARTA|PID)_")
 
 GeneSets = dict[str, frozenset[str]]
 Members = dict[str, NDArray[np.int64]]
@@ -100,6 +102,12 @@ def read_collections(collections: Iterable[str]) -> GeneSets:
         If one does not exist or is no GMT file.
     """
     return {name: genes for each in collections for name, genes in read_gmt(collection_file(each)).items()}
+
+
+def readable(name: str) -> str:
+    """A set's name as one would write it: without the collection's own prefix, and with spaces."""
+    words = _COLLECTION.sub("", name).replace("_", " ").strip()
+    return words[:1].upper() + words[1:].lower() if words.isupper() else words
 
 
 def members_among(

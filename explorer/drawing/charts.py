@@ -1,4 +1,4 @@
-"""Charts beside maps on a page: composition, dot plot, heat map, confusion, histogram. Tables in, axes filled.
+"""Charts beside maps on a page: composition, dots, heat map, confusion, histogram and more. Tables in, axes filled.
 
 All marks and letters are vectors; sizes are those of print. Knows tables, not where they come from.
 """
@@ -14,6 +14,14 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from components.theme import ACCENT, SEQUENTIAL
+from explorer.drawing.gene_charts import (
+    Violins,
+    Volcano,
+    describe_violins,
+    describe_volcano,
+    draw_violins,
+    draw_volcano,
+)
 from explorer.drawing.legends import Group
 
 _LINE = 0.5
@@ -121,7 +129,7 @@ class Histogram:
     title: str = ""
 
 
-Chart = Bars | Dots | Heat | Confusion | Histogram
+Chart = Bars | Dots | Heat | Confusion | Histogram | Violins | Volcano
 
 
 def draw_chart(axes: Axes, chart: Chart, font: float = 7.0) -> None:
@@ -143,6 +151,10 @@ def draw_chart(axes: Axes, chart: Chart, font: float = 7.0) -> None:
             _draw_fields(axes, _of_rows(chart.counts))
         case Histogram():
             _draw_histogram(axes, chart, font)
+        case Violins():
+            draw_violins(axes, chart, font)
+        case Volcano():
+            draw_volcano(axes, chart, font)
 
 
 def describe_chart(chart: Chart) -> str:
@@ -158,7 +170,7 @@ def describe_chart(chart: Chart) -> str:
             )
         case Heat():
             return (
-                f"Expression of {chart.mean.shape[1]:,} genes: mean log1p CP10k of each label's cells, as a part of "
+                f"Expression of {chart.mean.shape[1]:,} genes: mean log1p CP10k of each group's cells, as a part of "
                 f"the gene's largest (n = {sum(chart.counts):,} cells)."
             )
         case Confusion():
@@ -173,6 +185,10 @@ def describe_chart(chart: Chart) -> str:
                 f"{chart.name} of {n:,} cells; the line marks {chart.threshold:.2f}, which {kept:,} "
                 f"({kept / max(n, 1):.0%}) reach."
             )
+        case Violins():
+            return describe_violins(chart)
+        case Volcano():
+            return describe_volcano(chart)
 
 
 def legend_of_chart(chart: Chart) -> Group | None:

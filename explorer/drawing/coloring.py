@@ -13,6 +13,7 @@ import pandas as pd
 from components.coloring import Categories, Coloring, Values
 from components.theme import MISSING_COLOR, category_colors
 from explorer import keys
+from explorer.beside import ImputedProteins
 from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, LevelLabels, Reference
@@ -21,7 +22,7 @@ from explorer.flow import FloatArray, LevelLabels, Reference
 def label_colors(reference: Reference, level: str) -> dict[str, str]:
     """The one colour of each label of a level, for every screen and figure."""
     known = reference.card.get("colors", {}).get(level, {})
-    names = tuple(known) or tuple(sorted(set(reference.obs[level].dropna().astype(str))))
+    names = tuple(known) or tuple(sorted({str(name) for name in reference.obs[level].dropna().unique()}))
     return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
 
 
@@ -45,6 +46,45 @@ def by_novelty(labels: LevelLabels) -> Values:
 def by_gene(name: str, values: FloatArray) -> Values:
     """log1p CP10k of a gene, float32 (n,)."""
     return Values(values, f"{name}, log1p CP10k", zeros_grey=True)
+
+
+def by_genes(title: str, values: FloatArray) -> Values:
+    """Mean log1p CP10k over a set of genes, float32 (n,)."""
+    return Values(values, f"{title}, mean log1p CP10k", zeros_grey=True)
+
+
+def by_protein(name: str, values: FloatArray) -> Values:
+    """A protein that cells were stained for, as centred log ratio, float32 (n,)."""
+    return Values(values, f"{name}, protein, CLR")
+
+
+def by_imputed_protein(found: ImputedProteins | None, name: str) -> Values:
+    """A protein as the nearest reference cells have it.
+
+    Raises
+    ------
+    OptionsProblem
+        If the cells have no such protein.
+    """
+    if found is None:
+        raise OptionsProblem(
+            "These cells have no surface proteins: the reference that they were mapped onto was measured for none."
+        )
+    if name not in found.names:
+        raise OptionsProblem(
+            f"These cells have no surface protein called {name!r}. Choose one of: {', '.join(found.names)}."
+        )
+    return Values(found.values[:, found.names.index(name)], f"{name}, protein of the nearest reference cells, CLR")
+
+
+def by_agreement(agreement: FloatArray, level: str) -> Values:
+    """Share of several methods that give the consensus label, float32 (n,)."""
+    return Values(agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
+
+
+def by_consensus(labels: LevelLabels, known: Mapping[str, str]) -> Categories:
+    """What several methods say together that cells are."""
+    return by_label(labels, f"Consensus {labels.level}", known)
 
 
 def by_column(obs: pd.DataFrame, name: str, known: Mapping[str, str]) -> Coloring:

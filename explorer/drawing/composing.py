@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from explorer.drawing.charts import Chart, Confusion, Dots, Heat, describe_chart, draw_chart, legend_of_chart
 from explorer.drawing.figures import Picture, describe, draw_picture, legend_of
+from explorer.drawing.gene_charts import Violins, Volcano, part_names
 from explorer.drawing.legends import MM, SMALLEST_FONT, Box, Group, cut, lay, merged
 from explorer.errors import OptionsProblem
 
@@ -248,9 +249,11 @@ def _draw_panel(figure: Figure, canvas: FigureCanvasAgg, panel: Panel, cell: Box
         axes = _axes(figure, inner)
         draw_chart(axes, panel, look.font_size)
         _fit_into(axes, canvas, inner)
-        if isinstance(panel, Confusion | Dots | Heat):
+        if isinstance(panel, Confusion | Dots | Heat | Violins):
             _part_names(axes, look)
             _fit_into(axes, canvas, inner)
+        elif isinstance(panel, Volcano):
+            part_names(axes)
 
 
 def _write(figure: Figure, text: str, at: Box, font: float, *, bold: bool = True) -> None:

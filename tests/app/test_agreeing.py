@@ -15,10 +15,11 @@ from sessions import few_cells, run
 from components.coloring import Categories, Values
 from components.upset import UpSet
 from explorer.agreement import Voice, consensus
-from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, ColorBy
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.stored import agreeing, library
 from explorer.app.tab.session import Session
 from explorer.app.views.tabs.models import ModelsView, agreement_words, label_rows, pairs_of, upset_of
+from explorer.asking.painting import AGREEMENT, CONSENSUS
 from explorer.consensus import Consensus
 from explorer.flow import LabelTransfer, LevelLabels
 from explorer.jobs import worker

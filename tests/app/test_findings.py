@@ -42,7 +42,6 @@ from explorer.app.answers.pathways import (
 )
 from explorer.app.answers.shares import Asked, cards, compose, condition_columns, scale_of
 from explorer.app.answers.speaking import EVERY, ONE, Question, ask, words
-from explorer.app.colors.coloring import GENES, genes_named
 from explorer.app.leaving import downloads
 from explorer.app.leaving.confusion import cells_of, confusion, labels_in_force, named_columns, summary
 from explorer.app.stored import library
@@ -55,6 +54,7 @@ from explorer.app.views.tabs.markers import MarkersView
 from explorer.app.views.tabs.own_labels import OwnLabelsView, flow, heat, per_label_html
 from explorer.app.views.tabs.pathways import PathwaysView
 from explorer.app.views.tabs.signatures import SignaturesView, dot_values
+from explorer.asking.painting import GENES, genes_named
 from explorer.errors import OptionsProblem
 from explorer.flow import LevelLabels
 from explorer.insight.own_labels import BY_SHARE

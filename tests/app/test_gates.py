@@ -18,7 +18,7 @@ from sessions import run
 from components.coloring import Categories, Values
 from explorer import keys
 from explorer.app.colors.captions import drawn_words
-from explorer.app.colors.coloring import GENES, ColorBy, Style, genes_named, name_of_genes
+from explorer.app.colors.coloring import ColorBy, Style
 from explorer.app.leaving.gated_files import gated, offered_gated_file
 from explorer.app.stored import library
 from explorer.app.stored.pictures import picture_title
@@ -43,6 +43,7 @@ from explorer.app.tab.gates import (
 from explorer.app.tab.session import Session
 from explorer.app.tab.workspace import MOST_PANES, likely_split, plan, split_columns, split_into
 from explorer.app.views.tabs.filters import FiltersView
+from explorer.asking.painting import GENES, genes_named, name_of_genes
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker

@@ -11,13 +11,13 @@ from sessions import opened, run
 
 from explorer import keys
 from explorer.app.answers.pathways import LISTED, Ranked, look_up
-from explorer.app.colors.coloring import GENES, genes_named
 from explorer.app.stored import own_sets
 from explorer.app.tab import bringing
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.explore.geneset import GeneSetView
 from explorer.app.views.tabs.pathways import PathwaysView
+from explorer.asking.painting import GENES, genes_named
 from explorer.errors import AtlasError, FileProblem, GenesProblem
 
 GENES_HERE = ("CD3E", "CD3D", "CD2", "MS4A1", "CD79A", "ISG15")

@@ -20,7 +20,6 @@ from sessions import DEMO, mapped, opened, run, work_off
 
 from components.coloring import Categories, Values
 from explorer import keys
-from explorer.app.answers.explaining import readable
 from explorer.app.colors.coloring import ColorBy, label_categories, text_of
 from explorer.app.leaving.handouts import paragraph
 from explorer.app.leaving.tables import offered_table
@@ -36,6 +35,7 @@ from explorer.app.views.quality.preserving import PreservingView
 from explorer.app.views.tabs.composition import composition_html
 from explorer.errors import FileProblem
 from explorer.flow import Reference
+from explorer.genesets import readable
 from explorer.insight.composition import count_labels
 from explorer.jobs.building import minutes
 from explorer.jobs.queue import JobState

@@ -243,7 +243,7 @@ def test_the_caption_tells_each_panel_by_its_letter():
     assert said.startswith("All of it. (a) Sides: Cells (n = 600)")
     assert "(b) Composition: Share of cells by predicted side in each of 2 samples (n = 80 cells)." in said
     assert "the line marks 0.50, which 51 (50%) reach" in said
-    assert "(f) By gene: Expression of 2 genes: mean log1p CP10k of each label's cells, as a part of" in said
+    assert "(f) By gene: Expression of 2 genes: mean log1p CP10k of each group's cells, as a part of" in said
 
 
 def test_cells_that_take_no_part_are_neither_drawn_nor_counted():

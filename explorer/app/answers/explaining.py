@@ -5,7 +5,6 @@ Genes stand beside what they do in the data.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,6 @@ from explorer.methods.base import INSTANT, Measure
 from explorer.writing.export import read_gene_values
 
 SHOWN_GENES = 20
-_COLLECTION = re.compile(r"^(REACTOME|GOBP|GOCC|GOMF|GO|KEGG|HALLMARK|WP|BIOCARTA|PID)_")
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,6 @@ def explain(
         for gene, score in zip(top["gene"], top["score"], strict=True)
     )
     return Explanation(signature, asked, level, len(rows), genes, untaught)
-
-
-def readable(pathway: str) -> str:
-    """A pathway's name as one would write it: without the collection's own prefix, and with spaces."""
-    words = _COLLECTION.sub("", pathway).replace("_", " ").strip()
-    return words[:1].upper() + words[1:].lower() if words.isupper() else words
 
 
 def _gene_share(outcome: Outcome, gene: str, score: float, inside: NDArray[np.bool_]) -> GeneShare:

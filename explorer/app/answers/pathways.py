@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer.app.answers.explaining import readable
 from explorer.app.answers.marking import Found
 from explorer.app.answers.speaking import Spoken
 from explorer.app.stored import own_sets
@@ -18,7 +17,7 @@ from explorer.app.stored.library import Outcome
 from explorer.app.stored.own_sets import OwnSets
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
-from explorer.genesets import LARGEST, SHIPPED, SMALLEST, GeneSets, read_collections
+from explorer.genesets import LARGEST, SHIPPED, SMALLEST, GeneSets, read_collections, readable
 from explorer.insight.enrichment import ADJUSTED_P, TOP, enrich, enrich_ranking, leading_genes
 from explorer.insight.key_genes import key_genes
 from explorer.jobs.asked import query_of

@@ -5,9 +5,8 @@ Pure functions of what was opened, so that screens and files cannot disagree. Kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,19 +16,25 @@ from explorer import keys
 from explorer.app.colors.saved import SAVED, is_of, saved_categories
 from explorer.app.stored.agreeing import consensus_of
 from explorer.app.stored.library import Outcome
+from explorer.asking.painting import AGREEMENT, CONSENSUS, GENES, PROTEIN, mean_of, of_reference, on_scale_of
 from explorer.doubt.thresholds import with_threshold
-from explorer.drawing.coloring import by_column, by_confidence, by_gene, by_label, by_names, by_novelty, label_colors
+from explorer.drawing.coloring import (
+    by_agreement,
+    by_column,
+    by_confidence,
+    by_consensus,
+    by_gene,
+    by_imputed_protein,
+    by_label,
+    by_names,
+    by_novelty,
+    label_colors,
+)
 from explorer.drawing.own_colors import own_colors
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.flow import Reference
-from explorer.insight.by_gene import of_genes
-from explorer.insight.genescores import score_cells
-from explorer.reading.proteins import centred_log_ratio
-from explorer.reference import read_gene, read_proteins
 from explorer.writing.export import read_gene_values
 
-CONSENSUS, AGREEMENT = "consensus", "agreement"
-GENES, PROTEIN = "genes", "protein"
 KINDS = ("label", "confidence", "novelty", "column", "gene", GENES, PROTEIN, CONSENSUS, AGREEMENT, SAVED)
 
 
@@ -42,24 +47,13 @@ class ColorBy:
     kind
         One of `KINDS`.
     name
-        The obs column, gene or protein; a set of genes as `name_of_genes` writes it; for what several methods say
-        together, their jobs as `explorer.app.stored.agreeing.names_of` names them; saved selections as
-        `explorer.app.colors.saved.name_of_saved` writes them; empty for the other kinds.
+        The obs column, gene or protein; a set of genes as `explorer.asking.painting.name_of_genes` writes it; for
+        what several methods say together, their jobs as `explorer.app.stored.agreeing.names_of` names them; saved
+        selections as `explorer.app.colors.saved.name_of_saved` writes them; empty for the other kinds.
     """
 
     kind: str
     name: str = ""
-
-
-def name_of_genes(title: str, genes: Sequence[str]) -> str:
-    """How a set of genes is written as the name of a `ColorBy`: "Title: A B C"."""
-    return f"{title.replace(':', ' ').strip()}: {' '.join(genes)}"
-
-
-def genes_named(name: str) -> tuple[str, tuple[str, ...]]:
-    """Title and genes of what `name_of_genes` wrote."""
-    title, _, genes = name.partition(":")
-    return title, tuple(genes.split())
 
 
 @dataclass(frozen=True)
@@ -128,9 +122,7 @@ def color_both(
         beside = styled(color_reference(reference, by, level, known), style)
     except (OptionsProblem, ReferenceProblem, GenesProblem):
         return query, None
-    if isinstance(query, Values) and isinstance(beside, Values):
-        beside = replace(beside, limits=query.scale)  # the same colour must mean the same value in both
-    return query, beside
+    return query, on_scale_of(query, beside)
 
 
 def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -161,9 +153,9 @@ def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, s
     if by.kind == "column":
         return by_column(outcome.result.obs, by.name, {**known, **brought_colors(outcome, by.name)})
     if by.kind == GENES:
-        return _mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
+        return mean_of(by.name, outcome.folder / keys.EXPRESSION_FILE)
     if by.kind == PROTEIN:
-        return _protein_of(outcome, by.name)
+        return by_imputed_protein(outcome.result.proteins, by.name)
     if by.kind == SAVED:
         return saved_categories(by.name, "query", outcome.result.n_cells)
     if by.kind in (CONSENSUS, AGREEMENT):
@@ -189,8 +181,8 @@ def _together(by: ColorBy, level: str, known: Mapping[str, str], threshold: floa
     """What several methods say together, with the threshold of the result in view."""
     found = consensus_of(by.name).level(level)
     if by.kind == AGREEMENT:
-        return Values(found.agreement, f"Share of methods that agree, {level}", limits=(0.0, 1.0), order="low on top")
-    return by_label(with_threshold(found.labels, threshold), f"Consensus {level}", known)
+        return by_agreement(found.agreement, level)
+    return by_consensus(with_threshold(found.labels, threshold), known)
 
 
 def _labels(outcome: Outcome, level: str, known: Mapping[str, str]) -> Categories:
@@ -206,38 +198,9 @@ def color_reference(reference: Reference, by: ColorBy, level: str, known: Mappin
     OptionsProblem, ReferenceProblem
         If it has no such column or gene, or has not been mapped and so has no confidence.
     """
-    if by.kind == "gene":
-        return by_gene(by.name, read_gene(reference, by.name))
-    if by.kind == GENES:
-        return _mean_of(by.name, reference)
-    if by.kind == PROTEIN:
-        return _protein_in(reference, by.name)
     if by.kind == SAVED:
         return saved_categories(by.name, "reference", reference.n_cells)
-    if by.kind in ("confidence", "novelty", AGREEMENT):
-        raise OptionsProblem(f"Only mapped cells have a {by.kind}. Colour the reference by its labels or a gene.")
-    return by_column(reference.obs, by.name if by.kind == "column" else level, known)
-
-
-def _mean_of(name: str, source: Reference | Path) -> Values:
-    """Mean log1p CP10k over a set of genes; only their own values are read."""
-    title, genes = genes_named(name)
-    scores = score_cells(of_genes(source), {title: frozenset(gene.upper() for gene in genes)}, controls=0)
-    return Values(scores[title].to_numpy(np.float32), f"{title}, mean log1p CP10k", zeros_grey=True)
-
-
-def _protein_of(outcome: Outcome, name: str) -> Values:
-    found = outcome.result.proteins
-    if found is None or name not in found.names:
-        raise OptionsProblem(f"These cells have no surface protein called {name!r}. Choose one from the list.")
-    return Values(found.values[:, found.names.index(name)], f"{name}, protein of the nearest reference cells, CLR")
-
-
-def _protein_in(reference: Reference, name: str) -> Values:
-    counts = read_proteins(reference)
-    if counts is None or name not in reference.proteins:
-        raise OptionsProblem(f"The reference has no surface protein called {name!r}. Choose another colour.")
-    return Values(centred_log_ratio(counts)[:, reference.proteins.index(name)], f"{name}, protein, CLR")
+    return of_reference(reference, by.kind, by.name, level, known)
 
 
 def text_of(coloring: Coloring, row: int) -> str:

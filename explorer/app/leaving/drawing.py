@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from components.coloring import Categories, Coloring, Values
 from components.points import Points
@@ -21,13 +20,12 @@ from explorer.app.stored import library
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import unpacked
 from explorer.app.stored.pictures import picture_title
-from explorer.app.tab.pins import HEAT, MAP, Pin
+from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.drawing import composing
-from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
-from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.drawing.composing import Look, Panel
 from explorer.drawing.figures import Picture, split_by
+from explorer.drawing.tallies import composition, confusion, genes_by_group, names_in, sureness
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.prose import consequence
@@ -167,46 +165,21 @@ def _chart(source: Source, pin: Pin) -> Panel:
         raise OptionsProblem("Charts speak of mapped cells, and none are mapped yet. Map your cells first.")
     outcome = source.outcome
     labels = label_categories(source.reference, outcome, pin.level, "query")
-    colors = dict(zip(labels.names, labels.colors, strict=True))
-    predicted = pd.Categorical(np.array(labels.names, dtype=object)[labels.codes], categories=list(labels.names))
     if pin.kind == "composition":
-        samples = _names_in(outcome, source.batch) if source.batch else np.full(len(predicted), source.title)
-        return Bars(_crossed(samples, predicted), colors, labels.title, pin.title)
+        everyone = np.full(outcome.result.n_cells, source.title, dtype=object)
+        samples = names_in(outcome.result.obs, source.batch) if source.batch else everyone
+        return composition(labels, samples, pin.title)
     if pin.kind == "confusion":
         if not source.own_label:
             raise OptionsProblem("Which column holds your own labels? Name it on Data, or remove the panel.")
-        return Confusion(_crossed(_names_in(outcome, source.own_label), predicted), pin.title)
+        return confusion(labels, names_in(outcome.result.obs, source.own_label), pin.title)
     if pin.kind == "confidence":
-        found = outcome.result.labels.level(pin.level)
-        return Histogram(found.confidence, f"Confidence, {pin.level}", found.threshold, pin.title)
-    return _genes_by_label(outcome, pin, predicted)
-
-
-def _names_in(outcome: Outcome, column: str) -> NDArray[np.object_]:
-    obs = outcome.result.obs
-    if column not in obs or (is_measured(obs[column]) and obs[column].nunique() > MOST_CATEGORIES):
-        raise OptionsProblem(f"The column {column!r} holds no names to group cells by. Choose another one on Data.")
-    return obs[column].astype(str).to_numpy(object)
-
-
-def _crossed(rows: NDArray[np.object_], predicted: pd.Categorical) -> pd.DataFrame:
-    """Cells by row and predicted label; only labels that occur."""
-    table = pd.crosstab(rows, np.asarray(predicted, dtype=object))
-    return table[[name for name in predicted.categories if name in table]]
-
-
-def _genes_by_label(outcome: Outcome, pin: Pin, predicted: pd.Categorical) -> Dots | Heat:
+        return sureness(outcome.result.labels.level(pin.level), pin.title)
     if not pin.genes:
         raise OptionsProblem("The panel has no genes yet. Write their names into its settings.")
     path = outcome.folder / keys.EXPRESSION_FILE
     values = pd.DataFrame({gene: read_gene_values(path, gene) for gene in pin.genes})
-    groups = values.groupby(np.asarray(predicted, dtype=object))
-    mean = groups.mean()
-    order = [name for name in predicted.categories if name in mean.index]
-    if pin.kind == HEAT:
-        return Heat(mean.loc[order], [int(n) for n in groups.size().loc[order]], pin.title)
-    share = (values > 0).groupby(np.asarray(predicted, dtype=object)).mean()
-    return Dots(mean.loc[order], share.loc[order], pin.title)
+    return genes_by_group(pin.kind, values, labels, pin.title)
 
 
 def offered_figure(source: Source, pins: Sequence[Pin], look: Look, form: str) -> Offered:

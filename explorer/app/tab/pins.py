@@ -13,14 +13,14 @@ from typing import Any
 
 from components.points import Extent
 from explorer.app.colors.coloring import ColorBy
+from explorer.drawing.tallies import GENES_BY_GROUP
 
-MAP, DOTS, HEAT = "map", "dots", "heat"
+MAP = "map"
 CHARTS: Mapping[str, str] = {
     "composition": "Composition",
     "confusion": "Own vs predicted",
     "confidence": "Confidence",
-    DOTS: "Genes by label",
-    HEAT: "Genes by label, heat map",
+    **GENES_BY_GROUP,
 }
 """Panels besides maps: names in a project, and titles."""
 
@@ -66,7 +66,7 @@ class Pin:
     point
         Diameter of a cell in mm; `None` for what fits.
     genes
-        Of a dot plot or heat map.
+        Of a chart of genes by label.
     """
 
     id: str

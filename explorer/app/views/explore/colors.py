@@ -13,7 +13,7 @@ from components.menu import Menu
 from components.radio import Radio
 from explorer import keys
 from explorer.app import look
-from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, GENES, PROTEIN, ColorBy
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.colors.saved import SAVED, TITLE, is_of
 from explorer.app.stored import agreeing
 from explorer.app.tab.session import Session
@@ -22,6 +22,7 @@ from explorer.app.views.base import Standing, View
 from explorer.app.views.explore.geneset import GeneSetView
 from explorer.app.views.explore.legends import LegendView
 from explorer.app.words import about
+from explorer.asking.painting import AGREEMENT, CONSENSUS, GENES, PROTEIN
 from explorer.jobs.queue import JobState
 from explorer.reading.genesearch import find_gene, suggestions
 

@@ -9,15 +9,16 @@ import panel_material_ui as pmui
 import param
 
 from explorer.app import look
-from explorer.app.answers.explaining import Explanation, readable
-from explorer.app.colors.coloring import GENES, ColorBy, genes_named, name_of_genes
+from explorer.app.answers.explaining import Explanation
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.stored import own_sets
 from explorer.app.stored.own_sets import OwnSets
 from explorer.app.tab import bringing
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.app.views.set_files import SetFilesView
-from explorer.genesets import SHIPPED, GeneSets, read_collections
+from explorer.asking.painting import GENES, genes_named, name_of_genes
+from explorer.genesets import SHIPPED, GeneSets, read_collections, readable
 from explorer.reading.genesearch import genes_among
 
 TOP = 20

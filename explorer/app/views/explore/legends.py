@@ -10,10 +10,10 @@ import param
 from components.coloring import Categories, Values
 from components.legend import ColorBar, Legend
 from explorer.app import look
-from explorer.app.colors.coloring import CONSENSUS
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import READY
 from explorer.app.views.base import View
+from explorer.asking.painting import CONSENSUS
 
 
 class CategoryList(Legend):

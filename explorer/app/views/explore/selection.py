@@ -12,7 +12,7 @@ from components.menu import Menu
 from components.ranked_bars import RankedBars
 from components.selection_panel import SelectionPanel
 from explorer.app import look
-from explorer.app.answers.explaining import Explanation, readable
+from explorer.app.answers.explaining import Explanation
 from explorer.app.colors.coloring import ColorBy, label_categories
 from explorer.app.leaving import downloads
 from explorer.app.leaving.tables import offered_signature, offered_table
@@ -22,6 +22,7 @@ from explorer.app.views.base import Standing, View
 from explorer.app.views.explore.cell_card import CellCardView
 from explorer.app.views.explore.gates import GatesView
 from explorer.app.words import about
+from explorer.genesets import readable
 from explorer.methods.base import Measure
 
 

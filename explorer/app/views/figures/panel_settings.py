@@ -10,11 +10,12 @@ import param
 
 from explorer.app import look
 from explorer.app.tab import pinning, pins
-from explorer.app.tab.pins import DOTS, HEAT, MAP, Pin
+from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.app.views.base import View
 from explorer.drawing.columns import is_measured
 from explorer.drawing.figures import MOST_SPLITS
+from explorer.drawing.tallies import GENES_BY_GROUP
 
 _ORDERS = {"as on the screen": "", "random": "random", "high on top": "high on top", "low on top": "low on top"}
 _COLORMAPS = {"as on the screen": "", **{name: name for name in ("viridis", "cividis", "magma", "inferno", "Greys")}}
@@ -60,12 +61,12 @@ class PanelSettings(View):
         """Show the settings of one pin; "" hides them."""
         pin = self._pin_of(id)
         self._id = id if pin is not None else ""
-        is_shown = pin is not None and pin.kind in (MAP, DOTS, HEAT)
+        is_shown = pin is not None and pin.kind in (MAP, *GENES_BY_GROUP)
         self.panel.visible = is_shown
         if pin is None or not is_shown:
             return
         self._is_filling = True
-        self._of_map.visible, self._genes.visible = pin.kind == MAP, pin.kind in (DOTS, HEAT)
+        self._of_map.visible, self._genes.visible = pin.kind == MAP, pin.kind in GENES_BY_GROUP
         self._of_values.visible = pin.color[0] in ("gene", "confidence", "novelty", "column")
         columns = self._columns(pin)
         self._split.param.update(options=columns, value=pin.split if pin.split in columns.values() else "")

@@ -15,7 +15,7 @@ from components.heat_table import HeatTable
 from components.upset import UpSet
 from explorer.agreement import LEAST_VOICES, disputed_cells, disputed_labels
 from explorer.app import look
-from explorer.app.colors.coloring import AGREEMENT, CONSENSUS, ColorBy
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.stored import agreeing
@@ -25,6 +25,7 @@ from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import TabView, column, part, row, side_by_side
 from explorer.app.words import about
+from explorer.asking.painting import AGREEMENT, CONSENSUS
 from explorer.consensus import Consensus, LevelConsensus
 from explorer.doubt.thresholds import with_threshold
 from explorer.errors import OptionsProblem

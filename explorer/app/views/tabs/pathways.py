@@ -28,7 +28,7 @@ from explorer.app.answers.pathways import (
     of_signature,
     pathway_measures,
 )
-from explorer.app.colors.coloring import GENES, ColorBy, name_of_genes
+from explorer.app.colors.coloring import ColorBy
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.tab import recalling
@@ -38,6 +38,7 @@ from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.set_files import SetFilesView
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said, said_html, side_by_side
+from explorer.asking.painting import GENES, name_of_genes
 from explorer.errors import OptionsProblem
 
 _COLUMNS = (
