@@ -1,4 +1,4 @@
-// A tree of categories: search, show or hide, show only, select; a group stands for all of its own.
+// A tree of categories: search, show or hide, show only, select, recolour; a group stands for all of its own.
 // All text is set as text, never as HTML.
 export function render({model, el}) {
   const make = (tag, className, text) => {
@@ -14,8 +14,9 @@ export function render({model, el}) {
   search.setAttribute("aria-label", "Search labels")
   const all = make("button", "link", "Show all")
   const none = make("button", "link", "Hide all")
+  const restore = make("button", "link", "Default colours")
   const bar = make("div", "bar")
-  bar.append(all, none)
+  bar.append(all, none, restore)
   const list = make("ul", "list")
   const empty = make("p", "empty", "No label of that name.")
   const title = make("div", "title")
@@ -66,8 +67,24 @@ export function render({model, el}) {
     none.disabled = model.hidden.length >= model.names.length
   }
 
+  // colours change in place, so that who chooses one stays where she is
+  const dye = (name, color) => { model.dyed = {name, color, at: Date.now()} }
+  const isDyed = (i) => i < model.defaults.length && model.defaults[i] !== model.colors[i]
+  const paint = () => {
+    for (const {own, swatch, picker, undo} of rows) {
+      if (swatch === null) continue
+      const color = model.colors[own[0]] ?? "transparent"
+      swatch.style.setProperty("--color", color)
+      if (picker !== null) {
+        picker.value = color
+        undo.hidden = !isDyed(own[0])
+      }
+    }
+    restore.hidden = !model.editable || !everything().some(isDyed)
+  }
+
   const folded = new Set()
-  const entry = (name, own, group, color, count, isGroup) => {
+  const entry = (name, own, group, count, isGroup) => {
     const row = make("li", isGroup ? "row group" : group ? "row inner" : "row")
     if (isGroup) {
       const fold = make("button", "fold", "▾")
@@ -86,11 +103,23 @@ export function render({model, el}) {
     const box = make("button", "entry")
     box.setAttribute("role", "checkbox")
     box.title = name
-    if (!isGroup) {
-      const swatch = make("span", "swatch")
-      swatch.style.setProperty("--color", color)
-      box.append(swatch)
-    }
+    const swatch = isGroup ? null : make("span", "swatch")
+    const picker = !isGroup && model.editable ? make("input", "picker") : null
+    const undo = make("button", "undo", "↺")
+    undo.hidden = true
+    if (picker !== null) {
+      picker.type = "color"
+      picker.title = "Choose its colour"
+      picker.setAttribute("aria-label", `Colour of ${name}`)
+      picker.addEventListener("input", () => swatch.style.setProperty("--color", picker.value))
+      picker.addEventListener("change", () => dye(name, picker.value))
+      undo.title = "Its default colour"
+      undo.setAttribute("aria-label", `Default colour of ${name}`)
+      undo.addEventListener("click", () => { dye(name, ""); picker.focus() })
+      const well = make("span", "well")
+      well.append(swatch, picker)
+      row.append(well)
+    } else if (swatch !== null) box.append(swatch)
     box.append(make("span", "name", name))
     if (count !== null) box.append(make("span", "count", count.toLocaleString("en-US")))
     let before = []
@@ -105,13 +134,13 @@ export function render({model, el}) {
     const pick = make("button", "only pick", "select")
     pick.setAttribute("aria-label", `Select ${name}`)
     pick.addEventListener("click", () => { model.chosen = {positions: own, at: Date.now()} })
-    row.append(box, ...(model.selectable ? [pick] : []), only)
+    row.append(box, ...(model.selectable ? [pick] : []), only, undo)
     if (!isGroup) {
       // a row that comes to lie under a pointer at rest was not pointed at: only a moving pointer counts
       row.addEventListener("pointermove", (event) => { if (event.movementX || event.movementY) hover(own[0]) })
       row.addEventListener("pointerleave", () => hover(null))
     }
-    return {row, box, only, own, name, group}
+    return {row, box, only, own, name, group, swatch, picker, undo}
   }
   const build = () => {
     title.textContent = model.title
@@ -122,7 +151,7 @@ export function render({model, el}) {
     // names arrive before counts when both change: a new name has no count yet
     const count = (own) => (own.every((i) => i < model.counts.length)
       ? own.reduce((sum, i) => sum + model.counts[i], 0) : null)
-    const single = (i, group) => entry(model.names[i], [i], group, model.colors[i] ?? "transparent", count([i]), false)
+    const single = (i, group) => entry(model.names[i], [i], group, count([i]), false)
     const seen = new Set()
     rows = []
     for (const i of positions) {
@@ -131,17 +160,20 @@ export function render({model, el}) {
       if (group === "" || (own.length === 1 && model.names[i] === group)) { rows.push(single(i, "")); continue }
       if (seen.has(group)) continue
       seen.add(group)
-      rows.push(entry(group, own, "", "", count(own), true), ...own.map((each) => single(each, group)))
+      rows.push(entry(group, own, "", count(own), true), ...own.map((each) => single(each, group)))
     }
     list.replaceChildren(...rows.map(({row}) => row))
     mark()
+    paint()
     filter()
   }
   search.addEventListener("input", filter)
   all.addEventListener("click", () => { model.hidden = [] })
   none.addEventListener("click", () => { model.hidden = everything() })
+  restore.addEventListener("click", () => dye("", ""))
   model.on("hidden", mark)
-  model.on(["names", "colors", "counts", "title", "groups", "search_from", "selectable"], build)
+  model.on(["colors", "defaults"], paint)
+  model.on(["names", "counts", "title", "groups", "search_from", "selectable", "editable"], build)
   build()
   return root
 }

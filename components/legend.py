@@ -22,7 +22,8 @@ class Legend(JSComponent):
     """A list of categories with swatch and count, as a tree where they lie in groups.
 
     A click hides one or shows it again; a double click, or "only", shows it alone; "select" asks for its points.
-    A group does all that for its categories together. Searching, folding and scrolling happen in the browser.
+    A group does all that for its categories together. Where it is editable, a swatch opens the browser's own choice of
+    a colour, and one that is not the default can be taken back. Searching, folding and scrolling happen in the browser.
     """
 
     names = param.List(default=[], item_type=str, doc="The categories, in order.")
@@ -31,6 +32,11 @@ class Legend(JSComponent):
     hidden = param.List(default=[], item_type=int, doc="Positions of the hidden categories.")
     groups = param.List(default=[], item_type=str, doc="What each category lies in, \"\" for nothing; may be empty.")
     selectable = param.Boolean(default=False, doc="Whether the points of a category can be asked for.")
+    editable = param.Boolean(default=False, doc="Whether other colours can be asked for.")
+    defaults = param.List(default=[], item_type=str, doc="#rrggbb to go back to, one a category; may be empty.")
+    dyed = param.Dict(default={}, doc="""
+        The last colour that was asked for: {"name": ..., "color": "#rrggbb", "at": ms}; "" is the category's default,
+        and without a name that of all.""")
     hovered = param.Integer(default=None, allow_None=True, doc="Position of the category under the pointer.")
     chosen = param.Dict(default={}, doc="""
         The last categories whose points were asked for: {"positions": [...], "at": ms}.""")
@@ -41,17 +47,19 @@ class Legend(JSComponent):
     _esm = _HERE / "legend.js"
     _stylesheets: ClassVar[list[str]] = [(_HERE / "legend.css").read_text(encoding="utf-8")]
 
-    def display(self, coloring: Categories, groups: Sequence[str] = ()) -> None:
+    def display(self, coloring: Categories, groups: Sequence[str] = (), defaults: Sequence[str] = ()) -> None:
         """List the categories of a colouring, all of them visible.
 
         Parameters
         ----------
         groups
             What each category lies in, "" for nothing; empty for a plain list.
+        defaults
+            The colours that they have while nobody chose others; empty for those that they have.
         """
         self.param.update(
             names=list(coloring.names), colors=list(coloring.colors), counts=coloring.counts.tolist(),
-            groups=list(groups), title=coloring.title, hidden=[], hovered=None,
+            defaults=list(defaults), groups=list(groups), title=coloring.title, hidden=[], hovered=None,
         )  # fmt: skip
 
     @property

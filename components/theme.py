@@ -54,25 +54,27 @@ def tokens_css(*, dark: bool = False) -> str:
     return f":root{{color-scheme:{scheme};{lines}}}"
 
 
-def category_colors(names: Sequence[str], known: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def category_colors(
+    names: Sequence[str], known: Mapping[str, str] | None = None, palette: tuple[str, ...] = CATEGORICAL
+) -> tuple[str, ...]:
     """One colour a category: the known one, else the next of the palette that no other category has.
 
-    Beyond 40 categories colours return, with a lightness that shifts at each turn.
+    Beyond the palette's end (40 categories) colours return, with a lightness that shifts at each turn.
     """
     known = known or {}
     taken = {known[name].lower() for name in names if name in known}
-    fresh = (color for turn in range(len(names) // len(CATEGORICAL) + 2) for color in _turn(turn))
+    fresh = (color for turn in range(len(names) // len(palette) + 2) for color in _turn(turn, palette))
     free = (color for color in fresh if color not in taken)
     return tuple(known[name] if name in known else next(free) for name in names)
 
 
 @cache
-def _turn(turn: int) -> tuple[str, ...]:
+def _turn(turn: int, palette: tuple[str, ...]) -> tuple[str, ...]:
     if turn == 0:
-        return CATEGORICAL
+        return palette
     toward, share = (1.0, 0.35) if turn % 2 else (0.0, 0.35)
     share = min(share + 0.1 * (turn // 2), 0.7)
-    return tuple(_mix(color, toward, share) for color in CATEGORICAL)
+    return tuple(_mix(color, toward, share) for color in palette)
 
 
 def _mix(color: str, toward: float, share: float) -> str:
