@@ -5,15 +5,17 @@ Pure functions of what was opened, so that screens and files cannot disagree. Kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.coloring import Categories, Coloring, Values
+from components.coloring import Categories, Coloring
 from components.raster import AS_IN_FILE
 from explorer import keys
-from explorer.app.colors.saved import SAVED, is_of, saved_categories
+from explorer.app.colors.paints import PAINTS, Paints, default_colors, label_paints, painted
+from explorer.app.colors.saved import SAVED, TITLE, is_of, saved_categories
 from explorer.app.stored.agreeing import consensus_of
 from explorer.app.stored.library import Outcome
 from explorer.asking.painting import AGREEMENT, CONSENSUS, GENES, PROTEIN, mean_of, of_reference, on_scale_of
@@ -91,9 +93,18 @@ def styled(coloring: Coloring, style: Style) -> Coloring:
 STYLE = Style()
 
 
+Both = tuple[Coloring | None, Coloring | None]
+"""Of the query, and of the reference beside it."""
+
+
 def color_both(
-    outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, style: Style = STYLE
-) -> tuple[Coloring | None, Coloring | None]:
+    outcome: Outcome | None,
+    reference: Reference,
+    by: ColorBy,
+    level: str,
+    style: Style = STYLE,
+    paints: Paints = PAINTS,
+) -> Both:
     """Colour the query, where there is one, and the reference beside it.
 
     Returns
@@ -109,20 +120,55 @@ def color_both(
     """
     known = label_colors(reference, level)
     if outcome is None:
-        of_query = ("confidence", "novelty", CONSENSUS, AGREEMENT)
-        meant_for_query = (
-            by.kind in of_query
-            or (by.kind == "column" and by.name not in reference.obs)
-            or (by.kind == SAVED and not is_of(by.name, "reference"))
-        )
-        shown = color_reference(reference, ColorBy("label") if meant_for_query else by, level, known)
-        return None, styled(shown, style)
+        shown = color_reference(reference, shown_by(None, reference, by), level, known)
+        return repainted((None, styled(shown, style)), None, reference, by, level, paints)
     query = styled(color_query(outcome, by, level, known), style)
-    try:
-        beside = styled(color_reference(reference, by, level, known), style)
-    except (OptionsProblem, ReferenceProblem, GenesProblem):
-        return query, None
-    return query, on_scale_of(query, beside)
+    beside = None
+    with suppress(OptionsProblem, ReferenceProblem, GenesProblem):  # it has nothing of the kind, the legend says so
+        beside = on_scale_of(query, styled(color_reference(reference, by, level, known), style))
+    return repainted((query, beside), outcome, reference, by, level, paints)
+
+
+def shown_by(outcome: Outcome | None, reference: Reference, by: ColorBy) -> ColorBy:
+    """What cells are coloured by: a reference without a query by its labels where the choice was meant for a query."""
+    meant_for_query = (
+        by.kind in ("confidence", "novelty", CONSENSUS, AGREEMENT)
+        or (by.kind == "column" and by.name not in reference.obs)
+        or (by.kind == SAVED and not is_of(by.name, "reference"))
+    )
+    return ColorBy("label") if outcome is None and meant_for_query else by
+
+
+def repainted(
+    both: Both, outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, paints: Paints
+) -> Both:
+    """Colourings of the same cells in the colours that were chosen; nothing is read but what a file brought."""
+    by = shown_by(outcome, reference, by)
+    of, (query, beside) = painted_of(by, level), both
+    brought = _brought(outcome, by)
+    return (
+        None if query is None else painted(query, of, level, reference, paints, brought),
+        None if beside is None else painted(beside, of, level, reference, paints, {}),
+    )
+
+
+def painted_of(by: ColorBy, level: str) -> str:
+    """What chosen colours are kept by: the column, or the label level that a choice speaks of."""
+    if by.kind == "column":
+        return by.name
+    return TITLE if by.kind == SAVED else level
+
+
+def unpainted(
+    names: Sequence[str], outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, paints: Paints
+) -> tuple[str, ...]:
+    """The colours that categories have while none is chosen; of the reference's cells where there is no outcome."""
+    brought = _brought(outcome, by)
+    return default_colors(names, painted_of(by, level), level, reference, paints, brought)
+
+
+def _brought(outcome: Outcome | None, by: ColorBy) -> dict[str, str]:
+    return brought_colors(outcome, by.name) if outcome is not None and by.kind == "column" else {}
 
 
 def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
@@ -169,9 +215,11 @@ def brought_colors(outcome: Outcome, column: str) -> dict[str, str]:
     return own_colors(file, column) if file.is_file() else {}
 
 
-def label_categories(reference: Reference, outcome: Outcome | None, level: str, front: str) -> Categories:
+def label_categories(
+    reference: Reference, outcome: Outcome | None, level: str, front: str, paints: Paints = PAINTS
+) -> Categories:
     """The labels of the cells in front, whatever colours them now."""
-    known = label_colors(reference, level)
+    known = label_paints(reference, level, paints)
     if front == "query" and outcome is not None:
         return _labels(outcome, level, known)
     return by_names(reference.obs[level], level, known)
