@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -16,7 +17,7 @@ from typing import Any
 
 from explorer.errors import ResourceProblem
 
-BUSY_SECONDS = 20.0
+BUSY_SECONDS, BUSY_BEAT = 20.0, 0.01
 _VERSIONS = "CREATE TABLE IF NOT EXISTS schema (room TEXT PRIMARY KEY, version INTEGER NOT NULL)"
 
 
@@ -48,7 +49,7 @@ class Store:
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._migrate(path, room, steps)
         except (OSError, sqlite3.Error) as problem:
@@ -57,6 +58,21 @@ class Store:
                 "folder can be written, or set ATLAS_EXPLORER_HOME to another folder; if the file is "
                 "damaged, move it away and a new one is made."
             ) from problem
+
+    def _write_ahead(self) -> None:
+        """Turn on write-ahead logging.
+
+        Here alone SQLite does not wait for its turn: of two that open a new file at once, one would be turned away.
+        """
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as problem:
+                if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            time.sleep(BUSY_BEAT)
 
     def _migrate(self, path: Path, room: str, steps: Sequence[Sequence[str]]) -> None:
         with self.change() as db:

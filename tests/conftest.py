@@ -21,14 +21,17 @@ from pathlib import Path
 import anndata as ad
 import browser as installed
 import pytest
+from pages import PATIENCE
 from planted import BATCHES, STRANGER, TYPES, planted
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from sessions import own_home
 
 from explorer.building.fitting import build_reference
 from explorer.flow import Reference
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS
+
+expect.set_options(timeout=1_000 * PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page
 
+PATIENCE = 120.0  # seconds for whatever a page is to do: no claim of speed, a machine may be busy with other work
 
-def until(met: Callable[[], object], page: Page | None = None, seconds: float = 20.0) -> None:
+
+def until(met: Callable[[], object], page: Page | None = None, seconds: float = PATIENCE) -> None:
     """Wait until a condition holds; the tab's own events are handled meanwhile."""
     end = time.monotonic() + seconds
     while not met():

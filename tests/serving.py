@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,9 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PANEL = ("-m", "panel", "serve", str(ROOT / "explorer"))
 OURS = ("-m", "explorer", "serve")
+WORKER = "explorer.jobs.worker"  # in the command line of a worker process
+BELOW_EPHEMERAL = range(20_000, 32_000)
+PATIENCE = 240.0  # seconds for whatever another process is to do: no claim of speed
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait for something that another process does; an assertion fails if it does not."""
     give_up = time.monotonic() + seconds
     while not condition():
@@ -33,18 +37,23 @@ def is_alive(pid: int) -> bool:
     return bool(state.stdout.strip()) and not state.stdout.strip().startswith("Z")
 
 
-def children(pid: int) -> list[int]:
-    """Processes that a process has started and that still run."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True)
-    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
-    return [child for child, parent in pairs if parent == pid and is_alive(child)]
+def children(pid: int, saying: str = "") -> list[int]:
+    """Processes that a process has started, that still run, and whose command line has some words."""
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True)
+    lines = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    return [int(line[0]) for line in lines if int(line[1]) == pid and saying in line[-1] and is_alive(int(line[0]))]
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port that nobody listens on, and which no connection is given as its own end meanwhile."""
+    while True:
+        port = secrets.choice(BELOW_EPHEMERAL)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; returns the exit code."""
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _WINDOWS = ("Google/Chrome/Application/chrome.exe", "Chromium/Application/chrome
             "Microsoft/Edge/Application/msedge.exe", "BraveSoftware/Brave-Browser/Application/brave.exe")  # fmt: skip
 _WINDOWS_ROOTS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
 SIZE = "1440,900"
-_LISTENS_WITHIN, _ENDS_WITHIN, _BEAT = 60.0, 10.0, 0.2  # seconds
+_LISTENS_WITHIN, _ENDS_WITHIN, _BEAT = 300.0, 10.0, 0.2  # seconds
 
 
 def find_browser(platform: str = sys.platform, environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -299,8 +299,8 @@ class Queue:
                 "WHERE id = ? AND state IN ('queued', 'running') RETURNING id",
                 (error, time.time(), id),
             ).fetchone()
-        if row:
-            self.drop_files(id)
+            if row:
+                self.drop_files(id)  # before anybody reads that the job is over
 
     def drop_files(self, id: str) -> None:
         """Delete what a job wrote."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import FLAGS, find
-from serving import OURS, children, free_port, served, until
+from serving import OURS, PATIENCE, children, free_port, served, until
 
 from explorer.commands.window import BROWSER, app_command, find_browser
 from explorer.errors import OptionsProblem
@@ -92,18 +92,13 @@ class TestRealWindow:
         with served(tmp_path / "home", "--window", command=OURS, env=env) as server:
             until(lambda: [page for page in self.pages(port) if page["url"].startswith(server.url)], "the window")
             assert (server.home / f"window-{server.port}").is_dir()
-            os.kill(window_of(server.process.pid), signal.SIGTERM)
-            assert server.process.wait(30) == 0
+            (window,) = children(server.process.pid, "--app=")
+            os.kill(window, signal.SIGTERM)
+            assert server.process.wait(PATIENCE) == 0
             assert "The window was closed: the server ends." in server.log.read_text()
 
     def test_ending_the_server_closes_the_window(self, tmp_path: Path, port: int, env: dict[str, str]) -> None:
         with served(tmp_path / "home", "--window", command=OURS, env=env) as server:
             until(lambda: self.pages(port), "the window")
             server.stop()
-            assert not self.pages(port)
-
-
-def window_of(server: int) -> int:
-    """Process of the browser that a server has started."""
-    lines = ((pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in children(server))
-    return next(pid for pid, line in lines if b"--app=" in line)
+            until(lambda: not self.pages(port), "no window")

@@ -9,8 +9,9 @@ from contextlib import closing
 
 import panel as pn
 import pytest
-from pages import until
+from pages import PATIENCE, until
 from playwright.sync_api import Browser, Page
+from serving import free_port
 
 Show = Callable[..., Page]
 
@@ -22,6 +23,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     A test that provokes such an error empties `page.problems`.
     """
     tab = chromium.new_page(viewport={"width": 900, "height": 700})
+    tab.set_default_timeout(1_000 * PATIENCE)
     problems: list[str] = []
     tab.problems = problems
     tab.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
@@ -42,9 +44,7 @@ def show(page: Page) -> Iterator[Show]:
     servers: list[threading.Thread] = []
 
     def serve(part: pn.viewable.Viewable | Callable[[], pn.viewable.Viewable], **options: int) -> Page:
-        with closing(socket.socket()) as probe:
-            probe.bind(("localhost", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         servers.append(pn.serve(part, port=port, threaded=True, show=False, verbose=False, **options))
         until(lambda: _listens(port))
         page.goto(f"http://localhost:{port}")

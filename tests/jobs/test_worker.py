@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import STRANGER
+from serving import PATIENCE
 
 from explorer import keys
 from explorer.asking.judging import judged
@@ -54,13 +55,13 @@ def many_cells(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def supervisor(queue: Queue) -> Iterator[Supervisor]:
-    made = Supervisor(queue, replace(settings(), threads=1))
+    made = Supervisor(queue, replace(settings(), threads=1), patience=PATIENCE)
     made.start()
     yield made
     made.stop()
 
 
-def wait(queue: Queue, job: Job, *, fraction: float = 2.0, seconds: float = 120.0) -> Job:
+def wait(queue: Queue, job: Job, *, fraction: float = 2.0, seconds: float = 2 * PATIENCE) -> Job:
     """The job once it is over, or so far done."""
     give_up = time.monotonic() + seconds
     while not (now := queue.get(job.id)).state.is_over and now.fraction < fraction:
@@ -151,7 +152,7 @@ def test_a_training_job_gives_a_reference_a_further_method(
 ) -> None:
     out = tmp_path / "home" / "references" / "planted.atlas"
     training = BuildSpec(str(out), ("kida",), reference=str(scpoli_reference.folder), device="cpu")
-    job = wait(queue, queue.submit(training), seconds=300)
+    job = wait(queue, queue.submit(training))
     assert (job.state, job.error) == (JobState.DONE, None)
     assert any("Training on all cells" in line for line in job.log)
     trained = open_reference(out)

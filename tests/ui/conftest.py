@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from pages import PATIENCE
+from playwright.sync_api import Browser, ConsoleMessage, Page
 from serving import Server, served, until
 
 from explorer.app.stored.projects import Projects
@@ -15,8 +16,6 @@ from explorer.jobs.specs import MapSpec
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
 
 Open = Callable[..., Page]
-
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def visit(chromium: Browser, server: Server) -> Iterator[Open]:
 
     def go(address: str = "", width: int = 1440, height: int = 900) -> Page:
         tab = chromium.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
-        tab.set_default_timeout(30_000)
+        tab.set_default_timeout(1_000 * PATIENCE)
         tab.on("console", lambda line: problems.append(line.text) if is_trouble(line) else None)
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda asked: problems.append(asked.url) if is_outside(asked.url) else None)
