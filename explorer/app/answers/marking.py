@@ -17,8 +17,8 @@ from components.distributions import outlines
 from components.theme import category_colors
 from explorer import keys
 from explorer.app.colors.coloring import brought_colors, label_categories
+from explorer.app.colors.paints import PAINTS, Paints, column_paints
 from explorer.app.stored.library import Outcome
-from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, Query, Reference
 from explorer.insight.by_gene import ByGene, of_genes
@@ -48,12 +48,15 @@ class Front:
         Theirs, where they are a query's; `None` for the reference's own cells.
     spec
         How the query was mapped, to read its counts again.
+    paints
+        The colours chosen for categories.
     """
 
     reference: Reference
     level: str
     outcome: Outcome | None = None
     spec: MapSpec | None = None
+    paints: Paints = PAINTS
 
     @property
     def obs(self) -> pd.DataFrame:
@@ -204,7 +207,7 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     """
     if by == LABEL:
         side = "query" if front.outcome is not None else "reference"
-        return label_categories(front.reference, front.outcome, front.level, side)
+        return label_categories(front.reference, front.outcome, front.level, side, front.paints)
     if by == SELECTION:
         if selection is None or len(selection) == 0:
             raise OptionsProblem("No cells are selected. Draw around some on the map, or compare labels.")
@@ -217,8 +220,8 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     codes, values = pd.factorize(column.astype(object).where(column.notna()), sort=True, use_na_sentinel=True)
     names = tuple(str(value) for value in values)
     brought = brought_colors(front.outcome, by) if front.outcome is not None else {}
-    colors = category_colors(names, {**label_colors(front.reference, front.level), **brought})
-    return Categories(codes.astype(np.int32), names, colors, by)
+    colors = column_paints(column, front.level, front.reference, front.paints, brought)
+    return Categories(codes.astype(np.int32), names, tuple(colors[name] for name in names), by)
 
 
 def sides(front: Front, contrast: Contrast, selection: NDArray[np.integer] | None) -> tuple[BoolArray, BoolArray]:

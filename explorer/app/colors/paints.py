@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
 from components.coloring import Categories, Coloring
 from components.distinct import lookalikes, many_colors
 from components.theme import CATEGORICAL, MISSING_COLOR, category_colors
@@ -102,6 +104,15 @@ def default_colors(
     colors = category_colors(names, {**_label_defaults(reference, level, paints), **own}, paints.colors)
     of_labels = {} if column == level else {name: color for name, color in paints.of(level).items() if name not in own}
     return tuple(of_labels.get(name, color) for name, color in zip(names, colors, strict=True))
+
+
+def column_paints(
+    column: pd.Series, level: str, reference: Reference, paints: Paints, brought: Mapping[str, str]
+) -> dict[str, str]:
+    """The colour of each name in an obs column, as a map that is coloured by it has them. See `default_colors`."""
+    names = [str(name) for name in column.astype("category").cat.remove_unused_categories().cat.categories]
+    defaults = default_colors(names, str(column.name), level, reference, paints, brought)
+    return {**dict(zip(names, defaults, strict=True)), **paints.of(str(column.name))}
 
 
 def painted(

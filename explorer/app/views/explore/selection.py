@@ -54,7 +54,7 @@ class SelectionView(View):
             self._why, self._card.panel, width=312,
             sizing_mode="stretch_height", styles={**look.SIDE, "border-left": "1px solid var(--ax-line)"}, margin=0,
         )  # fmt: skip
-        self.watch(self._draw, ["selection", "outcome", "reference", "show", "level"])
+        self.watch(self._draw, ["selection", "outcome", "reference", "show", "level", "paints"])
         self.watch(lambda: setattr(self.selection, "mode", session.mode), ["mode"])
         self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level", "measure"])
         self._draw()
@@ -108,7 +108,7 @@ class SelectionView(View):
         session = self.session
         if session.reference is None:
             return
-        labels = label_categories(session.reference, session.outcome, session.level, session.front)
+        labels = label_categories(session.reference, session.outcome, session.level, session.front, session.paints)
         mask = None
         if session.selection is not None:
             mask = np.zeros(len(labels.codes), dtype=np.bool_)

@@ -33,6 +33,7 @@ from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem
+from explorer.flow import Reference
 from explorer.insight.composition import NO_VALUE, sample_columns
 
 _NO_CONDITION, _NO_DONOR = "(none)", "(not in pairs)"
@@ -49,6 +50,7 @@ class CompositionView(TabView):
         self._build()
         self.watch(self._fill, ["outcome", "reference", "show", "batch"])
         self.watch(self._count, ["selection", "level", "outcome", "show", "reference"])
+        self.watch(self._repaint, ["paints"])
         self.watch(self._stand, ["status"])
         self._fill()
 
@@ -146,7 +148,7 @@ class CompositionView(TabView):
             self._found = None
             self._draw()
             return
-        labels = label_categories(session.reference, session.outcome, session.level, session.front)
+        labels = self._labels_now(session.reference)
         asked, rows = self._asked, session.selection
         session.attempt(
             "composition",
@@ -154,6 +156,16 @@ class CompositionView(TabView):
             lambda: compose(labels, obs, asked, rows),
             lambda found: self._take_in(labels, found),
         )
+
+    def _labels_now(self, reference: Reference) -> Categories:
+        session = self.session
+        return label_categories(reference, session.outcome, session.level, session.front, session.paints)
+
+    def _repaint(self) -> None:
+        """Draw what was counted in other colours."""
+        if self._labels is not None and self.session.reference is not None:
+            self._labels = self._labels_now(self.session.reference)
+            self._draw()
 
     def _take_in(self, labels: Categories, found: Composed) -> None:
         self._labels, self._found = labels, found

@@ -48,6 +48,7 @@ class MarkerPictures:
         pick: Callable[[param.parameterized.Event], None],
     ) -> None:
         self._session, self._choices = session, choices
+        self._panel: Panel | None = None
         self._volcano = Volcano(x_title="log2 fold change", y_title="−log10 adjusted p", margin=0,
                                 least_y=-float(np.log10(ADJUSTED_P)), sizing_mode="stretch_width")  # fmt: skip
         self._dots = DotPlot(value_title="mean log1p CP10k", sizing_mode="stretch_width", margin=0)
@@ -102,6 +103,22 @@ class MarkerPictures:
             return
         session.attempt(_TOPIC, "Reading genes", lambda: panel(front, genes, groups), self._take)
 
+    def repaint(self) -> None:
+        """Give the groups that are drawn the colours that they have now; no gene is read again."""
+        front, by = self._choices()
+        if front is None or self._panel is None:
+            return
+        try:
+            groups = shown_groups(front, by, self._session.selection, self._session.markers)
+        except OptionsProblem:
+            return  # the groups are gone, which `draw` says
+        now = dict(zip(groups.names, groups.colors, strict=True))
+        drawn = zip(self._panel.groups, self._panel.colors, strict=True)
+        self._color([now.get(name, color) for name, color in drawn])
+
+    def _color(self, colors: list[str]) -> None:
+        self._dots.group_colors = self._heat.group_colors = self._violins.colors = colors
+
     def stand(self) -> None:
         """Say what went wrong with reading."""
         standing = self._session.standing(_TOPIC)
@@ -112,6 +129,7 @@ class MarkerPictures:
         self._said.object = f'<p class="small {style}">{look.text(text)}</p>' if text else ""
 
     def _take(self, found: Panel) -> None:
+        self._panel = found
         genes, groups, colors = list(found.genes), list(found.groups), list(found.colors)
         self._dots.param.update(
             names=genes, groups=groups, group_colors=colors, shares=found.shares, values=found.means

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from explorer.app.answers.sampling import (
     sample_map,
 )
 from explorer.app.colors.coloring import ColorBy
+from explorer.app.colors.paints import column_paints
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.stored.library import Outcome
@@ -33,6 +35,7 @@ from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, part, row, side_by_side
+from explorer.drawing.columns import is_measured
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
 
@@ -103,6 +106,7 @@ class SamplesView(TabView):
         self.panel = column(self._standing, self._reading, self._box)
         self._color.param.watch(lambda _: self._paint(), "value")
         self._label.param.watch(lambda _: self._guess(), "value")
+        self.watch(self._paint, ["paints", "level"])
         self.watch(self._ask, ["outcome", "reference", "method", "show"])
         self.watch(self._stand, ["status"])
         self._ask()
@@ -229,7 +233,15 @@ class SamplesView(TabView):
 
     def _paint(self) -> None:
         if self._found is not None:
-            self._scatter.param.update(**scatter_of(self._found, str(self._color.value or FROM)))
+            covariate = str(self._color.value or FROM)
+            self._scatter.param.update(**scatter_of(self._found, covariate, self._known(covariate)))
+
+    def _known(self, covariate: str) -> dict[str, str]:
+        """The colours that names of a covariate have on the map."""
+        session, reference = self.session, self.session.reference
+        if reference is None or covariate not in reference.obs or is_measured(reference.obs[covariate]):
+            return session.paints.of(covariate)
+        return column_paints(reference.obs[covariate], session.level, reference, session.paints, {})
 
     # what is taken home
 
@@ -244,12 +256,12 @@ class SamplesView(TabView):
         return offered_frame(self.session, f"genes along PC{int(self._component.value or 0) + 1}", self._along)
 
 
-def scatter_of(found: SampleMap, covariate: str) -> dict[str, Any]:
+def scatter_of(found: SampleMap, covariate: str, known: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The first two components coloured by a covariate, as parameters of `Scatter`."""
     scores, shares = found.components.scores, found.components.explained
     y = scores[:, 1] if scores.shape[1] > 1 else np.zeros(len(scores), np.float32)
     titles = [f"PC{i + 1}, {look.share(float(shares[i]), 1)} of variance" for i in range(min(2, len(shares)))]
-    colors, legend = colors_of(found.covariates[covariate])
+    colors, legend = colors_of(found.covariates[covariate], known)
     shapes = [{"name": "your file", "shape": "diamond"}] if found.from_query.any() and covariate != FROM else []
     return {
         "names": list(found.names),
@@ -267,8 +279,10 @@ def scatter_of(found: SampleMap, covariate: str) -> dict[str, Any]:
     }
 
 
-def colors_of(column: pd.Series) -> tuple[list[str], list[dict[str, str]]]:
-    """A colour a sample, and the legend: names in palette colours, numbers from low to high."""
+def colors_of(
+    column: pd.Series, known: Mapping[str, str] | None = None
+) -> tuple[list[str], list[dict[str, str]]]:
+    """A colour a sample, and the legend: names in known colours or the palette's, numbers from low to high."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(np.float64, na_value=np.nan)
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -277,9 +291,9 @@ def colors_of(column: pd.Series) -> tuple[list[str], list[dict[str, str]]]:
         colors = [MISSING_COLOR if np.isnan(at) else palette[int(at)] for at in place]
         return colors, [{"name": f"{low:.3g}", "color": palette[0]}, {"name": f"{high:.3g}", "color": palette[-1]}]
     names = sorted(column.dropna().astype(str).unique())
-    known = dict(zip(names, category_colors(names), strict=True))
-    colors = [MISSING_COLOR if pd.isna(value) else known[str(value)] for value in column]
-    return colors, [{"name": name, "color": color} for name, color in known.items()]
+    of = dict(zip(names, category_colors(names, known), strict=True))
+    colors = [MISSING_COLOR if pd.isna(value) else of[str(value)] for value in column]
+    return colors, [{"name": name, "color": color} for name, color in of.items()]
 
 
 def association_rows(found: SampleMap) -> list[dict[str, str]]:
