@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from components import raster
 from components.coloring import Categories, Coloring, Values, code_colors
+from components.layers import colored
 from components.lettering import Lettering
 from components.map_figure import TOOLS, MapFigure
 from components.points import (
@@ -200,6 +201,9 @@ class EmbeddingMap(pn.viewable.Viewer):
             self._points[layer] = given if isinstance(given, Points) else index_points(given)
 
     def _on_points(self, *events: param.parameterized.Event) -> None:
+        if all(_is_palette(event) for event in events):
+            self._recolor()     # the browser holds the palette: no point is painted anew
+            return
         changed = {event.name for event in events}
         for layer in {BACKGROUND, FOREGROUND} & changed:
             self._index(layer)
@@ -238,17 +242,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         selected, shown = (self.selected, self.shown) if layer == self.selectable else (None, None)
         if plain or (coloring is None and layer == BACKGROUND and selected is None and shown is None):
             return raster.Layer(points)
-        if coloring is None:
-            codes, order = np.full(points.n, raster.FIRST_COLOR, dtype=np.uint8), "random"
-        else:
-            _require_length(coloring, points.n, layer)
-            codes, order = coloring.raster_codes(self.hidden)[points.order], coloring.order
-        if shown is not None:
-            codes = np.where(np.asarray(shown)[points.order], codes, np.uint8(raster.EMPTY))
-        rank = raster.draw_rank(points, codes, order)
-        if selected is not None:
-            codes, rank = raster.raise_selected(codes, rank, np.asarray(selected)[points.order])
-        return raster.Layer(points, codes, rank)
+        return colored(points, coloring, hidden=self.hidden, selected=selected, shown=shown, name=layer)
 
     def _recolor(self) -> None:
         colors = code_colors(self.coloring, dark=self.dark, highlight=self.highlight)
@@ -398,7 +392,9 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._figure.point_at(self._points[layer].place_of(index), text)
 
 
-def _require_length(coloring: Coloring, n: int, layer: str) -> None:
-    found = len(coloring.codes if isinstance(coloring, Categories) else coloring.values)
-    if found != n:
-        raise ValueError(f"The {layer} has {n:,} points but its colouring is for {found:,}.")
+def _is_palette(event: param.parameterized.Event) -> bool:
+    """Whether a change gives the same points of the same categories other colours, and nothing else."""
+    old, new = event.old, event.new
+    if not (isinstance(old, Categories) and isinstance(new, Categories)):
+        return False
+    return old.codes is new.codes and (old.names, old.order) == (new.names, new.order)

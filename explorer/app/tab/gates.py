@@ -16,13 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.coloring import Categories, Coloring
+from components.coloring import Categories, Coloring, Values
 from components.points import Points, inside_polygon
 from explorer import keys
 from explorer.app.colors.coloring import ColorBy, color_query, color_reference
 from explorer.app.stored import library
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import packed, unpacked
+from explorer.app.tab.two_values import inside, shape_in_words
+from explorer.asking.painting import PROTEIN
 from explorer.drawing.coloring import label_colors
 from explorer.drawing.columns import is_measured
 from explorer.errors import OptionsProblem
@@ -32,8 +34,8 @@ from explorer.writing.export import read_gene_values
 
 Mask = NDArray[np.bool_]
 REPLACE, ADD, SUBTRACT, INTERSECT, INVERT = MODES = ("replace", "add", "subtract", "intersect", "invert")
-_GENE = "gene:"
-SHAPE, RANGE, NAMES, ROWS = "shape", "range", "names", "rows"
+_GENE, _PROTEIN = "gene:", "protein:"
+SHAPE, RANGE, PLANE, NAMES, ROWS = "shape", "range", "plane", "names", "rows"
 CONFIDENCE, NOVELTY, DISAGREEMENT = OF_LABELS = ("confidence", "novelty", "disagreement")
 
 
@@ -46,16 +48,18 @@ class Step:
     mode
         How it meets what was selected before, one of `MODES`.
     kind
-        `SHAPE`, `RANGE`, `NAMES` or `ROWS`; empty for a step that only inverts.
+        `SHAPE`, `RANGE`, `PLANE` (a shape over two values), `NAMES` or `ROWS`; empty for a step that only inverts.
     of
-        Of a range: the obs column, one of `OF_LABELS`, or a gene as `of_gene` writes it. Of names: the kind of colour
-        they belong to. Of a shape: the query's own picture it was drawn on, empty for the reference's.
+        Of a range, or across a plane: the obs column, one of `OF_LABELS`, a gene as `of_gene` writes it, or a protein
+        as `of_protein` does. Of names: the kind of colour they belong to. Of a shape: the query's own picture it was
+        drawn on, empty for the reference's.
     name
-        Of names: the column. Of a shape: the method whose picture of the reference it was drawn on.
+        Of names: the column. Of a shape: the method whose picture of the reference it was drawn on. Of a plane: the
+        value up, as `of` writes the one across.
     level
         Label level of names, and of what labels say.
     x, y
-        Corners of a shape.
+        Corners of a shape; over two values in their units, of a box two opposite ones.
     low, high
         Ends of a range, both within.
     names
@@ -188,18 +192,43 @@ def gene_of(of: str) -> str:
     return of.removeprefix(_GENE) if of.startswith(_GENE) else ""
 
 
+def of_protein(protein: str) -> str:
+    """What a range over a surface protein is of."""
+    return f"{_PROTEIN}{protein}"
+
+
+def name_of(of: str) -> str:
+    """What a range is of, by its own name alone."""
+    return of.removeprefix(_GENE).removeprefix(_PROTEIN)
+
+
+def proteins_of(cells: Cells) -> tuple[str, ...]:
+    """Surface proteins that the cells have values of: a query as imputed, where it was mapped so."""
+    if cells.of == "query" and cells.outcome is not None:
+        found = cells.outcome.result.proteins
+        return () if found is None else tuple(found.names)
+    return tuple(cells.reference.proteins)
+
+
+def bands_of(x: str, y: str) -> tuple[bool, bool]:
+    """Whether zeros of two values are drawn in a band of their own: those of genes are."""
+    return bool(gene_of(x)), bool(gene_of(y))
+
+
 def measured(cells: Cells, of: str, level: str) -> NDArray[np.float64]:
-    """The values of one of `measured_columns`, or log1p CP10k of a gene, float64 (n,), NaN for none.
+    """The values of one of `measured_columns`, log1p CP10k of a gene, or a protein's, float64 (n,), NaN for none.
 
     Raises
     ------
     OptionsProblem
-        If there is no such column.
+        If there is no such column or protein.
     AtlasError
         If the gene cannot be read.
     """
     if gene := gene_of(of):
         return np.asarray(_expression(cells, gene), np.float64)
+    if of.startswith(_PROTEIN):
+        return _protein(cells, name_of(of), level)
     if of in OF_LABELS and cells.of == "query" and cells.outcome is not None:
         labels = cells.outcome.result.labels.level(level)
         return np.asarray(getattr(labels, of), np.float64)
@@ -259,12 +288,28 @@ def _expression(cells: Cells, gene: str) -> FloatArray:
     return read_gene(cells.reference, gene)
 
 
+def _protein(cells: Cells, name: str, level: str) -> NDArray[np.float64]:
+    coloring = _colored(cells, ColorBy(PROTEIN, name), level, {})
+    if not isinstance(coloring, Values):
+        raise OptionsProblem(f"{name} holds names, no numbers. Make the selection anew.")
+    return np.asarray(coloring.values, np.float64)
+
+
+def _colored(cells: Cells, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:
+    if cells.of == "query" and cells.outcome is not None:
+        return color_query(cells.outcome, by, level, known)
+    return color_reference(cells.reference, by, level, known)
+
+
 def _found_by(step: Step, cells: Cells) -> Mask:
     if step.kind == SHAPE:
         found = inside_polygon(_places(step, cells), step.x, step.y)
     elif step.kind == RANGE:
         values = measured(cells, step.of, step.level)
         found = (values >= step.low) & (values <= step.high)
+    elif step.kind == PLANE:
+        x, y = (measured(cells, of, step.level) for of in (step.of, step.name))
+        found = inside(x, y, (step.x, step.y), bands_of(step.of, step.name))
     elif step.kind == NAMES:
         found = _named(step.of, step.name, step.level, step.names, cells)
     else:
@@ -299,12 +344,7 @@ def _places(step: Step, cells: Cells) -> Points:
 
 def _named(kind: str, name: str, level: str, names: Sequence[str], cells: Cells) -> Mask:
     level = level or cells.reference.levels[0]
-    known, by = label_colors(cells.reference, level), ColorBy(kind, name)
-    coloring: Coloring
-    if cells.of == "query" and cells.outcome is not None:
-        coloring = color_query(cells.outcome, by, level, known)
-    else:
-        coloring = color_reference(cells.reference, by, level, known)
+    coloring = _colored(cells, ColorBy(kind, name), level, label_colors(cells.reference, level))
     if not isinstance(coloring, Categories):
         raise OptionsProblem(f"{coloring.title} holds numbers, no names to select by. Make the selection anew.")
     return np.isin(coloring.codes, [at for at, each in enumerate(coloring.names) if each in names])
@@ -318,7 +358,10 @@ def _say(step: Step, number: int) -> str:
     if step.mode == INVERT:
         return verb
     if step.kind == RANGE:
-        what = f"{gene_of(step.of) or step.of} {step.low:.3g} to {step.high:.3g}"
+        what = f"{name_of(step.of)} {step.low:.3g} to {step.high:.3g}"
+    elif step.kind == PLANE:
+        names = name_of(step.of), name_of(step.name)
+        what = shape_in_words(names, (step.x, step.y), bands_of(step.of, step.name))
     elif step.kind == NAMES:
         what = f"{', '.join(step.names[:3])}{' …' if len(step.names) > 3 else ''}"
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import param
 
+from components.coloring import Categories
 from explorer.app.answers.explaining import Explanation, explain
 from explorer.app.before import choices
 from explorer.app.colors.coloring import ColorBy
@@ -18,6 +19,7 @@ from explorer.app.tab.gates import (
     INTERSECT,
     INVERT,
     NAMES,
+    PLANE,
     RANGE,
     Cells,
     Gate,
@@ -28,6 +30,7 @@ from explorer.app.tab.gates import (
     of_rows,
     select_by,
 )
+from explorer.app.tab.two_values import Corners, TwoValues
 from explorer.methods.base import Measure
 
 GATED = ("selection", "recipe", "gates")
@@ -40,6 +43,8 @@ class Gating(Doubts):
     explanation = param.ClassSelector(class_=Explanation, default=None, allow_None=True)
     measure = param.String(default="", doc="Name of the way to explain; empty for the method's first.")
     recipe: Any = param.List(default=[], item_type=Step, doc="How the selection came about.")
+    two_values: Any = param.ClassSelector(class_=TwoValues, default=TwoValues(), doc="""
+        What the cells in front are laid out by, one value against another.""")
     gates: Any = param.List(default=[], item_type=Gate, doc="Selections saved under a name.")
     mode: Any = param.Selector(default="replace", objects=["replace", "add", "subtract", "intersect"], doc="""
         How the next gesture meets the selection.""")
@@ -74,6 +79,23 @@ class Gating(Doubts):
         if ends is not None:
             kept = extended(kept, Step(INTERSECT, RANGE, of=of, level=level, low=ends[0], high=ends[1]))
         self.do_steps(kept)
+
+    def gate(self, corners: Corners) -> None:
+        """Select the cells within a shape over the two values, of those that are not hidden."""
+        shown = self.two_values
+        self.do_steps(extended(self.recipe, Step(
+            self.mode, PLANE, of=shown.x, name=shown.y, level=self.level, x=corners[0], y=corners[1],
+            without=self.unseen,
+        )))  # fmt: skip
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Kind, name and level of colour of the cells in front, and what of it is hidden; empty where nothing is."""
+        coloring = self.coloring
+        if not self.hidden or not isinstance(coloring, Categories):
+            return ()
+        names = (coloring.names[at] for at in self.hidden if at >= 0)
+        return (self.color.kind, self.color.name, self.level, *names)
 
     def invert(self) -> None:
         """Select what is not selected."""

@@ -225,12 +225,9 @@ class MapsView(View):
 
     def _step(self, drawn_on: EmbeddingMap, pane: Pane) -> Step:
         """What was drawn, so that it can be drawn again."""
-        session, coloring = self.session, self.session.coloring
+        session = self.session
         within = (likely_split(session), pane.title) if pane.shown is not None else ()
-        without: tuple[str, ...] = ()
-        if session.hidden and isinstance(coloring, Categories) and not pane.is_held:
-            names = (coloring.names[at] for at in session.hidden if at >= 0)
-            without = (session.color.kind, session.color.name, session.level, *names)
+        without = () if pane.is_held else session.unseen
         method = session.outcome.result.method if session.outcome is not None else session.method
         return Step(
             session.mode, SHAPE, of=pane.picture, name=method, level=session.level, x=tuple(drawn_on.drawn["x"]),
