@@ -16,7 +16,7 @@ from panel.io import PeriodicCallback
 from components.notice import Notice
 from components.page_root import PageRoot
 from components.steps import Steps
-from explorer.app import look
+from explorer.app import look, memory
 from explorer.app.stored import library
 from explorer.app.tab.remembering import STEPS
 from explorer.app.tab.session import Session
@@ -141,6 +141,7 @@ class Shell:
         for view in (*self._views.values(), self._tools):
             view.destroy()
         self._views.clear()
+        memory.give_back_soon()
 
     def _beat(self) -> None:
         """Read the durable records: this project's job, and how much is queued on this machine."""
