@@ -19,6 +19,7 @@ PROTEINS_IMPUTED = "proteins_imputed"
 PROTEINS_SPREAD = "proteins_imputed_spread"
 PROTEINS_MEASURED = "proteins_measured"
 RESULT_PROTEINS = (PROTEINS_IMPUTED, PROTEINS_SPREAD, PROTEINS_MEASURED)
+COLORS = "{column}_colors"     # as scanpy looks for them: one a category of a column of obs
 OWN = "{name}_own"             # what the query had under a name that the result needs
 PROVENANCE = "atlas_explorer"
 CONSENSUS_RECORD = "atlas_explorer_consensus"  # in place of it, where several methods mapped
@@ -112,6 +113,11 @@ def probabilities(level: str) -> str:
 def doubt(level: str) -> str:
     """obsm key of disagreement, novelty, unknown and distance ratio at one label level."""
     return DOUBT.format(level=level)
+
+
+def colors(column: str) -> str:
+    """uns key of the colours of a column's categories."""
+    return COLORS.format(column=column)
 
 
 def own(name: str) -> str:

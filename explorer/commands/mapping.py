@@ -64,6 +64,7 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.building.refitting import refit_shared
     from explorer.doubt.refinement import refine
     from explorer.doubt.thresholds import result_with_threshold
+    from explorer.drawing.coloring import predicted_colors
     from explorer.mapping.corridor import map_query
     from explorer.mapping.left_out import left_out_answers
     from explorer.prose import write_paragraph
@@ -115,7 +116,8 @@ def _map(options: argparse.Namespace) -> None:
         threshold = _threshold(options, examined.get(result.labels.first.level))
         result = result_with_threshold(result, threshold)
         progress.part("Writing", 0.95, 1.0)(0.0)
-        write_h5ad(result, query, options.output)
+        colors = predicted_colors(reference, [found.level for found in result.labels.levels])
+        write_h5ad(result, query, options.output, colors)
         if options.csv is not None:
             write_csv(result, options.csv)
         if options.probabilities is not None:

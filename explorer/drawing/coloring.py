@@ -5,7 +5,7 @@ Pure functions of labels and tables; where values are read from, and what was ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,11 @@ def label_colors(reference: Reference, level: str) -> dict[str, str]:
     known = reference.card.get("colors", {}).get(level, {})
     names = tuple(known) or tuple(sorted({str(name) for name in reference.obs[level].dropna().unique()}))
     return dict(zip(names, category_colors(names, known), strict=True)) | {keys.UNKNOWN: MISSING_COLOR}
+
+
+def predicted_colors(reference: Reference, levels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The colours of labels for a file that others open: by column of predicted labels, and label."""
+    return {keys.predicted(level): label_colors(reference, level) for level in levels}
 
 
 def by_label(labels: LevelLabels, title: str, known: Mapping[str, str]) -> Categories:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-_OF_COLUMN = "{column}_colors"
+from explorer import keys
 
 
 @lru_cache(maxsize=128)
@@ -22,7 +22,7 @@ def own_colors(file: Path, column: str) -> dict[str, str]:
         Of obs.
     """
     with h5py.File(file, "r") as h5ad:
-        told, kept = h5ad.get(f"obs/{column}/categories"), h5ad.get(f"uns/{_OF_COLUMN.format(column=column)}")
+        told, kept = h5ad.get(f"obs/{column}/categories"), h5ad.get(f"uns/{keys.colors(column)}")
         if not isinstance(told, h5py.Dataset) or not isinstance(kept, h5py.Dataset) or told.shape != kept.shape:
             return {}
         names, colors = ([_text(each) for each in values[()]] for values in (told, kept))

@@ -74,6 +74,7 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     from explorer.asking import judging
     from explorer.building import refitting
     from explorer.doubt.refinement import refine
+    from explorer.drawing.coloring import predicted_colors
     from explorer.jobs.asked import query_of
     from explorer.mapping import corridor
     from explorer.mapping.levels import LEFT_OUT_BATCHES
@@ -116,7 +117,8 @@ def run_mapping(job: Job, folder: Path, progress: Progress) -> None:
     result = judging.judged(query, reference, result, batch=spec.batch, device=device)
     writing = progress.part("Writing the annotated file", 0.75, 0.85)
     writing(0.0)
-    export.write_h5ad(result, query, folder / keys.RESULT_FILE)
+    colors = predicted_colors(reference, [found.level for found in result.labels.levels])
+    export.write_h5ad(result, query, folder / keys.RESULT_FILE, colors)
     export.write_csv(result, folder / keys.PREDICTIONS_FILE)
     export.write_expression(
         query, folder / keys.EXPRESSION_FILE, progress.part("Sorting expression by gene", 0.85, 1.0)

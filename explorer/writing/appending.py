@@ -47,6 +47,9 @@ class Additions:
         Where in uns the record goes.
     record
         What AnnData can store; the names of all that was written, and of what had to make room, are added.
+    colors
+        "#rrggbb" of the categories of columns of obs, by column and category; for uns, where scanpy looks for them. Of
+        a column that has other categories, too, the file keeps the colours that it has.
     """
 
     columns: Mapping[str, Any]
@@ -54,6 +57,7 @@ class Additions:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     key: str = keys.PROVENANCE
     record: Mapping[str, Any] = field(default_factory=dict)
+    colors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def n_bytes(self, n_cells: int) -> int:
         """How much room they take, about."""
@@ -142,6 +146,20 @@ def _append(file: h5py.File, new: Additions) -> None:
     record = {**new.record, "notices": np.append(new.record["notices"], told).astype(object)}
     record |= {name: np.array(list(names), dtype=object) for name, names in written.items()}
     write_elem(file["uns"], new.key, record)
+    for old, aside in moved.items():
+        if keys.colors(old) in file["uns"]:
+            file["uns"].move(keys.colors(old), keys.colors(aside))
+    _write_colors(file, new.colors)
+
+
+def _write_colors(file: h5py.File, colors: Mapping[str, Mapping[str, str]]) -> None:
+    for column, of in colors.items():
+        told = file["obs"].get(f"{column}/categories")
+        if not isinstance(told, h5py.Dataset):
+            continue
+        names = [str(name) for name in read_elem(told)]
+        if all(name in of for name in names):
+            write_elem(file["uns"], keys.colors(column), np.array([of[name] for name in names], dtype=object))
 
 
 def _modernise(file: h5py.File) -> None:
@@ -164,6 +182,8 @@ def _drop_previous(file: h5py.File, key: str) -> None:
     columns = set(record["obs_written"])
     for name in columns & set(file["obs"]):
         del file["obs"][name]
+    for name in {keys.colors(column) for column in columns} & set(file["uns"]):
+        del file["uns"][name]
     for name in {*record["obsm_written"], *record.get("tables_written", ())} & set(file["obsm"]):
         del file["obsm"][name]
     order = [name for name in _column_order(file["obs"]) if name not in columns]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,18 @@ _EXPRESSION_BYTES = 4
 _CHUNK = 2**16
 
 
-def write_h5ad(result: MappingResult, query: Query, path: Path | str) -> None:
+def write_h5ad(
+    result: MappingResult, query: Query, path: Path | str, colors: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
     """Copy the query's own file and append the result; matrices, genes and own columns stay as they are.
 
     Parameters
     ----------
     path
         Where the annotated file goes; an older one is replaced.
+    colors
+        "#rrggbb" by column of obs and category, such as `explorer.drawing.coloring.predicted_colors` gives them; for
+        uns, where scanpy looks for them.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def write_h5ad(result: MappingResult, query: Query, path: Path | str) -> None:
     ResourceProblem
         If the disk has not enough room.
     """
-    append_to_copy(query, Path(path), additions_of(result))
+    append_to_copy(query, Path(path), replace(additions_of(result), colors=colors or {}))
 
 
 def read_result(path: Path | str) -> MappingResult:

@@ -12,6 +12,7 @@ from anndata.io import write_elem
 
 from explorer import keys
 from explorer.app.leaving.downloads import Offered, blocks_once
+from explorer.app.leaving.file_colors import file_colors
 from explorer.app.tab.gates import Cells, Gate, Mask, in_words, select_by, step_records
 from explorer.app.tab.session import Session
 from explorer.errors import OptionsProblem
@@ -50,7 +51,7 @@ def offered_gated_file(session: Session) -> Offered:
         raise OptionsProblem("No cells are mapped yet. Map your cells first.")
     columns = gated(session)
     path = settings().home / "handouts" / f"{secrets.token_urlsafe(12)}.h5ad"
-    write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path)
+    write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path, file_colors(session))
     _append(path, columns, session.gates)
     title = session.project.title if session.project is not None else "result"
     return Offered(f"{title}.selections.h5ad", "application/x-hdf5", blocks_once(path))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from explorer import keys
 from explorer.app.leaving import drawing
 from explorer.app.leaving.downloads import Offered, blocks_once
+from explorer.app.leaving.file_colors import file_colors
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.pins import Pin
 from explorer.app.tab.session import Session
@@ -36,10 +37,10 @@ def offered_probabilities(session: Session) -> Offered:
 
 
 def offered_result(session: Session) -> Offered:
-    """The annotated file anew, with the threshold in view."""
+    """The annotated file anew, with the threshold and the colours in view."""
     outcome = _outcome(session)
     path = settings().home / "handouts" / f"{secrets.token_urlsafe(12)}.h5ad"
-    write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path)
+    write_h5ad(outcome.result, open_query(outcome.folder / keys.RESULT_FILE), path, file_colors(session))
     return Offered(f"{_title(session)}.mapped.h5ad", "application/x-hdf5", blocks_once(path))
 
 

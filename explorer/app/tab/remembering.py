@@ -24,7 +24,7 @@ STEPS = ("home", "data", "map", "quality", "explore", "export")
 TABS = ("folded", "low", "high")
 """How much room the tabs below the map take."""
 
-REMEMBERED = ("color", "level", *ARRANGED, *DRAWN, "hidden", *GATED, "pins", "threshold", "coverage")
+REMEMBERED = ("color", "level", "paints", *ARRANGED, *DRAWN, "hidden", *GATED, "pins", "threshold", "coverage")
 """The choices that can be taken back."""
 
 
@@ -131,6 +131,7 @@ class Remembered(Linked):
         self.forget("explain")
         hidden, is_recolored = chosen["hidden"], (chosen["color"], chosen["level"]) != (self.color, self.level)
         is_restyled = any(chosen[name] != getattr(self, name) for name in (*DRAWN, "held"))
+        is_repainted = chosen["paints"] != self.paints
         obeys = chosen["threshold"] == self.threshold
         with self.unremembered():
             self.param.update(**{**chosen, "hidden": self.hidden if is_recolored else hidden}, explanation=None)
@@ -138,6 +139,8 @@ class Remembered(Linked):
             self._obey()
         if is_recolored or is_restyled:
             self.recolor(hidden)
+        elif is_repainted:
+            self._repaint()
         self._tell_history()
         self._keep()
 

@@ -11,8 +11,10 @@ import panel_material_ui as pmui
 from components.notice import Notice
 from explorer import keys
 from explorer.app import look
+from explorer.app.colors.paints import PAINTS
 from explorer.app.leaving import downloads, handouts
 from explorer.app.leaving.downloads import Offered
+from explorer.app.leaving.file_colors import chosen_columns
 from explorer.app.leaving.gated_files import offered_gated_file
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.session import Session
@@ -56,7 +58,7 @@ class ExportView(View):
             title, self._missing, self._go, self._standing, figure, self._files_card, self._methods_card,
             self._provenance_card,
         )
-        self.watch(self._draw, ["outcome", "status", "project", "level", "gates"])
+        self.watch(self._draw, ["outcome", "status", "project", "level", "gates", "paints"])
         self._draw()
 
     def destroy(self) -> None:
@@ -77,7 +79,8 @@ class ExportView(View):
         self._standing.display(self.session.standing("result"))
         if outcome is not None:
             title, names = project.title if project is not None else "result", _saved_names(self.session)
-            self._files.object = files_html(outcome, title, self._anew, names)
+            colored = chosen_columns(self.session) if self.session.paints != PAINTS else None
+            self._files.object = files_html(outcome, title, self._anew, names, colored)
             self._provenance.object = look.facts(provenance_facts(outcome.result.provenance, outcome.result.n_cells))
 
 
@@ -87,20 +90,28 @@ def _saved_names(session: Session) -> tuple[str, ...]:
 
 
 def _annotated(session: Session) -> Offered:
-    """The annotated file as things stand now: with the threshold chosen, and with the saved selections."""
+    """The annotated file as things stand now: with the threshold and the colours chosen, and the saved selections."""
     return offered_gated_file(session) if _saved_names(session) else handouts.offered_result(session)
 
 
-def files_html(outcome: Outcome, title: str, anew: Mapping[str, str], selections: Sequence[str] = ()) -> str:
+def files_html(
+    outcome: Outcome,
+    title: str,
+    anew: Mapping[str, str],
+    selections: Sequence[str] = (),
+    colored: Sequence[str] | None = None,
+) -> str:
     """The files of a result, each with what is in it and a link, as HTML.
 
     Parameters
     ----------
     anew
-        By file, the token of the offer to make it anew: for a threshold that is not the one it was written with, and
-        for saved selections.
+        By file, the token of the offer to make it anew: for a threshold that is not the one it was written with, for
+        saved selections, and for chosen colours.
     selections
         Names of the saved selections, which the annotated file holds as well.
+    colored
+        Own columns whose colours were chosen; `None` where no colour was.
     """
     result = outcome.result
     levels = [found.level for found in result.labels.levels]
@@ -108,8 +119,11 @@ def files_html(outcome: Outcome, title: str, anew: Mapping[str, str], selections
         f"Your own file, untouched, plus in obs {', '.join(keys.predicted(level) for level in levels)}, the "
         f"{'confidences' if len(levels) > 1 else 'confidence'} ({keys.confidence(levels[0])} …), {keys.NOVELTY} and "
         f"{keys.IS_UNKNOWN}; in obsm {keys.embedding(result.method)}, {keys.LAYOUT} (in the reference's picture) and "
-        f"the probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about."
+        f"the probabilities of all classes; in uns['{keys.PROVENANCE}'] how it came about, and in "
+        f"uns['{keys.colors(keys.predicted(levels[0]))}'] the colours of the labels, for scanpy."
     )
+    if colored:
+        annotated += f" So are the colours you chose for {', '.join(colored)}."
     if selections:
         annotated += f" The selections you saved are columns of obs: {', '.join(selections)}."
     table = f"One row a cell: {', '.join(keys.CSV_COLUMNS)}; labels of {levels[0]}."
@@ -117,7 +131,8 @@ def files_html(outcome: Outcome, title: str, anew: Mapping[str, str], selections
     return (
         '<table class="plain files"><tbody>'
         + _file_row(
-            outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated, anew, bool(selections)
+            outcome, keys.RESULT_FILE, f"{name}.mapped.h5ad", "Annotated h5ad", annotated, anew,
+            bool(selections) or colored is not None,
         )
         + _file_row(outcome, keys.PREDICTIONS_FILE, f"{name}.predictions.csv", "Predictions, csv", table, anew)
         + "</tbody></table>"
