@@ -12,9 +12,11 @@ from typing import Any
 
 import param
 
+from explorer.app.colors import paints
 from explorer.app.colors.coloring import KINDS, ColorBy
 from explorer.app.stored import own_sets
 from explorer.app.tab import gates, pins
+from explorer.app.tab.two_values import TwoValues
 from explorer.app.tab.workspace import ARRANGED, DRAWN, Held
 
 OPTIONS = (
@@ -24,8 +26,8 @@ OPTIONS = (
 """How to map: `options` of a project."""
 
 SHOWN = (
-    "step", "color", "level", "method", "measure", "tab", "tabs", "pins", *ARRANGED, *DRAWN, "gates", "recipe",
-    "threshold", "coverage", "own_sets",
+    "step", "color", "level", "paints", "method", "measure", "tab", "tabs", "pins", *ARRANGED, *DRAWN, "gates",
+    "recipe", "two_values", "threshold", "coverage", "own_sets",
 )  # fmt: skip
 """What is looked at, and how: `view` of a project."""
 
@@ -51,13 +53,20 @@ def _held(written: Any) -> Held | None:
     return Held(ColorBy(*by), level) if by[0] in KINDS else None
 
 
+def _two_values(written: Any) -> TwoValues:
+    x, y, cuts = written
+    return TwoValues(x, y, None if cuts is None else (cuts[0], cuts[1]))
+
+
 _FORMS: Mapping[str, _Form] = {
     "color": _Form(lambda color: list(astuple(color)), _color),
     "held": _Form(lambda held: None if held is None else [*astuple(held.by), held.level], _held),
     "clip": _Form(list, lambda written: tuple(written) if written else None),
+    "paints": _Form(paints.as_record, paints.read_record),
     "pins": _Form(pins.as_records, pins.read_records),
     "gates": _Form(gates.as_records, gates.read_records),
     "recipe": _Form(gates.step_records, gates.read_steps),
+    "two_values": _Form(lambda shown: list(astuple(shown)), _two_values),
     "own_sets": _Form(own_sets.as_records, own_sets.read_records),
 }
 
