@@ -15,6 +15,7 @@ from components.coloring import Categories, Coloring, Values
 from components.points import Points
 from explorer import keys
 from explorer.app.colors.coloring import Style, color_both, label_categories, styled
+from explorer.app.colors.paints import PAINTS, Paints
 from explorer.app.leaving.downloads import Offered
 from explorer.app.stored import library
 from explorer.app.stored.library import Outcome
@@ -47,6 +48,8 @@ class Source:
         What the query is called.
     batch, own_label
         obs columns of the query's samples and of its own labels; empty for none.
+    paints
+        The colours chosen for categories.
     """
 
     reference: Reference
@@ -55,6 +58,7 @@ class Source:
     title: str
     batch: str
     own_label: str
+    paints: Paints = PAINTS
 
 
 def source_of(session: Session) -> Source:
@@ -70,7 +74,7 @@ def source_of(session: Session) -> Source:
         raise OptionsProblem("There is no picture to draw yet. Open a reference first.")
     method = outcome.result.method if outcome is not None else session.method
     title = session.project.title if session.project is not None else reference.title
-    return Source(reference, outcome, method, title, session.batch, session.own_label)
+    return Source(reference, outcome, method, title, session.batch, session.own_label, session.paints)
 
 
 def panels_of(source: Source, pins: Sequence[Pin]) -> list[Panel]:
@@ -105,7 +109,7 @@ def thumbnail(source: Source, pin: Pin) -> bytes:
 
 def _maps(source: Source, pin: Pin) -> list[Panel]:
     below: Points = library.reference_points(source.reference.folder, source.method)
-    query, beside = color_both(source.outcome, source.reference, pin.by, pin.level)
+    query, beside = color_both(source.outcome, source.reference, pin.by, pin.level, paints=source.paints)
     outcome, title = source.outcome, source.reference.title
     of_reference = Picture(
         below, _styled(beside, pin), view=pin.view, title=pin.title, cells_name=title, point=pin.point, names=pin.names
@@ -164,7 +168,7 @@ def _chart(source: Source, pin: Pin) -> Panel:
     if source.outcome is None:
         raise OptionsProblem("Charts speak of mapped cells, and none are mapped yet. Map your cells first.")
     outcome = source.outcome
-    labels = label_categories(source.reference, outcome, pin.level, "query")
+    labels = label_categories(source.reference, outcome, pin.level, "query", source.paints)
     if pin.kind == "composition":
         everyone = np.full(outcome.result.n_cells, source.title, dtype=object)
         samples = names_in(outcome.result.obs, source.batch) if source.batch else everyone

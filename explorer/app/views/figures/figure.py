@@ -13,6 +13,7 @@ from components.copied_text import CopiedText
 from components.get_link import GetLink
 from components.panel_list import PanelList
 from explorer.app import look
+from explorer.app.colors.paints import Paints
 from explorer.app.leaving import downloads, drawing
 from explorer.app.tab import pinning, pins
 from explorer.app.tab.pins import CHARTS, MAP, Pin
@@ -32,7 +33,7 @@ class FigureView(View):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._images: dict[tuple[Pin, str], str] = {}
+        self._images: dict[tuple[Pin, _Seen], str] = {}
         self._list = PanelList(sizing_mode="stretch_width", margin=(8, 0, 0, 0))
         self._list.param.watch(self._act, "acted")
         self._list.param.watch(lambda event: self._settings.show(event.new), "value")
@@ -58,8 +59,8 @@ class FigureView(View):
         )  # fmt: skip
         self.panel = pn.Row(left, right, sizing_mode="stretch_width", margin=0)
         self.watch(self._draw, ["step", "outcome", "pins", "query_coloring", "reference_coloring", "hidden", "show",
-                                "view", "selection"])  # fmt: skip
-        self.watch(self._list_pins, ["step", "pins", "outcome", "reference"])
+                                "view", "selection", "paints"])  # fmt: skip
+        self.watch(self._list_pins, ["step", "pins", "outcome", "reference", "paints"])
         self.watch(lambda: self._standing.display(session.standing(_TOPIC)), ["status"])
         self._list_pins()
         self._draw()
@@ -131,13 +132,13 @@ class FigureView(View):
         if is_empty or session.step != "export" or session.reference is None:
             return
         source = drawing.source_of(session)
-        missing = [pin for pin in session.pins if (pin, _job(session)) not in self._images]
-        job = _job(session)
+        seen = _seen(session)
+        missing = [pin for pin in session.pins if (pin, seen) not in self._images]
 
-        def work() -> dict[tuple[Pin, str], str]:
-            return {(pin, job): _address_of(source, pin) for pin in missing}
+        def work() -> dict[tuple[Pin, _Seen], str]:
+            return {(pin, seen): _address_of(source, pin) for pin in missing}
 
-        def use(drawn: dict[tuple[Pin, str], str]) -> None:
+        def use(drawn: dict[tuple[Pin, _Seen], str]) -> None:
             self._images |= drawn
             self._show_list()
 
@@ -145,9 +146,9 @@ class FigureView(View):
             session.attempt(_SMALL, "Drawing the panels", work, use)
 
     def _show_list(self) -> None:
-        job = _job(self.session)
+        seen = _seen(self.session)
         self._list.items = [
-            {"id": pin.id, "title": pin.title, "detail": words_of(pin), "image": self._images.get((pin, job), "")}
+            {"id": pin.id, "title": pin.title, "detail": words_of(pin), "image": self._images.get((pin, seen), "")}
             for pin in self.session.pins
         ]
         chosen = self._list.value if self._list.value in {pin.id for pin in self.session.pins} else ""
@@ -209,8 +210,12 @@ def words_of(pin: Pin) -> str:
     return ", ".join(parts)
 
 
-def _job(session: Session) -> str:
-    return session.outcome.job if session.outcome is not None else ""
+_Seen = tuple[str, Paints]
+"""Whose cells a pin shows, and in which colours."""
+
+
+def _seen(session: Session) -> _Seen:
+    return session.outcome.job if session.outcome is not None else "", session.paints
 
 
 def _address_of(source: drawing.Source, pin: Pin) -> str:

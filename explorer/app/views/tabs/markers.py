@@ -66,6 +66,7 @@ class MarkersView(TabView):
         self.watch(self._begin, ["outcome", "reference", "show"])
         self.watch(self._draw, ["markers"])
         self.watch(self._stand, ["status", "selection", "markers"])
+        self.watch(self._pictures.repaint, ["paints"])
         self.watch(self._pictures.draw, ["outcome", "reference", "show", "level", "selection", "markers"])
         self._fill()
         self._draw()
@@ -111,8 +112,9 @@ class MarkersView(TabView):
         if session.reference is None:
             return None
         if session.front == "reference" or session.outcome is None:
-            return Front(session.reference, session.level)
-        return Front(session.reference, session.level, session.outcome, session.job.mapping if session.job else None)
+            return Front(session.reference, session.level, paints=session.paints)
+        spec = session.job.mapping if session.job else None
+        return Front(session.reference, session.level, session.outcome, spec, session.paints)
 
     def _fill(self) -> None:
         front, session = self.front, self.session

@@ -13,6 +13,7 @@ from components.heat_table import HeatTable
 from components.menu import Menu
 from explorer import keys
 from explorer.app import look
+from explorer.app.colors.paints import label_paints
 from explorer.app.leaving.confusion import SHOWN_NAMES, cells_of, confusion, labels_in_force, named_columns, summary
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
@@ -20,7 +21,6 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
-from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 
@@ -64,6 +64,7 @@ class OwnLabelsView(TabView):
             drawn.param.watch(self._select, "picked")
         self.watch(self._fill, ["outcome", "own_label", "show"])
         self.watch(self._count, ["outcome", "level", "show"])
+        self.watch(self._draw, ["paints"])
         self.watch(self._follow, ["selection"])
         self.watch(self._stand, ["status", "outcome", "show"])
         self._fill()
@@ -123,7 +124,7 @@ class OwnLabelsView(TabView):
             return
         scope = " Of the selected cells." if self._only.value and session.selection is not None else ""
         self._said.object = f'<p class="small soft">{look.text(summary(found))}{scope}</p>'
-        colors = label_colors(session.reference, session.level)
+        colors = label_paints(session.reference, session.level, session.paints)
         if self._picture.value == _PICTURES[2]:
             self._flow.param.update(colors=colors, **flow(found))
         else:

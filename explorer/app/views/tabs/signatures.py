@@ -16,6 +16,7 @@ from components.ranked_bars import RankedBars
 from explorer.app import look
 from explorer.app.answers.speaking import EVERY, ONE, SELECTION, Question, Spoken, ask, gene_measures, words
 from explorer.app.colors.coloring import ColorBy
+from explorer.app.colors.paints import label_paints
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.tab import recalling
@@ -25,7 +26,6 @@ from explorer.app.tab.status import READY, Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said, said_html, side_by_side
 from explorer.asking.reasons import REFERENCE, REST
-from explorer.drawing.coloring import label_colors
 from explorer.errors import OptionsProblem
 from explorer.insight.signatures import SHOWN
 
@@ -57,7 +57,7 @@ class SignaturesView(TabView):
         self._build()
         self.watch(self._fill, ["outcome", "show", "level", "selection"])
         self.watch(self._begin, ["outcome", "show"])
-        self.watch(self._draw, ["spoken"])
+        self.watch(self._draw, ["spoken", "paints"])
         self.watch(self._stand, ["status", "outcome", "show", "spoken", "threshold", "found_at"])
         self._fill()
         self._draw()
@@ -178,7 +178,7 @@ class SignaturesView(TabView):
         self._stand()
         self._table.display(one.table, _COLUMNS)
         if spoken.groups:
-            colors = label_colors(self.session.reference, spoken.question.level)
+            colors = label_paints(self.session.reference, spoken.question.level, self.session.paints)
             self._dots.param.update(**dot_values(spoken.dots(), colors))
         else:
             top = one.top(SHOWN)
