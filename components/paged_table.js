@@ -26,8 +26,9 @@ export function render({model}) {
   back.addEventListener("click", () => { if (model.page > 0) model.page -= 1 })
   next.addEventListener("click", () => { if ((model.page + 1) * model.page_size < model.found) model.page += 1 })
 
+  const dress = (column) => (column?.kind === "text" ? "" : "number") + (column?.spare ? " spare" : "")
   const heading = (column) => {
-    const cell = block("th", column.kind === "text" ? "" : "number")
+    const cell = block("th", dress(column))
     cell.setAttribute("scope", "col")
     const mine = model.order_by === column.key
     cell.setAttribute("aria-sort", mine ? (model.downwards ? "descending" : "ascending") : "none")
@@ -56,7 +57,7 @@ export function render({model}) {
       line.title = model.action
       line.addEventListener("click", () => pick(texts[0]))
       texts.forEach((text, i) => {
-        const cell = block("td", model.columns[i]?.kind === "text" ? "" : "number")
+        const cell = block("td", dress(model.columns[i]))
         if (i === 0) {
           const button = block("button", "entry", text)
           button.type = "button"

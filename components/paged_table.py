@@ -34,12 +34,15 @@ class Column:
         How values are written: "text", "number" (three digits), "share" (of 1, in percent) or "p" (2e-08).
     tip
         What it is, for the heading's tip.
+    is_spare
+        Whether a table that is too narrow for all its columns may do without it.
     """
 
     key: str
     label: str
     kind: str = "text"
     tip: str = ""
+    is_spare: bool = False
 
 
 class PagedTable(JSComponent):
@@ -79,7 +82,9 @@ class PagedTable(JSComponent):
         self._table = table
         self._columns = tuple(column for column in columns if column.key in table)
         keys = [column.key for column in self._columns]
-        self.columns = [{"key": c.key, "label": c.label, "kind": c.kind, "tip": c.tip} for c in self._columns]
+        self.columns = [
+            {"key": c.key, "label": c.label, "kind": c.kind, "tip": c.tip, "spare": c.is_spare} for c in self._columns
+        ]
         if self.order_by not in keys:
             self.order_by = ""
         self._arrange()

@@ -38,8 +38,8 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
     sentences = [
         f"{result.n_cells:,} cells ({told.query}; {told.matrix}, {told.value_kind}) were mapped onto the reference "
         f"{told.reference}{size} with {title}{paper}, as implemented in Atlas Explorer.",
-        f"Of the {covered.needed:,} genes of the model, {covered.found:,} were found ({covered.share:.0%}; "
-        f"{covered.weighted_share:.0%} weighted by expression).",
+        f"Of the {covered.needed:,} genes of the model, {covered.found:,} were found ({100 * covered.share:.0f} %; "
+        f"{100 * covered.weighted_share:.0f} % weighted by expression).",
         *_asked(result),
         "Labels and their probabilities were taken from the model's latent space and calibrated on batches of the "
         "reference that were left out of training; novelty is 1 minus a conformal p-value of how strange a cell's "
@@ -66,7 +66,7 @@ def consequence(result: MappingResult, level: str) -> str:
     n, unknown = len(found.codes), int(found.unknown.sum())
     far = _RULES.get(result.provenance.options.get("unknown", QUANTILE), "they lie too far from their label")
     return (
-        f"At the level {level}, {unknown:,} of {n:,} cells ({unknown / max(n, 1):.1%}) were called unknown because "
+        f"At the level {level}, {unknown:,} of {n:,} cells ({100 * unknown / max(n, 1):.1f} %) were called unknown because "
         f"their confidence lies under {found.threshold:.2f} or {far}."
     )
 

@@ -84,7 +84,7 @@ def test_the_methods_paragraph_states_every_figure_of_the_record(result: Mapping
         assert fact in said, fact
     for level in result.labels.levels:
         told_of = consequence(result, level.level)
-        assert f"{int(level.unknown.sum()):,} of 832 cells ({level.unknown.mean():.1%})" in told_of
+        assert f"{int(level.unknown.sum()):,} of 832 cells ({100 * level.unknown.mean():.1f} %)" in told_of
         assert told_of in said
 
 

@@ -176,7 +176,9 @@ class Gating(Doubts):
         if outcome is None or reference is None or job is None:
             return
         labels = outcome.result.labels.level(level)
-        rows = np.flatnonzero(labels.labels == toward) if self.selection is None else self.selection
+        named = labels.labels == toward
+        carried = named & ~labels.unknown
+        rows = np.flatnonzero(carried if carried.any() else named) if self.selection is None else self.selection
         measure = self.measure if self.measure in [each.name for each in self.measures] else None
         self.attempt(
             "explain",

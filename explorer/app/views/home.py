@@ -28,6 +28,7 @@ _WORDS = {
     JobState.QUEUED: "waiting", JobState.RUNNING: "mapping", JobState.DONE: "mapped", JobState.FAILED: "failed",
     JobState.CANCELLED: "cancelled",
 }  # fmt: skip
+_DOUBLE_CLICK = 600  # milliseconds within which a second press is no answer to what the first one asked
 
 
 class HomeView(View):
@@ -63,6 +64,7 @@ class HomeView(View):
             "and its address can be bookmarked.</p>",
             margin=(6, 0, 0, 0),
         )
+        self._doomed = "", 0  # the project that was asked to be removed, and when, in milliseconds
         self._projects.param.watch(self._take_up, "value")
         self._projects.param.watch(self._remove, "acted")
         self.panel = self._layout()
@@ -147,10 +149,11 @@ class HomeView(View):
 
     def _list_projects(self) -> None:
         if self.session.step != "home":
+            self._doomed = "", 0
             return
         listed = library.projects().list()
         states = {job.id: job.state for job in library.queue().jobs()}
-        self._projects.rows = [_row(project, states) for project in listed]
+        self._projects.rows = [_row(project, states, self._doomed[0]) for project in listed]
         self._projects.visible = bool(listed)
         self._no_projects.visible = not listed
 
@@ -160,10 +163,17 @@ class HomeView(View):
             self.session.resume(event.new)
 
     def _remove(self, event: param.parameterized.Event) -> None:
-        library.projects().remove(event.new["id"])
-        recalling.remove(event.new["id"])
-        if self.session.project is not None and self.session.project.id == event.new["id"]:
-            self.session.leave()
+        """Ask once more, since no project comes back; the second press of a double click is no answer."""
+        id, at = event.new["id"], event.new.get("at", 0)
+        doomed, asked_at = self._doomed
+        if id == doomed and at - asked_at < _DOUBLE_CLICK:
+            return
+        self._doomed = ("", 0) if id == doomed else (id, at)
+        if id == doomed:
+            library.projects().remove(id)
+            recalling.remove(id)
+            if self.session.project is not None and self.session.project.id == id:
+                self.session.leave()
         self._list_projects()
 
 
@@ -194,10 +204,11 @@ def model_rows(session: Session, reference: Reference) -> list[dict[str, str]]:
     return [*trained, *({**row, "note": "", "state": "not trained yet"} for row in further_rows(session, reference))]
 
 
-def _row(project: Project, states: dict[str, JobState]) -> dict[str, str]:
+def _row(project: Project, states: dict[str, JobState], doomed: str) -> dict[str, str]:
     state = next((states[job] for job in reversed(project.jobs) if job in states), None)
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(project.updated))
     return {
         "id": project.id, "title": project.title, "reference": references.title_of(Path(project.reference)),
         "state": _WORDS[state] if state else "not mapped yet", "when": when,
+        "action": "Really remove?" if project.id == doomed else "Remove",
     }  # fmt: skip

@@ -46,10 +46,12 @@ class SourcePicker(pn.viewable.Viewer):
     def _path_row(self) -> pn.viewable.Viewable:
         folders = ", ".join(str(folder) for folder in settings().server_paths)
         self._path = pmui.TextInput(
-            label="Path on the server", placeholder=f"inside {folders}", size="small", sizing_mode="stretch_width"
-        )
-        button = pmui.Button(label="Open", variant="outlined", margin=(10, 0, 10, 10), align="center")
+            label="Path on the server", placeholder=f"inside {folders}", size="small", sizing_mode="stretch_width",
+            margin=(8, 0, 0, 0),
+        )  # fmt: skip
+        button = pmui.Button(label="Open", variant="outlined", margin=(8, 0, 0, 10), align="start")
         button.on_click(self._open_path)
+        self._path.param.watch(self._open_path, "enter_pressed")
         return pn.Row(self._path, button, sizing_mode="stretch_width", margin=(8, 0, 0, 0))
 
     def _demo_rows(self) -> list[pn.viewable.Viewable]:

@@ -75,16 +75,17 @@ def _worth(reference: Reference) -> str:
         return "What a consensus is worth on this reference was not measured: no evaluation lies beside its models."
     pooled, best = contenders[CONTENDER], max(alone, key=lambda name: alone[name]["macro_f1"])
     return (
-        f"Measured with all models on left-out batches of the reference, the consensus has macro-F1 "
-        f"{pooled['macro_f1']:.3f} and accuracy {pooled['accuracy']:.3f}; {title_of(best)} alone, the best of them, "
-        f"{alone[best]['macro_f1']:.3f} and {alone[best]['accuracy']:.3f}."
+        "By the scorecard below, with all models and as a mean over left-out batches of the reference, the consensus "
+        f"has macro-F1 {pooled['macro_f1']:.3f} and accuracy {pooled['accuracy']:.3f}; {title_of(best)} alone, the "
+        f"best of them, {alone[best]['macro_f1']:.3f} and {alone[best]['accuracy']:.3f}."
     )
 
 
 def _about_regression(reference: Reference) -> str:
     told = reference.card["expression"]
     scores = told.get("scores", {}).get(reference.levels[0], {})
-    score = f" On left-out batches its macro-F1 is {scores['macro_f1']:.3f}." if "macro_f1" in scores else ""
+    measured = "With the cells of all left-out batches taken together, as for the models above, its macro-F1 is"
+    score = f" {measured} {scores['macro_f1']:.3f}." if "macro_f1" in scores else ""
     genes = f"{told['genes']:,} genes" if "genes" in told else "genes"
     return (
         f"{TITLE} is no model of a latent space: it reads {genes} directly, so that it errs otherwise than the others. "

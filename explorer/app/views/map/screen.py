@@ -132,7 +132,10 @@ class MapView(View):
         todo = session.to_do
         again = bool(todo) and all(session.is_answered(spec) for spec in todo)
         self._start.disabled = not todo
-        self._start.label = "Map again" if again else "Start mapping"
+        # once all is mapped the way on is the one that stands out
+        self._start.param.update(
+            label="Map again" if again else "Start mapping", variant="outlined" if again else "contained"
+        )
         hint = start_words(session)
         self._hint.object = f'<span class="soft small">{look.text(hint)}</span>' if hint else ""
         missing = ""

@@ -40,7 +40,7 @@ class SurenessView(View):
         )  # fmt: skip
         self._coverage.param.watch(self._choose_coverage, "value")
         self._sets = look.html()
-        self._column = pmui.Select(label="Samples", options=[], size="small", width=190, margin=(0, 0, 8, 0))
+        self._column = pmui.Select(label="Samples", options=[], size="small", width=190, margin=(8, 0, 8, 0))
         self._column.param.watch(lambda _: self._draw_samples(), "value")
         self._by_sample = look.html()
         self._by_label = look.html()
@@ -81,7 +81,8 @@ class SurenessView(View):
         token = downloads.offer(make)
         self._tokens.append(token)
         link = GetLink(label="Download csv", href=look.route("download") + downloads.offer_query(token), about=about)
-        return pn.Row(look.html(f"<h2>{title}</h2>", margin=(4, 0, 8, 0)), link, sizing_mode="stretch_width", margin=0)
+        heading = look.html(f"<h2>{title}</h2>", margin=(4, 0, 8, 0))
+        return pn.Row(heading, link, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
 
     def _choose_coverage(self, event: Any) -> None:
         if event.new != self.session.coverage:

@@ -137,7 +137,7 @@ def novelty_html(labels: LevelLabels) -> str:
     far = int((labels.novelty > FAR).sum())
     said = (
         f"{far:,} of {n:,} cells ({look.share(far, n)}) lie farther from their label than 99 % of the reference's "
-        "left-out cells; 1 % would by chance."
+        "left-out cells of that label; 1 % would by chance."
     )
     picture = bars(shares.tolist(), (0.0, 1.0), f"Novelty. {said}", expected=1 / BINS)
     note = (
@@ -166,7 +166,8 @@ def doubts_html(labels: LevelLabels) -> str:
         '<h3 class="more">Two kinds of doubt</h3><table class="plain doubts"><thead><tr><th></th>'
         '<th class="right">cells</th><th class="right">share</th><th class="apart">says</th></tr></thead>'
         f'<tbody>{rows}</tbody></table>'
-        '<p class="soft small">Far: farther than 99 % of the left-out cells of its label.</p>'
+        '<p class="soft small">Far: stranger to its label than 99 % of all left-out cells are to theirs. The bars '
+        "above compare a cell with those of its own label alone, so that the counts differ.</p>"
     )
 
 

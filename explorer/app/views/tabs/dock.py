@@ -35,7 +35,8 @@ TABS: Mapping[str, type[View]] = {
 # nine questions beside one another in the middle of a window of 1280 pixels
 _NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 6px",
                                        "fontSize": "12px"}}  # fmt: skip
-HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
+# of what a tab shows: a large window gives the tabs more room, a small one leaves it to the map
+HEIGHTS = {"low": "clamp(190px, 27vh, 320px)", "high": "min(400px, 44vh)"}
 
 
 class DockView(View):
@@ -45,17 +46,14 @@ class DockView(View):
         super().__init__(session)
         self._made: dict[str, View] = {}
         self._strip = pmui.RadioButtonGroup(
-            options=list(TABS), value=session.tab, size="small", margin=(4, 8, 4, 0), sx=_NARROW
+            options=list(TABS), value=session.tab, size="small", margin=(4, 0), sx=_NARROW
         )
         self._strip.param.watch(self._choose, "value")
         self._fold = pmui.IconButton(icon="expand_more", description="Fold the tabs away", size="small", margin=(2, 0))
         self._fold.on_click(lambda _: self.session.show_tabs("folded" if self.session.tabs != "folded" else "low"))
         self._grow = pmui.IconButton(icon="height", description="More or less room", size="small", margin=(2, 0))
         self._grow.on_click(lambda _: self.session.show_tabs("low" if self.session.tabs == "high" else "high"))
-        self._body = pn.Column(
-            sizing_mode="stretch_width", margin=0, styles={"overflow": "auto", "max-height": "44vh"},
-            stylesheets=[look.NARROWS],
-        )
+        self._body = pn.Column(sizing_mode="stretch_width", margin=0, stylesheets=[look.NARROWS])
         self.panel = pn.Column(
             pn.Row(self._strip, pn.HSpacer(), self._grow, self._fold, sizing_mode="stretch_width", margin=0),
             self._body,
@@ -80,7 +78,7 @@ class DockView(View):
         self._body.visible = not folded
         if folded:
             return
-        self._body.height = HEIGHTS[session.tabs]
+        self._body.styles = {"overflow": "auto", "height": HEIGHTS[session.tabs]}
         if tab not in self._made:
             self._made[tab] = TABS[tab](session)
         wanted = self._made[tab].panel

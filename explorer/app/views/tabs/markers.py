@@ -43,11 +43,12 @@ _COLUMNS = (
     Column("share_in", "here", "share", "Share of the cells of the group that show the gene"),
     Column("share_out", "there", "share", "Share of the others that show the gene"),
     Column("adjusted_p", "adj. p", "p", "Benjamini-Hochberg over all genes"),
-    Column("score", "score", "number", "z of the rank test, or t; positive for genes of the group"),
+    Column("score", "score", "number", "z of the rank test, or t; positive for genes of the group", is_spare=True),
     Column("auroc", "AUROC", "number", "Chance that a cell of the group shows more of it than another"),
-    Column("effect", "effect", "number", "Difference beside the spread of all cells (Diaz-Mejia et al. 2024); no test"),
-    Column("mean_in", "mean here", "number", "Mean log1p CP10k; log2 CPM between samples"),
-    Column("mean_out", "mean there", "number", "Mean log1p CP10k; log2 CPM between samples"),
+    Column("effect", "effect", "number", "Difference beside the spread of all cells (Diaz-Mejia et al. 2024); no test",
+           is_spare=True),
+    Column("mean_in", "mean here", "number", "Mean log1p CP10k; log2 CPM between samples", is_spare=True),
+    Column("mean_out", "mean there", "number", "Mean log1p CP10k; log2 CPM between samples", is_spare=True),
 )
 _NOTHING = (
     "Choose cells and what to hold them against, then Compare. Every gene is tested; a click on one colours the map "
@@ -78,10 +79,10 @@ class MarkersView(TabView):
         def select(label: str, width: int, **more: Any) -> Menu:
             return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
-        self._by = select("Cells by", 145, options={})
-        self._group = select("Group", 140, options=[])
-        self._against = select("Against", 130, options=[REST])
-        self._test = select("Test", 172, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
+        self._by = select("Cells by", 132, options={})
+        self._group = select("Group", 126, options=[])
+        self._against = select("Against", 132, options=[REST])
+        self._test = select("Test", 154, options={words: name for name, words in TESTS.items()}, value="wilcoxon")
         self._sample = select("Samples", 140, options=[], visible=False)
         self._ask = pmui.Button(label="Compare", variant="contained", margin=(8, 8, 4, 0), size="small")
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)

@@ -62,6 +62,7 @@ class ModelsView(TabView):
         self._found: Consensus | None = None
         self._jobs = ""
         self._said = look.html(margin=(6, 12, 2, 0))
+        self._more = look.html(margin=(0, 12, 8, 0))
         self._go = pmui.Button(label="Go to Map", variant="outlined", margin=(4, 8, 4, 0), size="small")
         self._go.on_click(lambda _: setattr(session, "step", "map"))
         self._standing = Standing()
@@ -169,17 +170,18 @@ class ModelsView(TabView):
         is_ready = found is not None and at is not None and standing.phase is not Phase.FAILED
         for place in self._downloads:
             self.show_link(place, is_ready)
-        shown = [self._go] * (len(session.outcomes) < 2) + [self._buttons, self._body] * is_ready
+        shown = [self._go] * (len(session.outcomes) < 2) + [self._buttons, self._body, self._more] * is_ready
         if self._box.objects != shown:
             self._box.objects = shown
-        words = [self._missing(is_ready)]
+        words, notices = [self._missing(is_ready)], []
         if is_ready and found is not None and at is not None:
-            words += [agreement_words(found, at, session.threshold), *found.notices]
+            words.append(agreement_words(found, at, session.threshold))
+            notices = list(found.notices)
             self._upset.param.update(**upset_of(found, at))
             self._pairs.param.update(**pairs_of(found, at, str(self._measure.value)))
             self._labels.rows = label_rows(at)
-        told = "".join(f'<p class="small soft">{look.text(each)}</p>' for each in words if each)
-        self._said.object = told + _MEANT * is_ready
+        self._said.object = _paragraphs(words)
+        self._more.object = _MEANT + _paragraphs(notices)
 
     def _missing(self, is_ready: bool) -> str:
         outcomes = self.session.outcomes
@@ -235,6 +237,10 @@ def agreement_words(found: Consensus, at: LevelConsensus, threshold: float) -> s
         f"{int(at.scores['cells']):,} cells, and its confidence was off by {at.scores['calibration_error']:.3f} on "
         "average."
     )
+
+
+def _paragraphs(words: list[str]) -> str:
+    return "".join(f'<p class="small soft">{look.text(each)}</p>' for each in words if each)
 
 
 def upset_of(found: Consensus, at: LevelConsensus) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 
-_RULES = {"the label most of its cells got": BY_SHARE, "one label each, no two the same": ONE_TO_ONE}
-_PICTURES = ("Cells", "Share of row", "Flow")
+_RULES = {"what most of its cells got": BY_SHARE, "one each, no two the same": ONE_TO_ONE}
+_PICTURES = ("Cells", "Share", "Flow")
 _ASK = (
     "Labels that your cells brought stand here beside the predicted ones. Map a file, and put its "
     "cells in front."
@@ -39,14 +39,14 @@ class OwnLabelsView(TabView):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._found: Comparison | None = None
-        self._column = Menu(label="Your labels", options=[], size="small", width=180, margin=(8, 10, 4, 0),
+        self._column = Menu(label="Your labels", options=[], size="small", width=138, margin=(8, 8, 4, 0),
                                    sx=SLIM)  # fmt: skip
-        self._rule = Menu(label="An own label means", options=_RULES, value=BY_SHARE, size="small", width=240,
-                                 margin=(8, 10, 4, 0), sx=SLIM)  # fmt: skip
+        self._rule = Menu(label="An own label means", options=_RULES, value=BY_SHARE, size="small", width=216,
+                                 margin=(8, 8, 4, 0), sx=SLIM)  # fmt: skip
         self._picture = pmui.RadioButtonGroup(
-            options=list(_PICTURES), value=_PICTURES[1], size="small", margin=(8, 10, 4, 0), sx=look.SEGMENTS
+            options=list(_PICTURES), value=_PICTURES[1], size="small", margin=(8, 8, 4, 0), sx=look.SEGMENTS
         )
-        self._only = pmui.Checkbox(label="Selected cells only", value=False, size="small", margin=(6, 8, 0, 0))
+        self._only = pmui.Checkbox(label="Selected only", value=False, size="small", margin=(6, 0, 0, 0))
         self._link = self.link("Table, csv", self._offered)
         self._choices = row(self._column, self._rule, self._picture, self._only)
         self._standing = Standing()

@@ -33,8 +33,8 @@ _COLUMNS = (
     Column("gene", "Gene"),
     Column("score", "score", "number", "How much the gene speaks for the label; below 0 it speaks against it"),
     Column("speaks_by", "speaks by", "text", "Presence: higher in these cells than in the others; else absence"),
-    Column("mean", "mean here", "number", "Mean log1p CP10k in these cells"),
-    Column("mean_others", "elsewhere", "number", "Mean log1p CP10k in the others"),
+    Column("mean", "mean here", "number", "Mean log1p CP10k in these cells", is_spare=True),
+    Column("mean_others", "elsewhere", "number", "Mean log1p CP10k in the others", is_spare=True),
     Column("share", "here", "share", "Share of these cells that show the gene"),
     Column("share_others", "there", "share", "Share of the others that show the gene"),
 )
@@ -68,10 +68,10 @@ class SignaturesView(TabView):
         def select(label: str, width: int, **more: Any) -> Menu:
             return Menu(label=label, size="small", width=width, margin=(8, 8, 4, 0), sx=SLIM, **more)
 
-        self._cells = select("Cells of", 125, options=_CELLS, value=ONE)
-        self._toward = select("Toward", 160, options=[])
-        self._measure = select("Measured by", 185, options=[])
-        self._against = select("Beside", 180, options=_AGAINST, value=REST)
+        self._cells = select("Cells of", 118, options=_CELLS, value=ONE)
+        self._toward = select("Toward", 122, options=[])
+        self._measure = select("Measured by", 186, options=[])
+        self._against = select("Beside", 132, options=_AGAINST, value=REST)
         self._ask = pmui.Button(label="Ask", variant="contained", margin=(8, 8, 4, 0), size="small")
         self._stop = pmui.Button(label="Cancel", variant="outlined", margin=(8, 8, 4, 0), size="small", visible=False)
         self._link = self.link("All scores, csv", self._offered)
