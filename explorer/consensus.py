@@ -90,8 +90,15 @@ class Consensus:
         return LabelTransfer(tuple(level.labels for level in self.levels), self.within)
 
     def level(self, name: str) -> LevelConsensus:
-        """The consensus at the level called `name`."""
-        return next(level for level in self.levels if level.labels.level == name)
+        """The consensus at the level called `name`.
+
+        Raises
+        ------
+        OptionsProblem
+            If there is no such level.
+        """
+        wanted = self.labels.level(name)
+        return next(level for level in self.levels if level.labels is wanted)
 
 
 @dataclass(frozen=True)

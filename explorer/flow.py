@@ -27,6 +27,7 @@ from scipy import sparse
 
 from explorer import keys
 from explorer.beside import ConditionEmbedding, ImputedProteins, Verdict
+from explorer.errors import OptionsProblem
 from explorer.provenance import Provenance, Refitted
 
 FloatArray = NDArray[np.float32]
@@ -174,7 +175,13 @@ class AlignedCells:
         return self.values.shape[0]
 
     def log1p(self, target: float = 1e4) -> sparse.csr_matrix:
-        """log(1 + values / total * target), csr float32 of the same shape and sparsity."""
+        """log(1 + values / total * target), natural, csr float32 of the same shape and sparsity.
+
+        Parameters
+        ----------
+        target
+            Counts that every cell is brought to, over all genes of its file.
+        """
         scale = target / np.maximum(self.totals, 1e-12)
         per_value = np.repeat(scale.astype(np.float32), np.diff(self.values.indptr))
         data = np.log1p(self.values.data * per_value)
@@ -282,10 +289,12 @@ class LevelLabels:
 
 @dataclass(frozen=True)
 class LabelTransfer:
-    """Labels at every level, in the order in which the reference's builder named them.
+    """Labels at every level.
 
     Attributes
     ----------
+    levels
+        In the order in which the reference's builder named them, the main one first.
     within
         The coarser level that a level lies in, by its name; empty where no levels nest.
     """
@@ -299,8 +308,18 @@ class LabelTransfer:
         return self.levels[0]
 
     def level(self, name: str) -> LevelLabels:
-        """The labels at the level called `name`."""
-        return next(level for level in self.levels if level.level == name)
+        """The labels at the level called `name`.
+
+        Raises
+        ------
+        OptionsProblem
+            If there is no such level.
+        """
+        for level in self.levels:
+            if level.level == name:
+                return level
+        told = ", ".join(level.level for level in self.levels)
+        raise OptionsProblem(f"There is no label level {name!r}. Choose one of: {told}.")
 
     @property
     def deepest(self) -> IntArray:
@@ -339,12 +358,18 @@ class MappingResult:
     ----------
     obs
         The query's own obs, as found; its index names the cells.
+    method
+        Name of the method, as its card has it.
     embedding
         float32, n x d.
+    labels
+        Labels and how sure they are, at every level.
     layout
         float32, n x 2, in the reference's own frame.
     neighbors
         Nearest reference cells; `None` in a result read back from a file that does not keep them.
+    provenance
+        How the result came about.
     conditions
         Batches of the reference and of the query as the method describes them, where it has learned to.
     proteins

@@ -70,7 +70,7 @@ LABELS: Mapping[str, Word] = MappingProxyType({
     ),
     "unknown": Word(
         "Unknown",
-        "A cell that lies farther from its label than at most 5 % of cells of an average left-out batch do, or whose "
+        "A cell that is stranger to its label than all but 5 % of the cells of an average left-out batch, or whose "
         "confidence is below the threshold. It keeps its likeliest label in tables and files, but is drawn grey.",
         "Left-out batches of the reference",
     ),
@@ -99,8 +99,9 @@ LABELS: Mapping[str, Word] = MappingProxyType({
     ),
     "verdict": Word(
         "Verdict",
-        "Whether the mapping as a whole is sound, doubtful or bad, told without any label of yours: by genes found, "
-        "counts a cell, confidence, distance, batches, and how far expression follows the labels.",
+        "Whether the mapping as a whole can be trusted: ok, look or poor; in files good, doubtful or bad. Told without "
+        "any label of yours, by genes found, counts a cell, confidence, distance, batches, and how far expression "
+        "follows the labels.",
         "Thresholds drawn from the sample queries named in the README",
     ),
 })  # fmt: skip

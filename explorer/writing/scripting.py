@@ -70,7 +70,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
 
 _SCRIPT = '''"""Repeats a mapping made with Atlas Explorer, and says whether the labels are the same.
 
-    python reproduce.py [cells.h5ad] [reference folder] [--output mapped.h5ad] [--csv labels.csv]
+    python reproduce.py [cells.h5ad] [reference folder] [--output mapped.h5ad] [--csv repeated.csv]
 
 Needs only the package atlas-explorer. Ends with 0 if all labels are the same, with 1 if not.
 """
@@ -108,7 +108,7 @@ def main():
     parser.add_argument("query", nargs="?", default=RECORD["query"])
     parser.add_argument("reference", nargs="?", default=RECORD["reference"])
     parser.add_argument("--output", help="annotated h5ad to write")
-    parser.add_argument("--csv", default="labels.csv", help="table to write (labels.csv)")
+    parser.add_argument("--csv", default="repeated.csv", help="table to write (repeated.csv)")
     asked = parser.parse_args()
 
     query = explorer.open_query(

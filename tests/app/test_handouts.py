@@ -55,7 +55,7 @@ def test_the_script_gives_the_same_labels(result: MappingResult, tmp_path: Path)
     assert "differs" not in done.stdout
     for level in result.labels.levels:
         assert f"{level.level}: labels of 832 cells are the same" in done.stdout
-    table = pd.read_csv(tmp_path / "labels.csv")
+    table = pd.read_csv(tmp_path / "repeated.csv")
     assert table["label"].tolist() == result.labels.first.labels.tolist()
     np.testing.assert_allclose(table["confidence"], result.labels.first.confidence, rtol=1e-4)
 
