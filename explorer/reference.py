@@ -51,6 +51,11 @@ EXAMINED_ARRAYS = {"rows": np.int32, "codes": np.int32, "batches": np.int32, "pr
 def open_reference(folder: Path | str) -> Reference:
     """Open a bundle and check every file against its checksum.
 
+    Parameters
+    ----------
+    folder
+        The bundle; nothing but card, genes and obs is read into memory.
+
     Raises
     ------
     ReferenceProblem
@@ -91,7 +96,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
     if schema > SCHEMA:
         raise ReferenceProblem(
             f"The reference {folder.name} was written by a newer Atlas Explorer (format {schema}; this one reads "
-            f"up to {SCHEMA}). Update with: pip install --upgrade atlas-explorer"
+            f"up to {SCHEMA}). Bring the program up to date: git pull, then pip install ."
         )
     if not card.keys() >= CARD_KEYS or not {keys.GENES_FILE, keys.CELLS_FILE} <= set(card["files"]):
         raise damaged
@@ -128,12 +133,24 @@ def model_folder(reference: Reference, method: str) -> Path:
 
 
 def read_embedding(reference: Reference, method: str) -> FloatArray:
-    """float32 (m, d), memory-mapped."""
+    """Where a method places the reference's own cells, float32 (m, d), memory-mapped.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the bundle does not hold that method.
+    """
     return _array(model_folder(reference, method) / keys.EMBEDDING_FILE)
 
 
 def read_layout(reference: Reference, method: str) -> FloatArray:
-    """float32 (m, 2), the picture that query cells are placed in, memory-mapped; one for all panels."""
+    """The picture that query cells are placed in, float32 (m, 2), memory-mapped; one for all panels.
+
+    Raises
+    ------
+    ReferenceProblem
+        If the bundle does not hold that method.
+    """
     return _array(method_folder(reference, method) / keys.LAYOUT_FILE)
 
 
@@ -191,6 +208,14 @@ def write_cells(
 
     Parameters
     ----------
+    folder
+        An existing folder.
+    cells
+        m reference cells over g genes; counts below 65,536 are stored as uint16, other values as float32.
+    genes
+        symbol, ensembl and mean_expression of those genes, in the order of the columns.
+    obs
+        One row a cell.
     proteins
         Names of the columns of `cells.proteins`, which become a table in obsm.
     """
@@ -211,7 +236,15 @@ def write_cells(
 
 
 def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
-    """Write what label transfer learned from the reference."""
+    """Write what label transfer learned from the reference: heads.safetensors and calibration.json.
+
+    Parameters
+    ----------
+    folder
+        Of a method, of its `rna` variant, or of the regression on expression.
+    heads
+        One a label level. Strangeness of held-out cells and probabilities are rounded to float16.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     summary = []
     for head in heads:
@@ -247,7 +280,7 @@ def write_heads(folder: Path, heads: tuple[LevelHead, ...]) -> None:
 
 
 def read_heads(folder: Path) -> tuple[LevelHead, ...]:
-    """Read what `write_heads` wrote.
+    """Read what `write_heads` wrote, in the order of label levels; stored float16 values come back as float32.
 
     Raises
     ------
@@ -291,7 +324,7 @@ def _head(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Level
 
 
 def examined_arrays(level: str, examined: Examined) -> dict[str, NDArray[Any]]:
-    """Answers to left-out cells as they are stored."""
+    """Answers to left-out cells as they are stored: int32 (n,) rows, codes and batches, float16 (n, classes)."""
     return {
         f"{level}.examined_{name}": np.ascontiguousarray(getattr(examined, name), dtype)
         for name, dtype in EXAMINED_ARRAYS.items()
@@ -299,7 +332,7 @@ def examined_arrays(level: str, examined: Examined) -> dict[str, NDArray[Any]]:
 
 
 def read_examined(level: str, arrays: Mapping[str, NDArray[Any]]) -> Examined:
-    """What `examined_arrays` stored."""
+    """What `examined_arrays` stored; probabilities as float32, rows that sum to 1 again."""
     held = {name: arrays[f"{level}.examined_{name}"] for name in EXAMINED_ARRAYS}
     probabilities = held["probabilities"].astype(np.float32)
     probabilities /= probabilities.sum(1, keepdims=True)  # half precision has rounded them

@@ -67,7 +67,9 @@ def map_query(
     Parameters
     ----------
     query
-        From `explorer.reading.query.open_query`.
+        From `explorer.open_query`; n cells, read a block at a time.
+    reference
+        From `explorer.open_reference`, or `explorer.refit_shared` for a targeted panel.
     method
         One of `reference.methods`.
     mode
@@ -96,14 +98,23 @@ def map_query(
         "auto", "cpu" or "cuda".
     notices
         What was done before that belongs into the result's record, one sentence each.
+    progress
+        Told of stage, share done and time left, and asked whether to go on.
+
+    Returns
+    -------
+    MappingResult
+        Of all n cells, in the query's order, with neighbours (k = 15) and provenance; not judged yet
+        (`explorer.judged`), and at the reference's own threshold of confidence (`explorer.result_with_threshold`).
 
     Raises
     ------
     OptionsProblem
         If the method has no such mode, or the query no such column or table; or if levels are to be labelled both
-        coarse first and each by itself.
+        coarse first and each by itself; or if there is no such device.
     ReferenceProblem
-        If the mode learns, and the reference was shared without expression.
+        If the reference holds no such method, or its files cannot be read; or if the mode learns, and the reference was
+        shared without expression.
     GenesProblem
         If too few of the method's genes are found, or the genes are of another species.
     ValuesProblem
@@ -271,8 +282,10 @@ def explain_cells(
 
     Parameters
     ----------
+    query, reference, method, orthologs, device, progress
+        As `map_query` takes them.
     rows
-        Positions of the cells; above 128 a seeded sample of them is explained.
+        int (c,), positions of the cells in the query; above 128 a seeded sample of them is explained.
     toward, level
         A label of the reference and its level.
     measure
@@ -280,12 +293,17 @@ def explain_cells(
     proteins
         As `map_query` takes it.
 
+    Returns
+    -------
+    Signature
+        One score a gene, pathway or protein, averaged over the cells, with its completeness error.
+
     Raises
     ------
     ReferenceProblem
-        If the reference has no such label.
+        If the reference has no such label, or holds no such method.
     OptionsProblem
-        If no cell is named.
+        If no cell is named, or the method has no such measure.
     """
     if len(rows) == 0:
         raise OptionsProblem("No cells were chosen to be explained. Choose at least one.")

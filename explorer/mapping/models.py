@@ -78,7 +78,7 @@ def load_method(reference: Reference, name: str, device: str = "auto") -> Traine
     if name not in METHODS:
         raise ReferenceProblem(
             f"The reference {reference.title} holds a model of {name!r}, which this Atlas Explorer does not know; it "
-            f"knows {', '.join(METHODS)}. Update with: pip install --upgrade atlas-explorer"
+            f"knows {', '.join(METHODS)}. Bring the program up to date: git pull, then pip install ."
         )
     refitted = reference.refitted.get(name)
     return _load_method(reference.folder, reference.checksum, name, str(device_named(device)), refitted)

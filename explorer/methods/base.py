@@ -222,7 +222,7 @@ class Training:
     Attributes
     ----------
     cells
-        m reference cells over the method's genes.
+        m reference cells over the method's g genes.
     genes
         Symbols (g,) of those genes.
     labels
@@ -302,7 +302,7 @@ class Toward:
     label
         Its name.
     direction
-        float32 (d,), mean unit embedding of the reference cells that carry it.
+        float32 (d,), mean unit embedding of the reference cells that carry it; its length says nothing.
     """
 
     label: str
@@ -340,13 +340,16 @@ class Method(Protocol):
         ...
 
     def embed(self, cells: AlignedCells, *, progress: Progress) -> Embedding:
-        """Place cells (n x g, the method's genes in its order); each cell's vector depends on that cell alone."""
+        """Place cells (n x g, genes in its order): float32 (n, d), each by itself; probabilities where it has heads."""
         ...
 
     def explain(
         self, cells: AlignedCells, toward: Toward, measure: str | None = None, *, progress: Progress
     ) -> Signature:
-        """By what these cells, on average, point toward a label; by the first of the card's measures unless named."""
+        """By what cells (c x g, c > 0) on average point toward a label: float32 scores, one a gene, pathway or protein.
+
+        By the first of the card's measures unless one is named; an `OptionsProblem` if there is none of that name.
+        """
         ...
 
     def save(self, folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from components.theme import LIGHT
+from explorer import keys
 from explorer.flow import LevelLabels, MappingResult
 from explorer.provenance import Provenance
 
@@ -80,7 +81,9 @@ def result_page(
     for level in result.labels.levels:
         parts += [f"<h2>Labels, {escape(level.level)}</h2>", _table(label_table(level))]
     if samples:
-        counts = pd.crosstab(result.labels.first.labels, result.obs[samples].astype(str).to_numpy())
+        first = result.labels.first
+        labels = np.where(first.unknown, keys.UNKNOWN, first.labels)
+        counts = pd.crosstab(labels, result.obs[samples].astype(str).to_numpy())
         counts.index.name = "label"
         parts += [f"<h2>Cells by {escape(samples)}</h2>", _table(counts.reset_index())]
     parts += ["<h2>Methods</h2>", f"<p>{escape(methods)}</p>", "<h2>Record</h2>", _record(told)]
