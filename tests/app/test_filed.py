@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from explorer.app.answers import filed
+from explorer.app.answers.explaining import Explanation, GeneShare
 from explorer.app.answers.marking import Contrast, Found
 from explorer.app.answers.pathways import Sets
 from explorer.app.answers.speaking import Question, Spoken
@@ -34,6 +35,8 @@ ANSWERS = [
     Spoken(Question("label", "T cell", "cell_type", "ig"), GRADIENTS,
            (SignatureOf(SIGNATURE, "chosen", "rest", TABLE, 1, 2),),
            {"T cell": Expressed(np.array([0.5], np.float32), np.array([0.25], np.float32), 4)}, {"few": 2}, CELLS),
+    {"rows": np.array([0, 2]), "said": Explanation(SIGNATURE, GRADIENTS, "cell_type", 2,
+                                                   (GeneShare("ISG15", 1.0, 0.5, None),))},
     Sets("list", TABLE, {"A": ("ISG15", "LYZ")}, "told", TABLE.head(1), "mine.gmt", "mine.gmt 01234567"),
     Unknowns(3, np.array([0, 2]), np.array([0, 1], np.int32), ("new 1", "new 2"), TABLE,
              pd.DataFrame({"s1": [1, 0], "s 2": [0, 1]}, index=["new 1", "new 2"]), {"new 1": MARKERS}, 0, 1.0),
@@ -61,7 +64,7 @@ def assert_same(found: Any, wanted: Any) -> None:
         assert found == wanted or (found != found and wanted != wanted)
 
 
-@pytest.mark.parametrize("answer", ANSWERS, ids=["markers", "pseudobulk", "signatures", "gene sets", "groups"])
+@pytest.mark.parametrize("answer", ANSWERS, ids=["markers", "samples", "signatures", "why", "gene sets", "groups"])
 def test_an_answer_is_read_as_it_was_written(tmp_path: Path, answer: Any) -> None:
     path = tmp_path / "deep" / "answer.npz"
     filed.write(path, answer, {"threshold": 0.8})

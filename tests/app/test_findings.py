@@ -48,6 +48,7 @@ from explorer.app.stored import library
 from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
+from explorer.app.views.explore.selection import SelectionView
 from explorer.app.views.tabs.composition import CompositionView, difference_html
 from explorer.app.views.tabs.marker_pictures import DOTS, HEAT
 from explorer.app.views.tabs.markers import MarkersView
@@ -432,6 +433,37 @@ class TestTabs:
 
         run(steps)
         assert set(downloads._offers) == before
+
+    def test_choices_and_what_speaks_for_cells_are_there_in_a_page_loaded_anew(self, session: Session) -> None:
+        async def steps() -> None:
+            composition, chosen = CompositionView(session), SelectionView(session)
+            composition._column.value = "condition"
+            composition._picture.value = "Table"
+            session.select(np.arange(12))
+            session.explain("CD14 monocyte")
+            await session.settled()
+            await session.settled()
+            said = session.explanation
+            another = Session()
+            another.resume(session.project.id, "explore")
+            while another.outcome is None:
+                await another.settled()
+                another.poll()
+            views = [CompositionView(another), SelectionView(another)]
+            await another.settled()
+            assert (views[0]._column.value, views[0]._picture.value) == ("condition", "Table")
+            assert len(another.selection) == 12
+            assert another.explanation.genes == said.genes
+            another.select(np.arange(13))
+            await another.settled()
+            assert another.explanation is None, "it was about other cells"
+            session.select(None)
+            session.tab_choices = {}
+            for view in (*views, composition, chosen):
+                view.destroy()
+            recalling.remove(session.project.id)
+
+        run(steps)
 
     def test_pictures_follow_a_selection_that_was_not_compared(self, session: Session) -> None:
         async def steps() -> None:

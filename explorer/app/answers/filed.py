@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from explorer.app.answers.explaining import Explanation, GeneShare
 from explorer.app.answers.marking import Contrast, Found
 from explorer.app.answers.pathways import Sets
 from explorer.app.answers.speaking import Question, Spoken
@@ -29,8 +30,8 @@ from explorer.methods.base import Measure
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        Contrast, Expressed, Found, Markers, Measure, Question, SampleMarkers, Sets, Signature, SignatureOf, Spoken,
-        Unknowns,
+        Contrast, Explanation, Expressed, Found, GeneShare, Markers, Measure, Question, SampleMarkers, Sets, Signature,
+        SignatureOf, Spoken, Unknowns,
     )
 }  # fmt: skip
 VERSION = 1

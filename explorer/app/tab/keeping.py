@@ -27,7 +27,7 @@ OPTIONS = (
 
 SHOWN = (
     "step", "color", "level", "paints", "method", "measure", "tab", "tabs", "pins", *ARRANGED, *DRAWN, "gates",
-    "recipe", "two_values", "threshold", "coverage", "own_sets",
+    "recipe", "two_values", "threshold", "coverage", "own_sets", "tab_choices",
 )  # fmt: skip
 """What is looked at, and how: `view` of a project."""
 

@@ -35,6 +35,7 @@ class Remembered(Linked):
     tab = param.String(default="Composition", doc="Which tab below the map is open.")
     tabs: Any = param.Selector(default="low", objects=list(TABS), doc="How much room the tabs take.")
     pins = param.List(default=[], item_type=Pin, doc="Panels of the figure, in their order.")
+    tab_choices: Any = param.Dict(default={}, doc="What was chosen last in tabs that answer at once, by tab.")
     own_sets: Any = param.List(default=[], item_type=OwnSets, doc="Files of gene sets that the person brought.")
     can_undo = param.Boolean(default=False, doc="Whether a choice can be taken back.")
     can_redo = param.Boolean(default=False, doc="Whether a choice that was taken back can be made again.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
@@ -17,6 +19,7 @@ from explorer.app.colors.coloring import ColorBy, label_categories
 from explorer.app.leaving import downloads
 from explorer.app.leaving.tables import offered_signature, offered_table
 from explorer.app.stored.library import Outcome
+from explorer.app.tab import recalling
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.explore.cell_card import CellCardView
@@ -57,8 +60,12 @@ class SelectionView(View):
         self.watch(self._draw, ["selection", "outcome", "reference", "show", "level", "paints"])
         self.watch(lambda: setattr(self.selection, "mode", session.mode), ["mode"])
         self.watch(self._draw_why, ["explanation", "status", "selection", "outcome", "show", "level", "measure"])
+        self._recalled: Explanation | None = None
+        self.watch(self._keep_why, ["explanation"])
+        self.watch(self._recall_why, ["selection", "outcome", "show", "level"])
         self._draw()
         self._draw_why()
+        self._recall_why()
 
     def _build_why(self) -> None:
         self._toward = Menu(
@@ -97,6 +104,25 @@ class SelectionView(View):
         if event.new:
             self._genes.value = ""
             self.session.choose_color(ColorBy("gene", event.new))
+
+    def _keep_why(self) -> None:
+        """Keep what was just explained, with the cells that it is about."""
+        session, said = self.session, self.session.explanation
+        if said is not None and said is not self._recalled:
+            recalling.keep(session, recalling.place_of(session, "why"), {"rows": session.selection, "said": said})
+
+    def _recall_why(self) -> None:
+        if self.session.explanation is None:
+            recalling.recall(self.session, "why", "explain", self._take_why)
+
+    def _take_why(self, kept: dict[str, Any]) -> None:
+        """Show what was explained before, if it was asked about the same cells in the same way."""
+        session, said, rows = self.session, kept["said"], kept["rows"]
+        chosen = session.selection
+        is_same = rows is chosen if rows is None or chosen is None else np.array_equal(rows, chosen)
+        asked = (said.level, said.measure.name) == (session.level, _measure_in_use(session))
+        if session.explanation is None and is_same and asked:
+            self._recalled = session.explanation = said
 
     def _choose_measure(self, event: param.parameterized.Event) -> None:
         if event.new and event.new != _measure_in_use(self.session):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.insight.composition import NO_VALUE, sample_columns
 
+_NAME = "Composition"  # under which its choices are kept
 _NO_CONDITION, _NO_DONOR = "(none)", "(not in pairs)"
 _TABLE, _SAMPLES, _CONDITIONS = "Table", "Samples", "Conditions"
 
@@ -47,6 +49,7 @@ class CompositionView(TabView):
         super().__init__(session)
         self._found: Composed | None = None
         self._labels: Categories | None = None
+        self._is_filling = False
         self._build()
         self.watch(self._fill, ["outcome", "reference", "show", "batch"])
         self.watch(self._count, ["selection", "level", "outcome", "show", "reference"])
@@ -79,11 +82,28 @@ class CompositionView(TabView):
         for part in (self._of, self._against, self._donor):
             part.param.watch(lambda _: self._count(), "value")
         self._picture.param.watch(lambda _: self._draw(), "value")
+        for choice in self._choices.values():
+            choice.param.watch(lambda _: self._keep_choices(), "value")
         self._bars.param.watch(self._select, "picked")
         choices = row(self._column, self._condition, self._of, self._against, self._donor, self._picture)
         self.panel = column(choices, said(self._about, self._link), self._standing, self._body)
 
     # choices
+
+    @property
+    def _choices(self) -> dict[str, Any]:
+        return {"by": self._column, "condition": self._condition, "of": self._of, "against": self._against,
+                "pairs": self._donor, "picture": self._picture}  # fmt: skip
+
+    def _keep_choices(self) -> None:
+        if not self._is_filling:
+            chosen = {name: choice.value for name, choice in self._choices.items()}
+            self.session.tab_choices = {**self.session.tab_choices, _NAME: chosen}
+
+    def _kept(self, name: str, offered: Collection[str]) -> str | None:
+        """What was chosen last, in this page or before, if it is offered now."""
+        last = (self.session.tab_choices.get(_NAME, {}).get(name), self._choices[name].value)
+        return next((value for value in last if value in offered), None)
 
     @property
     def _obs(self) -> pd.DataFrame | None:
@@ -99,9 +119,12 @@ class CompositionView(TabView):
         columns = sample_columns(obs)
         card = session.reference.card
         wanted = session.batch if session.front == "query" else card.get("sample") or card.get("batch")
-        first = columns[0] if columns else None
-        self._column.param.update(options=columns, value=wanted if wanted in columns else first)
+        first = wanted if wanted in columns else columns[0] if columns else None
+        before = session.tab_choices.get(_NAME, {}).get("by")
+        self._is_filling = True  # what is filled in is nobody's choice
+        self._column.param.update(options=columns, value=before if before in columns else first)
         self._fill_conditions()
+        self._is_filling = False
 
     def _fill_conditions(self) -> None:
         obs, sample = self._obs, self._column.value
@@ -111,11 +134,10 @@ class CompositionView(TabView):
             found = condition_columns(obs, sample, named_columns(obs))
             donors = found
         options = [_NO_CONDITION, *found]
-        kept = self._condition.value if self._condition.value in options else _NO_CONDITION
+        kept = self._kept("condition", options) or _NO_CONDITION
         self._condition.param.update(options=options, value=kept, visible=len(options) > 1)
-        self._donor.options = [_NO_DONOR, *donors]
-        if self._donor.value not in self._donor.options:
-            self._donor.value = _NO_DONOR
+        pairs = [_NO_DONOR, *donors]
+        self._donor.param.update(options=pairs, value=self._kept("pairs", pairs) or _NO_DONOR)
         self._fill_values()
 
     def _fill_values(self) -> None:
@@ -123,16 +145,16 @@ class CompositionView(TabView):
         has = obs is not None and sample in obs and condition != _NO_CONDITION and condition in obs
         values = list(dict.fromkeys(of_samples(obs, sample, condition).values())) if has and obs is not None else []
         if values:
-            of = self._of.value if self._of.value in values else values[0]
-            against = self._against.value if self._against.value in values and self._against.value != of else None
+            of = self._kept("of", values) or values[0]
+            others = [value for value in values if value != of]
+            against = self._kept("against", others) or others[0]
             self._of.param.update(options=values, value=of)
-            self._against.param.update(options=values, value=against or next(v for v in values if v != of))
+            self._against.param.update(options=values, value=against)
         for part in (self._of, self._against):
             part.visible = has
         self._donor.visible = has and len(self._donor.options) > 2
         pictures = [_SAMPLES, _CONDITIONS, _TABLE] if has else [_SAMPLES, _TABLE]
-        picture = self._picture.value if self._picture.value in pictures else _SAMPLES
-        self._picture.param.update(options=pictures, value=picture)
+        self._picture.param.update(options=pictures, value=self._kept("picture", pictures) or _SAMPLES)
         self._count()
 
     @property

@@ -31,6 +31,7 @@ from explorer.app.colors.paints import column_paints
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.stored.library import Outcome
+from explorer.app.tab import recalling
 from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
@@ -147,20 +148,41 @@ class SamplesView(TabView):
             options = {f"PC{i + 1} ({look.share(float(share), 1)})": i for i, share in enumerate(shares)}
             self._component.param.update(options=options, value=0)
             self._label.param.update(options=list(found.labelled), value=next(iter(found.labelled), None))
+            self._recall_genes()
         self._guess()
         self._draw()
 
     def _find_genes(self) -> None:
         session, found, outcome = self.session, self._found, self._outcome
         reference, component = session.reference, int(self._component.value or 0)
+        place = recalling.place_of(session, self._kept_as)
+
+        def use(along: pd.DataFrame) -> None:
+            self._take_genes(component, along)
+            recalling.keep(session, place, {"component": component, "genes": along})
+
         if found is not None and reference is not None:
             session.pursue(
                 "genes of samples", "Reading genes",
-                lambda progress: genes_along(found, reference, outcome, component, progress), self._take_genes,
+                lambda progress: genes_along(found, reference, outcome, component, progress), use,
             )  # fmt: skip
 
-    def _take_genes(self, along: pd.DataFrame) -> None:
-        self._along = along
+    @property
+    def _kept_as(self) -> str:
+        """What the genes of these samples are kept as; of a reference, each method has samples of its own."""
+        return f"genes of samples, {self.session.method}"
+
+    def _recall_genes(self) -> None:
+        name = self._kept_as
+
+        def use(kept: dict[str, Any]) -> None:
+            if name == self._kept_as and kept["component"] in self._component.options.values():
+                self._take_genes(kept["component"], kept["genes"])
+
+        recalling.recall(self.session, name, "genes of samples", use)
+
+    def _take_genes(self, component: int, along: pd.DataFrame) -> None:
+        self._component.value, self._along = component, along
         self._draw()
 
     def _guess(self) -> None:
