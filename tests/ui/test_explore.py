@@ -13,6 +13,8 @@ from serving import until
 
 from explorer import keys
 
+PINK = "#ff00aa"
+
 pytestmark = pytest.mark.ui
 
 Open = Callable[..., Page]
@@ -58,6 +60,13 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     until(lambda: 0 < selected(page) < n, "fewer of them")
     sure = selected(page)
 
+    # another colour for one label
+    dye = page.get_by_label("Colour of B cell", exact=True)
+    usual = dye.input_value()
+    dye.fill(PINK)
+    expect(page.get_by_role("button", name="Default colour of B cell")).to_be_visible()
+    expect(page.locator(".legend .row", has=dye).locator(".swatch")).to_have_css("background-color", "rgb(255, 0, 170)")
+
     # kept under a name, in the project and in the file
     page.get_by_role("textbox", name="Save selection as").fill("sure monocytes")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -65,7 +74,9 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
         page.get_by_role("link", name="Download h5ad with saved selections").click()
     path = tmp_path / "gated.h5ad"
     waiting.value.save_as(path)
-    obs = ad.read_h5ad(path).obs
+    cells = ad.read_h5ad(path)
+    obs, column = cells.obs, keys.predicted("cell_type")
+    assert dict(zip(obs[column].cat.categories, cells.uns[keys.colors(column)], strict=True))["B cell"] == PINK
     chosen = obs[obs["selection_sure monocytes"]]
     assert len(chosen) == sure
     assert set(chosen[keys.predicted("cell_type")]) <= {"CD14 monocyte", "CD16 monocyte"}
@@ -73,6 +84,9 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     page.reload()
     expect(page.get_by_text("391 cells")).to_be_visible()
     until(lambda: selected(page) == sure, "the same cells after a reload")
+    expect(dye).to_have_value(PINK)
+    page.get_by_role("button", name="Default colours").click()
+    expect(dye).to_have_value(usual)
     page.get_by_role("heading", name=re.compile("^Colour by")).click()
     page.keyboard.press("Escape")
     until(lambda: selected(page) == 832, "no selection")
