@@ -14,6 +14,7 @@ from components.menu import Menu
 from components.raster import AS_IN_FILE, ORDERS, RANDOM
 from explorer.app import look
 from explorer.app.colors.captions import drawn_words
+from explorer.app.colors.paints import PALETTES
 from explorer.app.stored.pictures import picture_title
 from explorer.app.tab.session import Session
 from explorer.app.tab.workspace import (
@@ -142,14 +143,17 @@ class DrawnView(View):
         self._about_clip = _about("colour scale")
         sizes = {_AUTO: 0, **{f"{n} px": n for n in range(1, LARGEST_POINT + 1)}}
         self._size = Menu(label="Point size", options=sizes, value=0, width=140, **slim)
+        palettes = {title: name for name, title in PALETTES.items()}
+        self._palette = Menu(label="Palette", options=palettes, value=session.paints.palette, width=178, **slim)
         self._choices = pn.Row(
-            self._order, _about("draw order"), self._zeros, self._size, self._clip, self._about_clip,
+            self._order, _about("draw order"), self._zeros, self._size, self._palette, self._clip, self._about_clip,
             sizing_mode="stretch_width", margin=(2, 14, 4, 14), visible=False,
         )  # fmt: skip
         self._open.on_click(self._fold)
         self._order.param.watch(self._changed(lambda value: {"order": value}), "value")
         self._zeros.param.watch(self._changed(lambda value: {"zeros_grey": value}), "value")
         self._size.param.watch(self._changed(lambda value: {"point_size": value or None}), "value")
+        self._palette.param.watch(lambda event: session.choose_palette(event.new), "value")
         self._clip.param.watch(self._changed(_ends), "value_throttled")
         self.panel = pn.Column(
             self._choices,
@@ -157,7 +161,7 @@ class DrawnView(View):
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self._watcher = first.param.watch(lambda *_: session.soon(self._say), "pixels")
-        self.watch(self._fill, ["query_coloring", "reference_coloring", "show", "outcome", *DRAWN])
+        self.watch(self._fill, ["query_coloring", "reference_coloring", "show", "outcome", "paints", *DRAWN])
         self._fill()
 
     def destroy(self) -> None:
@@ -187,6 +191,7 @@ class DrawnView(View):
         self._clip.param.update(value=session.clip, visible=not is_named)
         self._about_clip.visible = not is_named
         self._size.value = session.point_size or 0
+        self._palette.param.update(value=session.paints.palette, visible=is_named)
         self._say()
 
     def _say(self) -> None:
