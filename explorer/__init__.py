@@ -14,6 +14,7 @@ from typing import Any
 
 _PLACES = {
     "build_reference": "explorer.building.fitting",
+    "draw_figure": "explorer.asking.picturing",
     "explain_cells": "explorer.mapping.corridor",
     "explain_label": "explorer.asking.explaining",
     "judged": "explorer.asking.judging",
@@ -22,10 +23,11 @@ _PLACES = {
     "left_out_answers": "explorer.mapping.left_out",
     "map_all": "explorer.mapping.several",
     "map_query": "explorer.mapping.corridor",
-    "maps_of": "explorer.asking.picturing",
     "methods_paragraph": "explorer.prose",
     "open_query": "explorer.reading.query",
     "open_reference": "explorer.reference",
+    "open_result": "explorer.asking.opening",
+    "panels_of": "explorer.asking.picturing",
     "read_agreed": "explorer.writing.agreed_files",
     "read_result": "explorer.writing.export",
     "refine": "explorer.doubt.refinement",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from explorer.consensus import LevelConsensus
 from explorer.flow import MappingResult, Reference
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
@@ -16,7 +17,7 @@ from explorer.writing.appending import finished_file
 
 _RULES = {
     QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
-    LEFT_OUT_BATCHES: "they are stranger to their label than cells of left-out batches are (5 % of an average batch)",
+    LEFT_OUT_BATCHES: "they are stranger to their label than all but 5 % of the cells of an average left-out batch",
 }
 
 
@@ -66,8 +67,19 @@ def consequence(result: MappingResult, level: str) -> str:
     n, unknown = len(found.codes), int(found.unknown.sum())
     far = _RULES.get(result.provenance.options.get("unknown", QUANTILE), "they lie too far from their label")
     return (
-        f"At the level {level}, {unknown:,} of {n:,} cells ({100 * unknown / max(n, 1):.1f} %) were called unknown because "
-        f"their confidence lies under {found.threshold:.2f} or {far}."
+        f"At the level {level}, {unknown:,} of {n:,} cells ({100 * unknown / max(n, 1):.1f} %) were called unknown "
+        f"because their confidence lies under {found.threshold:.2f} or {far}."
+    )
+
+
+def consensus_consequence(found: LevelConsensus) -> str:
+    """What the consensus does to the labels of one level."""
+    n, unknown = len(found.labels.codes), int(found.labels.unknown.sum())
+    share = 100 * unknown / max(n, 1)
+    return (
+        f"At the level {found.labels.level}, {unknown:,} of {n:,} cells ({share:.1f} %) were called unknown because "
+        "more than half of the methods call them so, or the confidence of the consensus lies under "
+        f"{found.labels.threshold:.2f}."
     )
 
 

@@ -67,7 +67,7 @@ def compare(
         If a column or value does not exist, or too few cells or samples are left of all that was asked for.
     """
     obs = source.obs
-    looked_at = np.ones(len(obs), bool) if within is None else _cells_of(obs, within)
+    looked_at = np.ones(len(obs), bool) if within is None else cells_told(obs, within)
     column, named, value = group.partition("=")
     _require(obs, column)
     told = obs[column].astype("object").where(obs[column].notna()).map(str, na_action="ignore")
@@ -237,7 +237,14 @@ def _between_samples(
     return compare_samples(summed, donors=donors, group=names[0], against=names[1])
 
 
-def _cells_of(obs: pd.DataFrame, told: str) -> BoolArray:
+def cells_told(obs: pd.DataFrame, told: str) -> BoolArray:
+    """Cells that are told as COLUMN=VALUE, bool (n,).
+
+    Raises
+    ------
+    OptionsProblem
+        If it is no such words, or there is no such column or value.
+    """
     column, named, value = told.partition("=")
     if not named:
         raise OptionsProblem(f"Which cells to look at is told by COLUMN=VALUE, not by {told!r}.")

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from components.raster import ORDERS
 from explorer.asking.painting import AGREEMENT, COLUMN, CONFIDENCE, CONSENSUS, GENE, GENES, LABEL, NOVELTY, PROTEIN
-from explorer.drawing.tallies import GENES_BY_GROUP
+from explorer.drawing.tallies import COMPOSITION, CONFUSION, GENES_BY_GROUP
 from explorer.errors import OptionsProblem
 
-MAP, COMPOSITION, CONFUSION, VOLCANO = "map", "composition", "confusion", "volcano"
+MAP, VOLCANO = "map", "volcano"
 SET = "set"
 PLAIN = (LABEL, CONFIDENCE, NOVELTY, CONSENSUS, AGREEMENT)
 NAMED: Mapping[str, str] = {GENE: "CD14", GENES: "CD3D,CD3E", SET: "NAME", PROTEIN: "CD3", COLUMN: "condition"}
@@ -174,7 +174,7 @@ def _map_of(rest: str) -> Asked:
 def _setting(kind: str, words: str) -> tuple[str, str]:
     name, _, value = (part.strip() for part in words.partition("="))
     if name not in settings_of(kind):
-        raise OptionsProblem(f"A panel of the kind {kind} has no setting {name!r}; it has {', '.join(settings_of(kind))}.")
+        raise OptionsProblem(f"A panel of {kind} has no setting {name!r}; it has {', '.join(settings_of(kind))}.")
     if not value and name not in ("names", "title"):
         raise OptionsProblem(f"The setting {name} of a panel needs a value: {name}=..., {SETTINGS[name][1]}.")
     if name == "show" and value not in SHOWN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.asking.picturing import CONFIDENCE, LABEL, maps_of
+from explorer.asking.picturing import panels_of
 from explorer.drawing.composing import Look, Panel, caption, render
 from explorer.errors import OptionsProblem
 from explorer.flow import MappingResult, Query, Reference
@@ -13,6 +13,9 @@ from explorer.prose import consequence, methods_paragraph
 from explorer.writing.appending import finished_file
 from explorer.writing.export import require_writable
 from explorer.writing.result_page import Shown, result_page
+
+PANELS = ("map:label", "map:confidence")
+"""Of the figure, if no others are asked for."""
 
 _LOOK = Look(width=180, dpi=200)
 
@@ -48,9 +51,10 @@ def write_report(
     reference: Reference,
     result: MappingResult,
     path: Path | str,
-    colors: Sequence[str] = (LABEL, CONFIDENCE),
+    panels: Sequence[str | Panel] = PANELS,
     *,
     level: str | None = None,
+    sets: Sequence[str] = (),
     samples: str = "",
 ) -> None:
     """Write the report on a result as one HTML file.
@@ -59,24 +63,22 @@ def write_report(
     ----------
     query, reference, result
         As mapped.
-    colors
-        Of each map in it, as `explorer.asking.picturing.maps_of` takes one.
-    level
-        Label level of the maps; the main one if not given.
+    panels, level, sets
+        Of its figure, as `explorer.asking.picturing.panels_of` takes them.
     samples
         obs column whose values a composition is told for; empty for none.
 
     Raises
     ------
     OptionsProblem
-        If there is no such column, or as `maps_of` does.
+        If there is no such column, or as `panels_of` does.
     """
     path = Path(path)
     require_writable(path)
     if samples and samples not in result.obs:
         raise OptionsProblem(f"There is no column {samples!r} among these cells. Name the one that tells samples.")
-    panels = [each for color in colors for each in maps_of(query, reference, result, color, level=level)]
-    page = report_page(result, reference, panels, title=result.provenance.query, samples=samples)
+    found = panels_of(query, reference, result, panels, level=level, sets=sets)
+    page = report_page(result, reference, found, title=result.provenance.query, samples=samples)
     with finished_file(path) as part:
         part.write_text(page, encoding="utf-8")
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Bar, Commands, opened_result, require_other, require_safe
+from explorer.commands.shared import Bar, Commands, add_method, opened_result, require_other, require_safe
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -23,6 +23,7 @@ def _add_signatures(commands: Commands, shared: Sequence[argparse.ArgumentParser
     )
     signatures.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
     signatures.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_method(signatures)
     signatures.add_argument("--label", action="append", metavar="LABEL", help="repeat; all labels if not given")
     signatures.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     signatures.add_argument("--measure", metavar="NAME", help="one of the method's for genes; its first if not given")
@@ -54,7 +55,7 @@ def _signatures(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, options.dots)):
         require_safe(path, options)
         require_writable(path)
-    query, result = opened_result(options.query)
+    query, result = opened_result(options.query, options.method)
     reference = open_reference(options.reference)
     asked = {"level": options.level, "measure": options.measure, "device": options.device}
     with Bar() as progress:
@@ -105,6 +106,7 @@ def _add_prototypes(commands: Commands, shared: Sequence[argparse.ArgumentParser
     )
     prototypes.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
     prototypes.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_method(prototypes)
     prototypes.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     prototypes.add_argument("--cells", type=Path, metavar="CELLS.csv", help="each cell's nearest, and how far it is")
     prototypes.add_argument("--output", type=Path, required=True, metavar="PROTOTYPES.csv")
@@ -114,12 +116,12 @@ def _add_prototypes(commands: Commands, shared: Sequence[argparse.ArgumentParser
 def _prototypes(options: argparse.Namespace) -> None:
     from explorer.asking.prototypes import in_words, label_points
     from explorer.reference import open_reference
-    from explorer.writing.export import read_result, require_writable, write_table
+    from explorer.writing.export import require_writable, write_table
 
     for path in filter(None, (options.output, options.cells)):
         require_safe(path, options)
         require_writable(path)
-    result = read_result(options.query)
+    _, result = opened_result(options.query, options.method)
     found = label_points(open_reference(options.reference), result, result.method, options.level, options.device)
     write_table(found.table(), options.output)
     if options.cells is not None:
@@ -132,6 +134,7 @@ def _add_cell(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> 
     cell.add_argument("result", type=Path, metavar="RESULT.h5ad", help="as map writes it")
     cell.add_argument("name", metavar="CELL", help="its name in obs")
     cell.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_method(cell)
     cell.set_defaults(run=_cell)
 
 
@@ -139,6 +142,6 @@ def _cell(options: argparse.Namespace) -> None:
     from explorer.asking.tapped import in_words, row_of, tapped_cell
     from explorer.reference import open_reference
 
-    query, result = opened_result(options.result)
+    query, result = opened_result(options.result, options.method)
     reference = open_reference(options.reference)
     print(in_words(tapped_cell(query, reference, result, row_of(result, options.name), device=options.device)))

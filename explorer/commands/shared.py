@@ -39,14 +39,17 @@ def require_other(path: Path, source: Path) -> None:
         raise OptionsProblem(f"{path} is or lies in {source}, which is never changed. Name another file to write to.")
 
 
-def opened_result(path: Path) -> tuple[Query, MappingResult]:
-    """The cells of a result, read as they were when they were mapped, and the result."""
-    from explorer.reading.query import open_query
-    from explorer.writing.export import read_result
+def add_method(command: argparse.ArgumentParser) -> None:
+    """`--method`, for commands that speak of one method of a result."""
+    command.add_argument("--method", metavar="NAME", help="which one to speak of, where several methods mapped")
 
-    result = read_result(path)
-    told = result.provenance
-    return open_query(path, matrix=told.matrix, gene_names=told.options.get("gene_names")), result
+
+def opened_result(path: Path, method: str | None = None) -> tuple[Query, MappingResult]:
+    """The cells of a result, read as they were when they were mapped, and what one method said of them."""
+    from explorer.asking.opening import open_result, result_of_one
+
+    query, result = open_result(path)
+    return query, result_of_one(result, method)
 
 
 class Bar:

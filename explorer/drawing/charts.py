@@ -203,6 +203,9 @@ def legend_of_chart(chart: Chart) -> Group | None:
             return Group("Part of the gene's largest mean", scale=(0.0, 1.0), colormap=SEQUENTIAL)
         case Confusion():
             return Group("Share of row", scale=(0.0, 1.0), colormap=SEQUENTIAL)
+        case Violins():
+            names = tuple(chart.groups.names[at] for at in chart.shown)
+            return Group(chart.groups.title, names, tuple(chart.groups.colors[at] for at in chart.shown))
         case _:
             return None
 

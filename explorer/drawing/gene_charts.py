@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from components.coloring import Categories
@@ -23,6 +25,13 @@ _UP, _DOWN, _FEW = ACCENT, "#8a5300", "#b4bac3"  # as the volcano of the screen 
 _LEAST_FOLD = 1.0                 # log2; dots nearer to 0 are grey
 _HIGHEST = 300.0                  # of -log10 p, where p is 0 to a computer
 _NAMED = 12
+_PLACES = (
+    ((2.0, 0.0), "left", "center"), ((-2.0, 0.0), "right", "center"), ((0.0, 2.0), "center", "bottom"),
+    ((0.0, -2.0), "center", "top"), ((2.0, 4.0), "left", "bottom"), ((-2.0, -4.0), "right", "top"),
+    ((-2.0, 4.0), "right", "bottom"), ((2.0, -4.0), "left", "top"), ((-4.0, 9.0), "right", "bottom"),
+    ((-4.0, -9.0), "right", "top"), ((-4.0, -16.0), "right", "top"), ((4.0, -9.0), "left", "top"),
+)  # fmt: skip
+"""Where a name may stand beside its dot: offset in points, and what of the name lies there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +43,8 @@ class Violins:
     values
         n cells x genes, log1p CP10k.
     groups
-        Which of them each cell belongs to; groups without a cell are not drawn.
+        Which of them each cell belongs to; groups without a cell are not drawn. A map coloured by the same shares the
+        legend.
     title
         Written above; empty for none.
     """
@@ -42,6 +52,11 @@ class Violins:
     values: pd.DataFrame
     groups: Categories
     title: str = ""
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """Positions of the groups that hold cells."""
+        return np.flatnonzero(self.groups.counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +99,7 @@ class Volcano:
 
 def draw_violins(axes: Axes, chart: Violins, font: float) -> None:
     """A row a gene, each with a scale of its own from 0 to its largest value, and a violin a group."""
-    kept = np.flatnonzero(chart.groups.counts)
+    kept = chart.shown
     place = np.full(len(chart.groups.names) + 1, -1)
     place[kept] = np.arange(len(kept))
     codes = place[np.asarray(chart.groups.codes)]
@@ -103,9 +118,7 @@ def draw_violins(axes: Axes, chart: Violins, font: float) -> None:
             at = floor + 0.9 * median / top
             axes.plot([column - _HALF / 2, column + _HALF / 2], [at, at], color="black", lw=0.75)
         axes.text(-0.62, floor + 0.9, f"{top:.2g}", fontsize=max(font - 2, 4), va="top", ha="left", color="0.4")
-    counts = chart.groups.counts[kept]
-    names = [f"{chart.groups.names[at]} (n = {n:,})" for at, n in zip(kept, counts, strict=True)]
-    axes.set_xticks(np.arange(len(kept)), names, rotation=90)
+    axes.set_xticks([])  # the legend names the groups, in the order of the violins
     axes.set_yticks(len(genes) - np.arange(len(genes)) - 0.55, genes, style="italic")
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(-0.7, len(kept) - 0.3)
@@ -134,23 +147,29 @@ def draw_volcano(axes: Axes, chart: Volcano, font: float) -> None:
     axes.set_ylabel("−log10 adjusted p", fontsize=font)
     axes.spines[["top", "right"]].set_visible(False)
     for at in labelled:
-        left = x[at] > 0.6 * far  # a name at the right edge would leave the page
         axes.annotate(
-            chart.names[at], (x[at], y[at]), (-2 if left else 2, 0), textcoords="offset points", fontsize=font - 1,
-            style="italic", ha="right" if left else "left", va="center",
+            chart.names[at], (x[at], y[at]), (2, 0), textcoords="offset points", fontsize=font - 1, style="italic",
+            ha="left", va="center",
         )  # fmt: skip
 
 
 def part_names(axes: Axes) -> None:
-    """Leave out the names of dots that would lie on names already written; the most important stay."""
-    kept: list[tuple[float, float, float, float]] = []
-    for text in list(axes.texts):
-        box = text.get_window_extent()
-        clash = any(box.x0 < x1 and x0 < box.x1 and box.y0 < y1 and y0 < box.y1 for x0, y0, x1, y1 in kept)
-        if clash:
-            text.remove()
+    """Move the names of dots to where they lie on no other name and inside the axes; those without a place go.
+
+    The most important come first, so theirs is the first choice.
+    """
+    room, kept = axes.get_window_extent(), list[Bbox]()
+    for text in [each for each in axes.texts if isinstance(each, Annotation)]:
+        for offset, horizontal, vertical in _PLACES:
+            text.set_position(offset)
+            text.set(ha=horizontal, va=vertical)
+            box = text.get_window_extent()
+            inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+            if inside and not any(box.overlaps(other) for other in kept):
+                kept.append(box)
+                break
         else:
-            kept.append((box.x0, box.y0, box.x1, box.y1))
+            text.remove()
 
 
 def describe_violins(chart: Violins) -> str:
@@ -158,8 +177,8 @@ def describe_violins(chart: Violins) -> str:
     n = int(np.asarray(chart.groups.counts).sum())
     return (
         f"Expression of {chart.values.shape[1]:,} genes by {chart.groups.title}, log1p CP10k from 0 to each gene's "
-        f"largest value: smoothed histograms, each as wide as the others at its widest; the line is the median "
-        f"(n = {n:,} cells)."
+        f"largest value: smoothed histograms in the order of the legend, all as wide at their widest; the line is the "
+        f"median (n = {n:,} cells)."
     )
 
 
@@ -169,6 +188,6 @@ def describe_volcano(chart: Volcano) -> str:
     up = int((beyond & (np.asarray(chart.change) > 0)).sum())
     return (
         f"{chart.compared}. {len(chart.names):,} genes; in colour {up:,} that are higher and "
-        f"{int(beyond.sum()) - up:,} that are lower, by a log2 fold change of at least {_LEAST_FOLD:g} at an adjusted p "
-        f"of at most {chart.least:g}."
+        f"{int(beyond.sum()) - up:,} that are lower, by a log2 fold change of at least {_LEAST_FOLD:g} at an adjusted "
+        f"p of at most {chart.least:g}."
     )

@@ -32,6 +32,15 @@ GENES_BY_GROUP: Mapping[str, str] = {
 }
 """Charts of genes in groups of cells: names and titles."""
 
+COMPOSITION, CONFUSION, CONFIDENCE = "composition", "confusion", "confidence"
+CHARTS: Mapping[str, str] = {
+    COMPOSITION: "Composition",
+    CONFUSION: "Own vs predicted",
+    CONFIDENCE: "Confidence",
+    **GENES_BY_GROUP,
+}
+"""Charts of one result: names and titles."""
+
 NO_VALUE = "no value"
 _LISTED = 12
 

@@ -21,7 +21,6 @@ from explorer.app.colors.captions import drawn_words
 from explorer.app.colors.coloring import ColorBy, Style
 from explorer.app.leaving.gated_files import gated, offered_gated_file
 from explorer.app.stored import library
-from explorer.app.stored.pictures import picture_title
 from explorer.app.tab.gates import (
     INTERSECT,
     INVERT,
@@ -48,6 +47,7 @@ from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.jobs import worker
 from explorer.reading.genesearch import common_names, find_gene, genes_among, suggestions
+from explorer.reading.pictures import picture_title
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA, settings
 
 DEMO = SAMPLE_DATA / "pbmc_ifnb_832.h5ad"

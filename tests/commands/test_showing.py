@@ -18,13 +18,20 @@ from components.points import index_points
 from explorer import keys
 from explorer.__main__ import PROBLEM, main
 from explorer.app.colors.coloring import ColorBy, color_query
+from explorer.app.leaving import drawing
 from explorer.app.stored.library import Outcome
+from explorer.app.tab.pins import Pin
+from explorer.asking.painting import name_of_genes
+from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.coloring import label_colors
+from explorer.drawing.figures import Picture
+from explorer.drawing.gene_charts import Violins, Volcano
 from explorer.flow import Reference
 from explorer.settings import SAMPLE_ATLAS
 from explorer.writing.export import read_result, write_expression
 
-GENE = str(markers(TYPES[0])[0])
+GENE, OTHER = str(markers(TYPES[0])[0]), str(markers(TYPES[1])[0])
+PAIR = f"{GENE},{OTHER}"
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +58,23 @@ def words(command: str, folder: Path, reference: Reference, *more: object) -> li
     return [command, str(folder / keys.RESULT_FILE), "--reference", str(reference.folder), *map(str, more)]
 
 
-@pytest.mark.parametrize("color", ["label", "confidence", "novelty", f"gene:{GENE}", "column:cell_type", "column:side"])
+def outcome_in(folder: Path) -> Outcome:
+    """The same result as the page opens it."""
+    result = read_result(folder / keys.RESULT_FILE)
+    return Outcome("", folder, result, index_points(result.layout), (), ())
+
+
+@pytest.mark.parametrize(
+    "color", ["label", "confidence", "novelty", f"gene={GENE}", "column=cell_type", "column=side", f"genes={PAIR}"]
+)
 def test_colours_are_those_of_the_page(color: str, folder: Path, planted_reference: Reference) -> None:
-    query, result = explorer.open_query(folder / keys.RESULT_FILE), read_result(folder / keys.RESULT_FILE)
-    (panel,) = explorer.maps_of(query, planted_reference, result, color)
-    outcome = Outcome("", folder, result, index_points(result.layout), (), ())
-    kind, _, name = color.partition(":")
-    level = result.labels.first.level
+    query, result = explorer.open_result(folder / keys.RESULT_FILE)
+    (panel,) = explorer.panels_of(query, planted_reference, result, [f"map:{color}"])
+    assert isinstance(panel, Picture)
+    outcome = outcome_in(folder)
+    kind, _, name = color.partition("=")
+    name = name_of_genes("2 genes", name.split(",")) if kind == "genes" else name
+    level = outcome.result.labels.first.level
     seen = color_query(outcome, ColorBy(kind, name), level, label_colors(planted_reference, level))
     drawn = panel.coloring
     assert (type(drawn), drawn.title, drawn.order) == (type(seen), seen.title, seen.order)
@@ -72,12 +89,82 @@ def test_colours_are_those_of_the_page(color: str, folder: Path, planted_referen
         np.testing.assert_allclose(drawn.values, seen.values, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [("composition", "side"), ("confusion", "cell_type"), ("confidence", ""), ("dots", PAIR), ("heat", PAIR),
+     ("violins", PAIR)],
+)  # fmt: skip
+def test_charts_are_those_of_the_page(kind: str, what: str, folder: Path, planted_reference: Reference) -> None:
+    query, result = explorer.open_result(folder / keys.RESULT_FILE)
+    (drawn,) = explorer.panels_of(query, planted_reference, result, [f"{kind}:{what}"])
+    outcome = outcome_in(folder)
+    source = drawing.Source(planted_reference, outcome, "concord", "mine", "side", "cell_type")
+    genes = tuple(what.split(",")) if kind in ("dots", "heat", "violins") else ()
+    level = outcome.result.labels.first.level
+    (seen,) = drawing.panels_of(source, [Pin("", drawn.title, kind, level=level, genes=genes)])
+    assert type(drawn) is type(seen)
+    match drawn, seen:
+        case (Bars(), Bars()) | (Confusion(), Confusion()):
+            pd.testing.assert_frame_equal(drawn.counts, seen.counts)
+            assert int(drawn.counts.to_numpy().sum()) == 300
+        case (Histogram(), Histogram()):
+            np.testing.assert_array_equal(drawn.values, seen.values)
+            assert (drawn.name, drawn.threshold) == (seen.name, seen.threshold)
+        case (Dots(), Dots()) | (Heat(), Heat()):
+            pd.testing.assert_frame_equal(drawn.mean, seen.mean, rtol=1e-3)
+        case (Violins(), Violins()):
+            pd.testing.assert_frame_equal(drawn.values, seen.values, rtol=1e-3)
+            assert drawn.groups.colors == seen.groups.colors
+
+
+def test_a_volcano_has_the_planted_markers_on_its_side(folder: Path, planted_reference: Reference) -> None:
+    query, result = explorer.open_result(folder / keys.RESULT_FILE)
+    asked = f"volcano:cell_type={TYPES[0]}; against={TYPES[1]}"
+    (found,) = explorer.panels_of(query, planted_reference, result, [asked])
+    assert isinstance(found, Volcano)
+    up = {name for name, change in zip(found.names, found.change * found.beyond, strict=True) if change > 0}
+    assert GENE in up
+    assert OTHER not in up
+    assert found.title == f"{TYPES[0]} against {TYPES[1]}"
+
+
+def test_panels_take_what_they_are_told(folder: Path, planted_reference: Reference, tmp_path: Path) -> None:
+    query, result = explorer.open_result(folder / keys.RESULT_FILE)
+    (tmp_path / "own.gmt").write_text(f"MY_SET\tmine\t{GENE}\t{OTHER}\n")
+    drawn = explorer.panels_of(
+        query, planted_reference, result,
+        [f"map; hide={TYPES[0]}; names; select=side=left; point=0.4; title=", "map; show=alone", "map; show=reference",
+         "map:set=my set; show=both; palette=magma"], sets=[str(tmp_path / "own.gmt")],
+    )  # fmt: skip
+    first, alone, below, of_set, beside = [panel for panel in drawn if isinstance(panel, Picture)]
+    assert isinstance(first.coloring, Categories)
+    assert [first.coloring.names[code] for code in first.hidden] == [TYPES[0]]
+    assert (first.names, first.point, first.title) == (True, 0.4, "")
+    assert first.selected is not None
+    assert first.selected.sum() == 100
+    assert isinstance(of_set.coloring, Values)
+    assert isinstance(beside.coloring, Values)
+    assert beside.coloring.limits == of_set.coloring.scale, "the same colour means the same value"
+    assert of_set.coloring.colormap == "magma"
+    assert re.fullmatch(r"My set \(own.gmt [0-9a-f]{8}\)", of_set.title)
+    assert alone.background is None
+    assert len(below.cells) == planted_reference.n_cells
+
+
+def test_all_that_panels_can_be_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", "--panels"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert all(word in told for word in ("map:gene=CD14", "violins:GENE", "COLUMN: one map for each of its values"))
+
+
 def test_a_figure_is_as_wide_as_asked_for_and_its_text_is_text(
     folder: Path, planted_reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    colors = ["--color", "label", "--color", f"gene:{GENE.lower()}", "--split", "side"]
+    panels = ["--panel", "map; split=side", "--panel", f"map:gene={GENE.lower()}; split=side"]
     out = tmp_path / "figure.pdf"
-    assert main(words("figure", folder, planted_reference, *colors, "--dpi", 150, "--output", out)) == 0
+    assert main(words("figure", folder, planted_reference, *panels, "--dpi", 150, "--output", out)) == 0
     caption = capsys.readouterr().out
     (page,) = pymupdf.open(out)
     assert page.rect.width / 72 * 25.4 == pytest.approx(180, abs=0.01)
@@ -105,7 +192,8 @@ def test_a_report_counts_what_the_table_counts(
     counts, unknown = table["label"].value_counts(), table.groupby("label")["unknown"].sum()
     assert rows == {name: [n, unknown[name]] for name, n in counts.items()}
     sides = re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>(\d+)</td></tr>", by_side.split("</table>")[0])
-    assert {name: int(left) + int(right) for name, left, right in sides} == counts.to_dict()
+    kept = table["label"].where(~table["unknown"], keys.UNKNOWN).value_counts()
+    assert {name: int(left) + int(right) for name, left, right in sides} == kept.to_dict()
     assert page.count("data:image/png;base64,") == 1
     assert read_result(folder / keys.RESULT_FILE).provenance.reference_checksum in page
 
@@ -113,9 +201,28 @@ def test_a_report_counts_what_the_table_counts(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["figure", "--color", "gene:NONSENSE", "--output", "f.pdf"], "no gene called 'NONSENSE'"),
-        (["figure", "--color", "mood", "--output", "f.pdf"], "coloured by label, confidence"),
-        (["figure", "--split", "mood", "--output", "f.pdf"], "no column 'mood'"),
+        (["figure", "--panel", "map:gene=NONSENSE", "--output", "f.pdf"], "no gene called 'NONSENSE'"),
+        (["figure", "--panel", f"map:gene={GENE[:-1]}", "--output", "f.pdf"], f"Near {GENE[:-1]} are: "),
+        (["figure", "--panel", "map:mood", "--output", "f.pdf"], "coloured by label, confidence"),
+        (["figure", "--panel", "mood", "--output", "f.pdf"], "is one of map, composition"),
+        (["figure", "--panel", "gene:CD14", "--output", "f.pdf"], "Do you mean map:gene=CD14?"),
+        (["figure", "--panel", "map; split=mood", "--output", "f.pdf"], "no column 'mood'"),
+        (["figure", "--panel", "map:column=mood", "--output", "f.pdf"], "no column 'mood'"),
+        (["figure", "--panel", "composition:mood", "--output", "f.pdf"], "they have cell_type"),
+        (["figure", "--panel", "composition", "--output", "f.pdf"], "composition:COLUMN"),
+        (["figure", "--panel", "map; mood=good", "--output", "f.pdf"], "no setting 'mood'; it has title, level"),
+        (["figure", "--panel", "map; scale=3..0", "--output", "f.pdf"], "scale=0..3"),
+        (["figure", "--panel", "map; palette=Greys", "--output", "f.pdf"], "go with values"),
+        (["figure", "--panel", "map; hide=mood", "--output", "f.pdf"], "There is no 'mood' to hide; there are"),
+        (["figure", "--panel", "map; select=side=up", "--output", "f.pdf"], "No cell has side=up; there are left"),
+        (["figure", "--panel", "map; method=scpoli", "--output", "f.pdf"], "not mapped by 'scpoli', but by concord"),
+        (["figure", "--panel", "map:agreement", "--output", "f.pdf"], "atlas-explorer map --method all"),
+        (["figure", "--panel", "map:protein=CD3", "--output", "f.pdf"], "was measured for none"),
+        (["figure", "--panel", "map:set=interferon sig", "--output", "f.pdf"], "Near are: Interferon"),
+        (["figure", "--panel", "map:set=X", "--gene-sets", "no.gmt", "--output", "f.pdf"], "no gene set file no.gmt"),
+        (["figure", "--panel", "map; picture=X_mood", "--output", "f.pdf"], "no picture 'X_mood'"),
+        (["figure", "--panel", "volcano:side", "--output", "f.pdf"], "volcano:side=VALUE"),
+        (["report", "--method", "scpoli", "--output", "r.html"], "not mapped by 'scpoli'"),
         (["figure", "--output", "f.docx"], "written as png, pdf, svg"),
         (["report", "--sample", "mood", "--output", "r.html"], "no column 'mood'"),
         (["report", "--output", "."], "is a folder"),

@@ -20,16 +20,25 @@ from explorer.app.leaving.downloads import Offered
 from explorer.app.stored import library
 from explorer.app.stored.library import Outcome
 from explorer.app.stored.packing import unpacked
-from explorer.app.stored.pictures import picture_title
 from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.drawing import composing
 from explorer.drawing.composing import Look, Panel
 from explorer.drawing.figures import Picture, split_by
-from explorer.drawing.tallies import composition, confusion, genes_by_group, names_in, sureness
+from explorer.drawing.tallies import (
+    COMPOSITION,
+    CONFIDENCE,
+    CONFUSION,
+    composition,
+    confusion,
+    genes_by_group,
+    names_in,
+    sureness,
+)
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.prose import consequence
+from explorer.reading.pictures import picture_title
 from explorer.writing.export import read_gene_values
 
 PREVIEW_PIXELS = 1100
@@ -169,15 +178,15 @@ def _chart(source: Source, pin: Pin) -> Panel:
         raise OptionsProblem("Charts speak of mapped cells, and none are mapped yet. Map your cells first.")
     outcome = source.outcome
     labels = label_categories(source.reference, outcome, pin.level, "query", source.paints)
-    if pin.kind == "composition":
+    if pin.kind == COMPOSITION:
         everyone = np.full(outcome.result.n_cells, source.title, dtype=object)
         samples = names_in(outcome.result.obs, source.batch) if source.batch else everyone
         return composition(labels, samples, pin.title)
-    if pin.kind == "confusion":
+    if pin.kind == CONFUSION:
         if not source.own_label:
             raise OptionsProblem("Which column holds your own labels? Name it on Data, or remove the panel.")
         return confusion(labels, names_in(outcome.result.obs, source.own_label), pin.title)
-    if pin.kind == "confidence":
+    if pin.kind == CONFIDENCE:
         return sureness(outcome.result.labels.level(pin.level), pin.title)
     if not pin.genes:
         raise OptionsProblem("The panel has no genes yet. Write their names into its settings.")

@@ -18,12 +18,12 @@ from typing import Any, Generic, TypeVar
 from components.points import Points, index_points
 from explorer import keys
 from explorer.app.stored import references
-from explorer.app.stored.pictures import own_pictures, read_picture
 from explorer.app.stored.projects import Projects
 from explorer.drawing.columns import usable_columns
 from explorer.flow import MappingResult, Reference
 from explorer.jobs.queue import Queue
 from explorer.methods.common import device_named
+from explorer.reading.pictures import own_pictures, read_picture
 from explorer.reference import open_reference, read_layout
 from explorer.settings import SAMPLE_DATA, settings
 from explorer.writing.export import gene_names, read_result

@@ -8,10 +8,11 @@ from components.coloring import Categories, Values
 from explorer.app.colors.coloring import STYLE
 from explorer.app.colors.saved import SAVED, TITLE
 from explorer.app.stored.packing import packed
-from explorer.app.tab.pins import CHARTS, Pin, new_id
+from explorer.app.tab.pins import Pin, new_id
 from explorer.app.tab.session import Session
 from explorer.app.tab.workspace import likely_split, own_picture
 from explorer.asking.painting import AGREEMENT, CONSENSUS
+from explorer.drawing.tallies import CHARTS
 
 _TITLES = {
     "label": "Predicted {level}", "confidence": "Confidence", "novelty": "Novelty",

@@ -13,16 +13,8 @@ from typing import Any
 
 from components.points import Extent
 from explorer.app.colors.coloring import ColorBy
-from explorer.drawing.tallies import GENES_BY_GROUP
 
 MAP = "map"
-CHARTS: Mapping[str, str] = {
-    "composition": "Composition",
-    "confusion": "Own vs predicted",
-    "confidence": "Confidence",
-    **GENES_BY_GROUP,
-}
-"""Panels besides maps: names in a project, and titles."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class Pin:
     title
         What stands above the panel.
     kind
-        `MAP`, or one of `CHARTS`.
+        `MAP`, or one of `explorer.drawing.tallies.CHARTS`.
     color
         Kind and name of a `ColorBy`.
     level

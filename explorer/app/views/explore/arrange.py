@@ -15,7 +15,6 @@ from components.raster import AS_IN_FILE, ORDERS, RANDOM
 from explorer.app import look
 from explorer.app.colors.captions import drawn_words
 from explorer.app.colors.paints import PALETTES
-from explorer.app.stored.pictures import picture_title
 from explorer.app.tab.session import Session
 from explorer.app.tab.workspace import (
     ARRANGED,
@@ -32,6 +31,7 @@ from explorer.app.tab.workspace import (
 )
 from explorer.app.views.base import View
 from explorer.app.words import about
+from explorer.reading.pictures import picture_title
 
 SLIM = {
     "& .MuiSelect-select, & .MuiInputBase-input": {"paddingTop": "4px", "paddingBottom": "4px", "fontSize": "13px"},

@@ -16,11 +16,12 @@ from explorer.app import look
 from explorer.app.colors.paints import Paints
 from explorer.app.leaving import downloads, drawing
 from explorer.app.tab import pinning, pins
-from explorer.app.tab.pins import CHARTS, MAP, Pin
+from explorer.app.tab.pins import MAP, Pin
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.figures.panel_settings import PanelSettings
 from explorer.drawing.composing import FORMATS, LEGENDS, WIDTHS, Look, fonts
+from explorer.drawing.tallies import CHARTS
 from explorer.errors import AtlasError
 
 _TOPIC, _SMALL = "figure", "thumbnails"

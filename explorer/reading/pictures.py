@@ -9,6 +9,7 @@ import numpy as np
 from anndata.io import read_elem
 
 from explorer import keys
+from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray
 from explorer.reading import h5ad
 
@@ -24,8 +25,19 @@ def own_pictures(path: Path) -> tuple[str, ...]:
 
 
 def read_picture(path: Path, key: str) -> FloatArray:
-    """float32 (n, 2), the first two columns."""
+    """float32 (n, 2), the first two columns.
+
+    Raises
+    ------
+    OptionsProblem
+        If the file holds no places under that key.
+    """
     with h5ad.reading(path) as file:
+        held = file.get("obsm", {})
+        known = [name for name in held if _holds_places(name, held[name])]
+        if key not in known:
+            told = f"it has {', '.join(known)}" if known else "it has none"
+            raise OptionsProblem(f"{path.name} holds no picture {key!r} in obsm; {told}.")
         return np.asarray(file[f"obsm/{key}"][:, :2], np.float32)
 
 
