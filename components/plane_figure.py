@@ -6,12 +6,11 @@ Knows pictures, ranges, ticks and events; neither points nor what they mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from bokeh.events import SelectionGeometry
 from bokeh.models import (
-    BoxAnnotation,
     BoxSelectTool,
     ColumnDataSource,
     FixedTicker,
@@ -20,9 +19,9 @@ from bokeh.models import (
     PanTool,
     Range1d,
     ResetTool,
-    Span,
     WheelZoomTool,
 )
+from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.plotting import figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -112,8 +111,8 @@ class PlaneFigure:
     @property
     def view(self) -> Extent:
         """x0, x1, y0, y1 as they are now."""
-        x0, x1, y0, y1 = (float(end) for side in (self.x, self.y) for end in (side.start, side.end))
-        return (x0, x1, y0, y1)
+        x0, x1, y0, y1 = cast(Extent, (self.x.start, self.x.end, self.y.start, self.y.end))
+        return (float(x0), float(x1), float(y0), float(y1))
 
     def go(self, view: Extent) -> None:
         """Turn to a view, and let the reset tool go there."""
@@ -150,7 +149,8 @@ class PlaneFigure:
         up, across = self._lines
 
         def dragged(_attr: str, _old: Any, _new: Any) -> None:
-            told((float(up.location), float(across.location)))
+            x, y = cast(tuple[float, float], (up.location, across.location))
+            told((float(x), float(y)))
 
         for line in self._lines:
             line.on_change("location", dragged)

@@ -18,27 +18,10 @@ from components import raster, zero_band
 from components.coloring import Categories, Values, code_colors
 from components.layers import colored
 from components.plane_figure import PlaneFigure
-from components.points import Extent, Points, index_points
+from components.points import Extent, Points
 
 _FIRST_SIZE = (400, 250)  # painted before the browser has said how large the frame is
 _MARGIN = 0.04  # of an axis, left empty at either end
-
-
-def places(x: NDArray[np.floating], y: NDArray[np.floating], bands: tuple[bool, bool]) -> Points:
-    """Two values a point, ready to be drawn; 0.3 s for a million.
-
-    Parameters
-    ----------
-    x, y
-        float (n,) each; points without one of them (NaN) are never drawn.
-    bands
-        Whether zeros of x, and of y, are spread over a band of their own, see `components.zero_band`.
-    """
-    sides = [
-        zero_band.spread(values, turn=turn) if band else np.asarray(values, np.float32)
-        for turn, (values, band) in enumerate(zip((x, y), bands, strict=True))
-    ]
-    return index_points(np.column_stack(sides))
 
 
 class ValuePlane(pn.viewable.Viewer):
@@ -47,7 +30,7 @@ class ValuePlane(pn.viewable.Viewer):
     A box or a lasso that is drawn sets `drawn`; what it selects is for the caller to say, who sets `selected`.
     """
 
-    points = param.ClassSelector(class_=Points, doc="As `places` gives them.")
+    points = param.ClassSelector(class_=Points, doc="As `zero_band.places` gives them.")
     coloring = param.ClassSelector(class_=(Categories, Values), doc="One colour while `None`.")
     hidden = param.List(default=[], item_type=int, doc="Categories that are not drawn.")
     selected = param.Array(default=None, allow_None=True, doc="bool, one a point; the others are muted.")

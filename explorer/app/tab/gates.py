@@ -150,6 +150,15 @@ def of_rows(rows: NDArray[np.integer], n: int, mode: str = REPLACE) -> Step:
     return Step(mode, ROWS, rows=packed(rows, n))
 
 
+def mask_of(rows: NDArray[np.integer] | None, n: int) -> Mask | None:
+    """Rows as a mask over n cells; `None` for none."""
+    if rows is None:
+        return None
+    mask = np.zeros(n, dtype=np.bool_)
+    mask[rows] = True
+    return mask
+
+
 def select_by(steps: Sequence[Step], cells: Cells) -> Mask:
     """Which cells the steps select, bool (n,). Of no steps: none; a first step that intersects begins with all.
 

@@ -18,6 +18,8 @@ from components.points import index_points, inside_polygon
 OPEN = sys.float_info.max
 """The end of a side that has none; a number, so that recipes stay plain JSON."""
 
+_TINY = float(np.finfo(np.float32).tiny)  # a cut at zero lies just above it
+
 Corners = tuple[tuple[float, ...], tuple[float, ...]]
 """x and y of a shape's corners: of a lasso all, of a box two opposite ones, the lower first."""
 
@@ -74,9 +76,10 @@ def quadrant(cuts: tuple[float, float], *, over_x: bool, over_y: bool) -> Corner
 
 def span_in_words(name: str, low: float, high: float, *, band: bool) -> str:
     """One side of a box as one would say it; empty for a side that is open at both ends."""
-    if band and high < zero_band.HIGH + np.finfo(np.float32).tiny:
+    if band and high <= zero_band.HIGH:
         return f"no {name}"
-    least = "" if low <= (zero_band.MIDDLE if band else -OPEN) else f"{max(low, 0.0) if band else low:.3g}"
+    is_open = low <= (zero_band.MIDDLE if band else -OPEN)
+    least = "" if is_open else "0" if band and low < _TINY else f"{low:.3g}"
     if high >= OPEN:
         return f"{name} over {least}" if least else ""
     if not least:

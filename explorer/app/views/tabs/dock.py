@@ -20,6 +20,8 @@ from explorer.app.views.tabs.pathways import PathwaysView
 from explorer.app.views.tabs.prototypes import PrototypesView
 from explorer.app.views.tabs.samples import SamplesView
 from explorer.app.views.tabs.signatures import SignaturesView
+from explorer.app.views.tabs.two_values import TITLE as TWO_VALUES
+from explorer.app.views.tabs.two_values import TwoValuesView
 
 TABS: Mapping[str, type[View]] = {
     "Composition": CompositionView,
@@ -31,10 +33,11 @@ TABS: Mapping[str, type[View]] = {
     "Samples": SamplesView,
     "Models": ModelsView,
     "Filters": FiltersView,
+    TWO_VALUES: TwoValuesView,
 }
-# nine questions beside one another in the middle of a window of 1280 pixels
-_NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 6px",
-                                       "fontSize": "12px"}}  # fmt: skip
+# ten questions beside one another in the middle of a window of 1280 pixels
+_NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 3px",
+                                       "fontSize": "12px", "letterSpacing": 0}}  # fmt: skip
 # of what a tab shows: a large window gives the tabs more room, a small one leaves it to the map
 HEIGHTS = {"low": "clamp(190px, 27vh, 320px)", "high": "min(400px, 44vh)"}
 

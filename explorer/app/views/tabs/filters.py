@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
-from numpy.typing import NDArray
 
 from components.brush_histogram import BrushHistogram
 from explorer.app import look
 from explorer.app.tab.bringing import genes_in_front
-from explorer.app.tab.gates import RANGE, gene_of, measured, measured_columns, of_gene
+from explorer.app.tab.gates import RANGE, gene_of, mask_of, measured, measured_columns, of_gene
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
 from explorer.app.views.tabs.tab import SLIM
@@ -68,7 +66,7 @@ class FiltersView(View):
             return
         genes, missing = self._named()
         wanted = genes + [name for name in self._columns.value or [] if name in measured_columns(cells)]
-        some = _mask(session.selection, cells.n)
+        some = mask_of(session.selection, cells.n)
         ranges = {step.of: [step.low, step.high] for step in session.recipe if step.kind == RANGE}
         self._is_filling = True
         for name in wanted:
@@ -103,11 +101,3 @@ class FiltersView(View):
 
         made.param.watch(brushed, "ends")
         return made
-
-
-def _mask(rows: NDArray[np.integer] | None, n: int) -> NDArray[np.bool_] | None:
-    if rows is None:
-        return None
-    mask = np.zeros(n, dtype=np.bool_)
-    mask[rows] = True
-    return mask
