@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import panel as pn
+import param
 
 from components import theme
 from components.alluvial import Alluvial
@@ -61,10 +64,19 @@ def maps(dark: bool) -> pn.viewable.Viewable:
         background=reference, foreground=query, foreground_coloring=coloring, dark=dark, show_names=True,
         describe=lambda index, layer: f"{layer} point {index}\n<b>stays text</b>",
     )  # fmt: skip
-    legend = Legend(height=440, width=230, selectable=True)
-    legend.display(coloring, [("Lymphoid", "Myeloid", "")[int(name.split()[-1]) % 3] for name in coloring.names])
+    legend = Legend(height=440, width=230, selectable=True, editable=True)
+    groups = [("Lymphoid", "Myeloid", "")[int(name.split()[-1]) % 3] for name in coloring.names]
+    legend.display(coloring, groups, coloring.colors)
     legend.param.watch(lambda event: by_label.param.update(highlight=event.new), "hovered")
     legend.param.watch(lambda event: by_label.param.update(hidden=event.new), "hidden")
+
+    def dye(event: param.parameterized.Event) -> None:
+        name, color = event.new["name"], event.new["color"]
+        now = zip(coloring.names, legend.colors, coloring.colors, strict=True)
+        legend.colors = [color or usual if each == name else usual if not name else old for each, old, usual in now]
+        by_label.foreground_coloring = replace(coloring, colors=tuple(legend.colors))
+
+    legend.param.watch(dye, "dyed")
     selection.param.watch(lambda event: by_label.param.update(mode=event.new), "mode")
     selection.param.watch(lambda _: by_label.select(None), "clear")
     by_label.param.watch(lambda event: selection.display(event.new, coloring), "selected")

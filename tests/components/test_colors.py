@@ -7,6 +7,8 @@ import pytest
 
 from components import theme
 from components.coloring import Categories, Values, code_colors
+from components.distinct import lookalikes, many_colors
+from components.distinct import oklab as places
 from components.raster import EMPTY, FIRST_COLOR, MISSING, ZERO
 
 # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB
@@ -85,6 +87,20 @@ def test_known_colours_are_kept_and_not_given_twice():
 
 def test_a_hundred_categories_get_a_hundred_colours():
     assert len(set(theme.category_colors([str(i) for i in range(100)]))) == 100
+
+
+def test_colours_of_the_large_palette_look_different():
+    colors = many_colors()
+    assert len(set(colors)) == 236
+    assert lookalikes(colors[:150]) == []
+    assert lookalikes(theme.CATEGORICAL) == []
+    assert theme.category_colors(["a", "b"], palette=colors) == colors[:2]
+
+
+def test_distances_between_colours_are_those_of_oklab():
+    np.testing.assert_allclose(places(["#ffffff", "#000000"]), [[1, 0, 0], [0, 0, 0]], atol=1e-4)
+    np.testing.assert_allclose(places(["#ff0000"]), [[0.628, 0.225, 0.126]], atol=1e-3)  # as the paper has it
+    assert lookalikes(["#ff0000", "#0000ff", "#f00000", "#ff0001"]) == [(0, 3), (0, 2), (2, 3)]
 
 
 def test_labels_are_listed_by_frequency_and_counted():

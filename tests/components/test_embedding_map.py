@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_categories_are_where_their_points_are_until_they_are_hidden():
     assert (half(shown.picture, "left"), half(shown.picture, "right")) == ({1}, {2})
     shown.hidden = [0]
     assert (half(shown.picture, "left"), half(shown.picture, "right")) == (set(), {2})
+
+
+def test_other_colours_of_the_same_categories_paint_nothing_anew():
+    shown = EmbeddingMap(foreground=PLACES, foreground_coloring=LABELS)
+    painted = shown.picture
+    shown.foreground_coloring = replace(LABELS, colors=("#112233", *LABELS.colors[1:]))
+    assert shown.picture is painted
+    assert shown.coloring.colors[0] == "#112233"
+    shown.foreground_coloring = replace(LABELS, codes=LABELS.codes[::-1].copy())
+    assert shown.picture is not painted
 
 
 def test_the_background_takes_its_colours_when_no_foreground_is_shown():

@@ -278,6 +278,25 @@ def test_a_legend_hides_isolates_and_searches(show):
     page.get_by_text("No label of that name.").wait_for()
 
 
+def test_a_legend_asks_for_a_colour_and_takes_it_back(show):
+    legend = Legend(editable=True)
+    legend.display(LABELS, defaults=LABELS.colors)
+    page = show(legend)
+    picker = page.get_by_label("Colour of B cell", exact=True)
+    picker.fill("#ff00aa")
+    until(lambda: legend.dyed.get("color") == "#ff00aa", page)
+    assert legend.dyed["name"] == "B cell"
+    at = legend.names.index("B cell")
+    legend.colors = [*legend.colors[:at], "#ff00aa", *legend.colors[at + 1 :]]
+    page.get_by_role("button", name="Default colours").wait_for()
+    undo = page.get_by_role("button", name="Default colour of B cell")
+    undo.focus()
+    page.keyboard.press("Enter")
+    until(lambda: legend.dyed.get("color") == "", page)
+    page.get_by_role("button", name="Default colours").click()
+    until(lambda: legend.dyed.get("name") == "", page)
+
+
 def test_a_legend_that_comes_to_lie_under_a_resting_pointer_fades_nothing(show):
     legend = Legend(visible=False)
     legend.display(LABELS)

@@ -166,6 +166,27 @@ def test_mapping_again_replaces_the_earlier_result_and_keeps_what_was_the_person
     assert set(cells.obs["novelty_own"]) == {"mine"}
 
 
+def test_colours_of_categories_lie_where_scanpy_looks_for_them(tmp_path: Path) -> None:
+    mine = rich_cells()
+    mine.obs["predicted_cell_type"] = pd.Categorical(["x", "y"] * 30)
+    mine.uns["predicted_cell_type_colors"] = ["#000001", "#000002"]
+    query = open_query(saved(mine, tmp_path / "query.h5ad"))
+    result = result_of(query, ("cell_type", "lineage"))
+    colors = {name: f"#0000{10 + at}" for at, name in enumerate(result.labels.first.classes)}
+    asked = {"predicted_cell_type": colors, "predicted_lineage": {"none of them": "#aaaaaa"}, "score": colors}
+    write_h5ad(result, query, tmp_path / "first.h5ad", asked)
+    cells = ad.read_h5ad(tmp_path / "first.h5ad")
+    categories = cells.obs["predicted_cell_type"].cat.categories
+    assert list(cells.uns["predicted_cell_type_colors"]) == [colors[name] for name in categories]
+    assert list(cells.uns["predicted_cell_type_own_colors"]) == ["#000001", "#000002"]
+    assert not {"predicted_lineage_colors", "score_colors"} & set(cells.uns)
+
+    again = open_query(tmp_path / "first.h5ad")
+    write_h5ad(result_of(again, ("tissue",), seed=1), again, tmp_path / "second.h5ad")
+    uns = ad.read_h5ad(tmp_path / "second.h5ad").uns
+    assert [name for name in uns if name.endswith("_colors")] == ["predicted_cell_type_own_colors"]
+
+
 def test_cells_handed_over_in_memory_are_written_and_left_as_they_were(tmp_path: Path) -> None:
     cells = counted()
     cells.obs["note"] = [f"n{i % 3}" for i in range(60)]
