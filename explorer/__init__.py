@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "Look": "explorer.drawing.composing",
     "build_reference": "explorer.building.fitting",
     "draw_figure": "explorer.asking.picturing",
     "explain_cells": "explorer.mapping.corridor",

@@ -139,7 +139,7 @@ class TestReadme:
         shutil.copy(SAMPLE_DATA / "pbmc_ifnb_832.h5ad", tmp_path / "mine.h5ad")
         (tmp_path / "sample_data").mkdir()
         (tmp_path / "sample_data" / "pbmc.atlas").symlink_to(SAMPLE_ATLAS, target_is_directory=True)
-        (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
         done = run("-c", code, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / "mapped.h5ad").is_file()
+        assert all((tmp_path / name).is_file() for name in ("mapped.h5ad", "figure.pdf", "report.html"))
