@@ -62,6 +62,7 @@ class DockView(View):
             self._body,
             sizing_mode="stretch_width",
             margin=0,
+            stylesheets=[look.NARROWS],
             styles={"border-top": "1px solid var(--ax-line)", "padding": "0 14px"},
         )
         self.watch(self._show, ["tab", "tabs"])
