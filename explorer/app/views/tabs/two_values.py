@@ -263,7 +263,7 @@ class TwoValuesView(View):
         self._is_filling = True
         self.plane.cuts = cuts if n else None
         for field, cut in zip(self._cuts, cuts, strict=True):
-            field.value = cut
+            field.param.update(value=cut, disabled=not n)
         self._is_filling = False
         for (over_x, over_y), button in self._quarters.items():
             within = int(counts[int(over_y), int(over_x)])
@@ -284,6 +284,8 @@ class TwoValuesView(View):
     def _draw_nothing(self) -> None:
         self.plane.param.update(points=None, cuts=None)
         self._given = {}
+        for field in self._cuts:
+            field.disabled = True
         example = self._likely()
         self._example.label = f"Show {name_of(example.x)} against {name_of(example.y)}"
         self._say(self._named_in_vain() or _ASK)
