@@ -145,10 +145,10 @@ class DrawnView(View):
         self._size = Menu(label="Point size", options=sizes, value=0, width=140, **slim)
         palettes = {title: name for name, title in PALETTES.items()}
         self._palette = Menu(label="Palette", options=palettes, value=session.paints.palette, width=178, **slim)
-        self._choices = pn.Row(
+        # a box that wraps, since a row as wide as all its parts would keep the middle of the page from being narrower
+        self._choices = pn.FlexBox(
             self._order, _about("draw order"), self._zeros, self._size, self._palette, self._clip, self._about_clip,
-            sizing_mode="stretch_width", margin=(2, 14, 4, 14), visible=False, stylesheets=[look.NARROWS],
-            styles={"flex-wrap": "wrap"},
+            sizing_mode="stretch_width", margin=(2, 14, 4, 14), visible=False, gap="0px",
         )  # fmt: skip
         self._open.on_click(self._fold)
         self._order.param.watch(self._changed(lambda value: {"order": value}), "value")
@@ -159,7 +159,7 @@ class DrawnView(View):
         self.panel = pn.Column(
             self._choices,
             pn.Row(self._said, self._open, sizing_mode="stretch_width", margin=(0, 6, 0, 14), height=28),
-            sizing_mode="stretch_width", margin=0, stylesheets=[look.NARROWS],
+            sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self._watcher = first.param.watch(lambda *_: session.soon(self._say), "pixels")
         self.watch(self._fill, ["query_coloring", "reference_coloring", "show", "outcome", "paints", *DRAWN])
