@@ -128,8 +128,8 @@ def describe_file(found: Inspection) -> str:
 
 
 def describe_fit(query: Query, reference: Reference) -> str:
-    """Whether a query could be mapped onto a reference, method by method."""
-    lines = []
+    """Whether a query could be mapped onto a reference; methods of which the same is to be said share a line."""
+    methods_told: dict[str, list[str]] = {}
     for name in reference.methods:
         try:
             match = match_genes(query.var, reference.genes)
@@ -141,8 +141,8 @@ def describe_fit(query: Query, reference: Reference) -> str:
             )
         except GenesProblem as problem:
             verdict = f"cannot be mapped: {problem}"
-        lines.append(f"  {reference.title} / {name}: {verdict}")
-    return "\n".join(lines)
+        methods_told.setdefault(verdict, []).append(name)
+    return "\n".join(f"  {reference.title} / {', '.join(names)}: {told}" for told, names in methods_told.items())
 
 
 def describe_result(

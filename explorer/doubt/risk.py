@@ -86,8 +86,8 @@ def wanted_threshold(examined: Examined | None, accuracy: float) -> float:
     found = threshold_for(examined, accuracy)
     if found is None:
         raise OptionsProblem(
-            f"No threshold makes {accuracy:.0%} of the reference's left-out cells right. Ask for a lower accuracy, or "
-            "name a threshold of confidence."
+            f"No threshold makes {100 * accuracy:g}% of the reference's left-out cells right. Ask for a lower "
+            "accuracy, or name a threshold of confidence."
         )
     return found
 
