@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from components.theme import CATEGORICAL, hex_rgb, rgb_hex
+from components.theme import CATEGORICAL, MISSING_COLOR, background_greys, hex_rgb, rgb_hex
 
 ALIKE = 0.05
 """OKLab distance below which two colours are taken for one on a map; those of `theme.CATEGORICAL` are 0.06 apart."""
 
-_LIGHTNESS = (0.45, 0.87)  # stands out on a light and on a dark page
-_LEAST_CHROMA = 0.05  # further from grey than the background of a map
+_LIGHTNESS = (0.45, 0.82)  # stands out on a light and on a dark page
+_CHROMA = (0.06, 0.22)  # no grey, and nothing that glares
 _STEPS = 22  # of red, green and blue: candidates of a palette
 
 # Linear sRGB to cone responses, and their cube roots to lightness, green-red and blue-yellow; B. Ottosson, "A
@@ -55,18 +55,21 @@ def lookalikes(colors: Sequence[str]) -> list[tuple[int, int]]:
 
 @cache
 def many_colors(n: int = 236) -> tuple[str, ...]:
-    """n colours, each as far as possible (OKLab) from all before it: 150 of them lie further apart than `ALIKE`.
+    """n colours, each as far as possible (OKLab) from all before it, and from white, black and the greys of a map.
 
-    They are of middle lightness and no greys; unlike `theme.CATEGORICAL`, not chosen for eyes that see fewer colours.
+    150 of them lie further apart than `ALIKE`. Unlike `theme.CATEGORICAL`, they are not chosen for eyes that see fewer
+    colours.
     """
     steps = np.linspace(0, 1, _STEPS)
     colors = [rgb_hex(rgb) for rgb in np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T]
     places = oklab(colors)
     chroma = np.hypot(places[:, 1], places[:, 2])
-    fits = (places[:, 0] > _LIGHTNESS[0]) & (places[:, 0] < _LIGHTNESS[1]) & (chroma > _LEAST_CHROMA)
+    measures = ((places[:, 0], _LIGHTNESS), (chroma, _CHROMA))
+    fits = np.all([(low < measure) & (measure < high) for measure, (low, high) in measures], axis=0)
     colors, places = [color for color, good in zip(colors, fits, strict=True) if good], places[fits]
-    chosen, apart = [], np.linalg.norm(places - oklab(CATEGORICAL[:1]), axis=1)
-    at = int(apart.argmin())
+    greys = oklab(("#ffffff", "#000000", MISSING_COLOR, *background_greys(4), *background_greys(4, dark=True)))
+    chosen, apart = [], np.linalg.norm(places[:, None] - greys, axis=2).min(axis=1)
+    at = int(np.linalg.norm(places - oklab(CATEGORICAL[:1]), axis=1).argmin())
     for _ in range(n):
         chosen.append(colors[at])
         apart = np.minimum(apart, np.linalg.norm(places - places[at], axis=1))

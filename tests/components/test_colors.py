@@ -93,6 +93,7 @@ def test_colours_of_the_large_palette_look_different():
     colors = many_colors()
     assert len(set(colors)) == 236
     assert lookalikes(colors[:150]) == []
+    assert lookalikes([*colors[:40], "#ffffff", *theme.background_greys(4), theme.MISSING_COLOR]) == []
     assert lookalikes(theme.CATEGORICAL) == []
     assert theme.category_colors(["a", "b"], palette=colors) == colors[:2]
 
