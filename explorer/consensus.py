@@ -123,6 +123,15 @@ class AgreedResult:
         """The query's own obs, as found; its index names the cells."""
         return self.results[0].obs
 
+    @property
+    def said(self) -> dict[str, LabelTransfer]:
+        """Labels of each method by its name, and of the regression on expression where it speaks along."""
+        said = {result.method: result.labels for result in self.results}
+        if self.expression is not None:
+            (voice,) = set(self.consensus.voices) - set(said)
+            said[voice] = self.expression
+        return said
+
     def with_threshold(self, threshold: float) -> AgreedResult:
         """The same, with cells of less confidence among the unknown: of the consensus by its own, of each by its own.
 

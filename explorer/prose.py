@@ -5,9 +5,10 @@ Knows results and their provenance; every figure in it is read off them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.consensus import LevelConsensus
+from explorer.consensus import AgreedResult, LevelConsensus
 from explorer.flow import MappingResult, Reference
 from explorer.mapping.levels import LEFT_OUT_BATCHES, QUANTILE
 from explorer.methods import METHODS
@@ -19,6 +20,12 @@ _RULES = {
     QUANTILE: "they lie beyond the 99 % quantile of their label's held-out cells",
     LEFT_OUT_BATCHES: "they are stranger to their label than all but 5 % of the cells of an average left-out batch",
 }
+
+_LEARNED = (
+    "weights chosen for the macro-F1 on batches of the reference that were left out of training (ensemble selection, "
+    "Caruana et al. 2004)"
+)
+_EQUAL = "equal weights, since the reference kept no answers to left-out cells"
 
 
 def methods_paragraph(result: MappingResult, reference: Reference | None = None) -> str:
@@ -55,10 +62,59 @@ def methods_paragraph(result: MappingResult, reference: Reference | None = None)
     return " ".join(sentences)
 
 
-def write_paragraph(result: MappingResult, path: Path | str, reference: Reference | None = None) -> None:
-    """Write the methods paragraph to a text file."""
+def consensus_paragraph(agreed: AgreedResult, reference: Reference | None = None) -> str:
+    """How the labels came about that several methods give together: who spoke, with which weight, and how they agree.
+
+    Parameters
+    ----------
+    reference
+        As for `methods_paragraph`, which tells of each method by itself.
+    """
+    found, told = agreed.consensus, agreed.results[0].provenance
+    size = f" ({reference.n_cells:,} cells)" if reference is not None else ""
+    weighed = _LEARNED if any(level.scores for level in found.levels) else _EQUAL
+    sentences = [
+        f"{len(agreed.obs):,} cells ({told.query}; {told.matrix}, {told.value_kind}) were mapped onto the reference "
+        f"{told.reference}{size} with {_listed(found.titles)}, as implemented in Atlas Explorer. Their calibrated "
+        f"probabilities were averaged with {weighed}, and calibrated once more.",
+    ]
+    for level in found.levels:
+        weights = _listed([f"{title} {w:.2f}" for title, w in zip(found.titles, level.weights, strict=True)])
+        alike = float((level.agreement == 1).mean()) if len(level.agreement) else 0.0
+        sentences.append(
+            f"At the level {level.labels.level} they weigh {weights} (temperature {level.temperature:.2f})"
+            f"{_scored(level)}. All gave {100 * alike:.1f} % of the cells the same label."
+            f" {consensus_consequence(level)}"
+        )
+    return " ".join(sentences)
+
+
+def write_paragraph(
+    result: MappingResult | AgreedResult, path: Path | str, reference: Reference | None = None
+) -> None:
+    """Write the methods paragraph to a text file; of several methods one on the consensus, and one on each of them."""
+    if isinstance(result, MappingResult):
+        paragraphs = [methods_paragraph(result, reference)]
+    else:
+        each = (methods_paragraph(one, reference) for one in result.results)
+        paragraphs = [consensus_paragraph(result, reference), *each]
     with finished_file(Path(path)) as part:
-        part.write_text(methods_paragraph(result, reference) + "\n", encoding="utf-8")
+        part.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
+
+
+def _scored(level: LevelConsensus) -> str:
+    """How good the consensus was where the answer is known."""
+    if not level.scores:
+        return ""
+    return (
+        "; on the left-out batches, each judged by the others, this consensus reached an accuracy of "
+        f"{level.scores['accuracy']:.3f} and a macro-F1 of {level.scores['macro_f1']:.3f}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def consequence(result: MappingResult, level: str) -> str:

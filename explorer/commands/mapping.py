@@ -12,7 +12,9 @@ from explorer.commands.shared import Bar, Commands, require_safe
 from explorer.errors import OptionsProblem
 
 if TYPE_CHECKING:
+    from explorer.consensus import AgreedResult
     from explorer.doubt.examined import Examined
+    from explorer.flow import MappingResult, Query, Reference
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -53,7 +55,10 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     mapping.add_argument("--gene-names", metavar="COLUMN", help="var column that names the genes, or index; else all")
     mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
     mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
-    mapping.add_argument("--probabilities", type=Path, metavar="ALL.csv", help="of every label, at the main level")
+    mapping.add_argument(
+        "--probabilities", type=Path, metavar="ALL.csv",
+        help="of every label, at the main level; of several methods beside it, a file each",
+    )  # fmt: skip
     mapping.add_argument("--paragraph", type=Path, metavar="METHODS.txt", help="how labels came about, to publish")
     mapping.add_argument("--script", type=Path, metavar="REPEAT.py", help="maps the file again, and says what differs")
     mapping.set_defaults(run=_map)
@@ -67,13 +72,10 @@ def _map(options: argparse.Namespace) -> None:
     from explorer.drawing.coloring import predicted_colors
     from explorer.mapping.corridor import map_query
     from explorer.mapping.left_out import left_out_answers
-    from explorer.prose import write_paragraph
     from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_result
-    from explorer.writing.all_classes import write_probabilities
     from explorer.writing.export import write_csv, write_h5ad
-    from explorer.writing.scripting import write_script
 
     _require_sureness(options)
     methods = options.method or ["concord"]
@@ -120,17 +122,28 @@ def _map(options: argparse.Namespace) -> None:
         write_h5ad(result, query, options.output, colors)
         if options.csv is not None:
             write_csv(result, options.csv)
-        if options.probabilities is not None:
-            write_probabilities(result, options.probabilities)
-        if options.paragraph is not None:
-            write_paragraph(result, options.paragraph, reference)
-        if options.script is not None:
-            write_script(
-                result, options.query, options.reference, options.script, matrix=options.matrix, name=query.name,
-                refit_shared=options.refit_shared,
-            )  # fmt: skip
+        _write_words(result, query, reference, options)
         progress(1.0)
     print(describe_result(result, options.batch, examined))
+
+
+def _write_words(
+    result: MappingResult | AgreedResult, query: Query, reference: Reference, options: argparse.Namespace
+) -> None:
+    """Write probabilities, paragraph and script, where they were asked for."""
+    from explorer.prose import write_paragraph
+    from explorer.writing.all_classes import write_probabilities
+    from explorer.writing.scripting import write_script
+
+    if options.probabilities is not None:
+        write_probabilities(result, options.probabilities)
+    if options.paragraph is not None:
+        write_paragraph(result, options.paragraph, reference)
+    if options.script is not None:
+        write_script(
+            result, options.query, options.reference, options.script, matrix=options.matrix, name=query.name,
+            refit_shared=options.refit_shared,
+        )  # fmt: skip
 
 
 def _require_sureness(options: argparse.Namespace) -> None:
@@ -154,11 +167,17 @@ def _threshold(options: argparse.Namespace, examined: Examined | None) -> float:
     return UNKNOWN_CONFIDENCE if options.threshold is None else float(options.threshold)
 
 
-def _require_places(options: argparse.Namespace, *names: str) -> None:
-    """Refuse files that would take the place of something else, or of one another."""
+def _require_places(options: argparse.Namespace, *names: str, beside: Sequence[str] = ()) -> None:
+    """Refuse files that would take the place of something else, or of one another.
+
+    Probabilities of several methods lie in a file each, `beside` that of the consensus.
+    """
+    from explorer.writing.all_classes import path_of
     from explorer.writing.export import require_writable
 
     places = {name: path for name in names if (path := getattr(options, name)) is not None}
+    if "probabilities" in places:
+        places |= {f"probabilities of {each}": path_of(places["probabilities"], each) for each in beside}
     for path in places.values():
         require_safe(path, options)
         require_writable(path)
@@ -176,21 +195,23 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 def _map_all(options: argparse.Namespace) -> None:
     from explorer.asking.judging import judged_together
     from explorer.building.refitting import refit_shared
+    from explorer.mapping.expression_model import NAME as EXPRESSION
     from explorer.mapping.several import map_all, named_methods
     from explorer.reading.query import open_query
     from explorer.reference import open_reference
     from explorer.report import describe_agreement
     from explorer.writing.agreed_files import write_agreed, write_agreed_csv, write_disputed
 
-    for option in ("mode", "own_labels", "refine", "probabilities", "paragraph", "script"):
+    for option in ("mode", "own_labels", "refine"):
         if getattr(options, option):
             raise OptionsProblem(
                 f"--{option.replace('_', '-')} goes with one method only: map by that method alone, or leave it out."
             )
-    _require_places(options, "output", "csv", "disagreements")
-    query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     reference = open_reference(options.reference)
     methods = named_methods(reference, options.method)
+    _require_places(options, "output", "csv", "disagreements", "probabilities", "paragraph", "script",
+                    beside=(*methods, EXPRESSION))  # fmt: skip
+    query = open_query(options.query, matrix=options.matrix, gene_names=options.gene_names)
     with Bar() as progress:
         placing, told = progress.part("", 0.0, 0.95), tuple[str, ...]()
         if options.refit_shared:
@@ -218,5 +239,6 @@ def _map_all(options: argparse.Namespace) -> None:
             write_agreed_csv(agreed, options.csv)
         if options.disagreements is not None:
             write_disputed(agreed, options.disagreements)
+        _write_words(agreed, query, reference, options)
         progress(1.0)
     print(describe_agreement(agreed))

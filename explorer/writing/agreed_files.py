@@ -53,9 +53,7 @@ def write_agreed(agreed: AgreedResult, query: Query, path: Path | str) -> None:
     """
     found = agreed.consensus
     parts = {result.method: additions_of(result) for result in agreed.results}
-    if agreed.expression is not None:
-        (voice,) = set(found.voices) - set(parts)
-        parts[voice] = _of_labels(agreed.expression)
+    parts |= {voice: _of_labels(labels) for voice, labels in agreed.said.items() if voice not in parts}
     own = _of_labels(found.labels)
     columns = _renamed(own.columns, _consensus_name)
     columns |= {keys.agreement(level.labels.level): level.agreement for level in found.levels}

@@ -1,6 +1,6 @@
 """A Python script that repeats a mapping through the public interface and says whether the labels are the same.
 
-The record of the mapping lies in the script as plain values: method, mode, options, seed, the reference's checksum and
+The record of the mapping lies in the script as plain values: methods, mode, options, seed, the reference's checksum and
 a digest of the labels. Knows provenance; runs nothing.
 """
 
@@ -11,47 +11,57 @@ import json
 from pathlib import Path
 from typing import Any
 
-from explorer.flow import LevelLabels, MappingResult
+from explorer.consensus import AgreedResult
+from explorer.flow import LabelTransfer, LevelLabels, MappingResult
 from explorer.writing.appending import finished_file
 
-_OPTIONS = ("mode", "hierarchical", "independent", "unknown", "batch", "own_labels", "proteins", "orthologs")
+_OPTIONS = ("hierarchical", "independent", "unknown", "batch", "proteins", "orthologs")
+_CONSENSUS = "consensus"
+_OF_ONE = ("mode", "own_labels")  # what a mapping by several methods does not take
 
 
-def reproducing_script(result: MappingResult, query: Path | str, reference: Path | str, **spec: Any) -> str:
+def reproducing_script(
+    result: MappingResult | AgreedResult, query: Path | str, reference: Path | str, **spec: Any
+) -> str:
     """The text of the script.
 
     Parameters
     ----------
+    result
+        By one method, or by several: the labels of each and of the consensus are then looked at.
     query, reference
         The file of cells and the reference's folder as they were; both can be given anew on the script's command line.
     spec
         `matrix` and `name`, as `explorer.open_query` took them, and `refit_shared`.
     """
-    told = result.provenance
+    results, said = _mapped(result)
+    told = results[0].provenance
+    asked = _OPTIONS if isinstance(result, AgreedResult) else (*_OPTIONS, *_OF_ONE)
     record = {
         "query": str(query),
         "reference": str(reference),
         "matrix": spec.get("matrix") or told.matrix,
         "gene_names": told.options.get("gene_names"),
         "name": spec.get("name") or told.query,
-        "method": result.method,
-        "options": {name: told.options[name] for name in _OPTIONS if told.options.get(name) is not None},
+        "methods": [each.method for each in results],
+        "is_consensus": isinstance(result, AgreedResult),
+        "options": {name: told.options[name] for name in asked if told.options.get(name) is not None},
         "refit_shared": bool(spec.get("refit_shared", False)),
-        "seed": told.seed,
+        "seeds": {each.method: each.provenance.seed for each in results},
         "device": told.device if told.device == "cpu" else "auto",
         "checksum": told.reference_checksum,
         "versions": dict(told.versions),
         "refine": bool(told.options.get("refine", False)),
-        "threshold": result.labels.first.threshold,
-        "labels": {level.level: labels_digest(level) for level in result.labels.levels},
-        "n_cells": result.n_cells,
+        "threshold": next(iter(said.values())).first.threshold,
+        "labels": {name: {at.level: labels_digest(at) for at in labels.levels} for name, labels in said.items()},
+        "n_cells": results[0].n_cells,
     }
     # a JSON text inside Python: repr gives it quotes that hold whatever a file name contains
     return _SCRIPT.replace("@RECORD@", "\n".join(f"    {line!r}" for line in _lines(record)))
 
 
 def write_script(
-    result: MappingResult, query: Path, reference: Path, path: Path | str, **spec: Any
+    result: MappingResult | AgreedResult, query: Path, reference: Path, path: Path | str, **spec: Any
 ) -> None:
     """Write the script to a file; it finds cells and reference from wherever it is run. Parameters as above."""
     text = reproducing_script(result, query.resolve(), reference.resolve(), **spec)
@@ -62,6 +72,13 @@ def write_script(
 def labels_digest(level: LevelLabels) -> str:
     """sha256 of the labels of all cells in their order, one a line."""
     return hashlib.sha256("\n".join(map(str, level.labels)).encode("utf-8")).hexdigest()
+
+
+def _mapped(result: MappingResult | AgreedResult) -> tuple[tuple[MappingResult, ...], dict[str, LabelTransfer]]:
+    """Results by method, and labels by who gave them."""
+    if isinstance(result, MappingResult):
+        return (result,), {result.method: result.labels}
+    return result.results, {_CONSENSUS: result.consensus.labels, **result.said}
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
@@ -103,6 +120,22 @@ def differences(query, reference):
             yield f"{package} is {now[package]}; it was {version}."
 
 
+def map_again(query, reference):
+    """The result of the method, or of several and their consensus."""
+    options = dict(RECORD["options"], device=RECORD["device"])
+    if RECORD["refit_shared"]:
+        for method in RECORD["methods"]:
+            reference, _ = explorer.refit_shared(
+                query, reference, method, orthologs=options.get("orthologs", False), device=RECORD["device"]
+            )
+    if RECORD["is_consensus"]:
+        return explorer.map_all(query, reference, RECORD["methods"], **options).with_threshold(RECORD["threshold"])
+    result = explorer.map_query(query, reference, RECORD["methods"][0], **options)
+    if RECORD["refine"]:
+        result = explorer.refine(result)
+    return explorer.result_with_threshold(result, RECORD["threshold"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("query", nargs="?", default=RECORD["query"])
@@ -115,30 +148,33 @@ def main():
         asked.query, matrix=RECORD["matrix"], gene_names=RECORD["gene_names"], name=RECORD["name"]
     )
     reference = explorer.open_reference(asked.reference)
-    options = dict(RECORD["options"])
-    if RECORD["refit_shared"]:
-        reference, _ = explorer.refit_shared(
-            query, reference, RECORD["method"], orthologs=options.get("orthologs", False), device=RECORD["device"]
-        )
     for sentence in differences(query, reference):
         print("differs:", sentence)
 
-    result = explorer.map_query(query, reference, RECORD["method"], device=RECORD["device"], **options)
-    if RECORD["refine"]:
-        result = explorer.refine(result)
-    result = explorer.result_with_threshold(result, RECORD["threshold"])
-    explorer.write_csv(result, asked.csv)
+    mapped = map_again(query, reference)
+    if RECORD["is_consensus"]:
+        results, said = mapped.results, {"consensus": mapped.consensus.labels, **mapped.said}
+        explorer.write_agreed_csv(mapped, asked.csv)
+        write = explorer.write_agreed
+    else:
+        results, said = [mapped], {mapped.method: mapped.labels}
+        explorer.write_csv(mapped, asked.csv)
+        write = explorer.write_h5ad
     if asked.output:
-        explorer.write_h5ad(result, query, asked.output)
-    if result.provenance.seed != RECORD["seed"]:
-        print(f"differs: The model's seed is {result.provenance.seed}; it was {RECORD['seed']}.")
+        write(mapped, query, asked.output)
+    for result in results:
+        seed, was = result.provenance.seed, RECORD["seeds"][result.method]
+        if seed != was:
+            print(f"differs: The seed of {result.method} is {seed}; it was {was}.")
 
-    same = True
-    for level in result.labels.levels:
-        digest = hashlib.sha256("\\n".join(map(str, level.labels)).encode("utf-8")).hexdigest()
-        is_same = digest == RECORD["labels"].get(level.level)
-        same = same and is_same
-        print(f"{level.level}: labels of {len(level.labels):,} cells are {'the same' if is_same else 'NOT the same'}")
+    same = set(said) == set(RECORD["labels"])
+    for name, labels in said.items():
+        for level in labels.levels:
+            digest = hashlib.sha256("\\n".join(map(str, level.labels)).encode("utf-8")).hexdigest()
+            is_same = digest == RECORD["labels"].get(name, {}).get(level.level)
+            same = same and is_same
+            whose = f"{name}, {level.level}" if RECORD["is_consensus"] else level.level
+            print(f"{whose}: labels of {len(level.labels):,} cells are {'the same' if is_same else 'NOT the same'}")
     return 0 if same else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -207,6 +208,48 @@ class TestShell:
         disputed = pd.read_csv(str(out) + ".cells.csv")
         assert 0 < len(disputed) < 200
         assert (disputed["concord"] != disputed["kida"]).any()
+
+    def test_words_and_figures_of_each_and_of_all(
+        self, mine: Path, sample_atlas: Reference, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = mine.parent / "words"
+        out = folder / "result.h5ad"
+        given = {"probabilities": "all.csv", "paragraph": "methods.txt", "script": "repeat.py"}
+        files = [word for name, file in given.items() for word in (f"--{name}", str(folder / file))]
+        words = ["map", str(mine), "--reference", str(sample_atlas.folder), "--method", "concord", "--method", "kida"]
+        assert main([*words, "--threshold", "0.7", *files, "--output", str(out), "--device", "cpu"]) == 0
+        query, found = explorer.open_result(out)
+        assert isinstance(found, AgreedResult)
+
+        for voice, labels in {"": found.consensus.labels, **found.said}.items():
+            table = pd.read_csv(folder / f"all_{voice}.csv" if voice else folder / "all.csv")
+            assert table["label"].tolist() == labels.first.labels.tolist()
+            np.testing.assert_allclose(table.filter(like="P("), labels.first.probabilities, atol=1e-5)
+            assert set(table["threshold"]) == {0.7}
+
+        consensus, *each = (folder / "methods.txt").read_text(encoding="utf-8").strip().split("\n\n")
+        assert f"{100 * (found.consensus.first.agreement == 1).mean():.1f} % of the cells the same label" in consensus
+        assert f"macro-F1 of {found.consensus.first.scores['macro_f1']:.3f}" in consensus
+        for said, result in zip(each, found.results, strict=True):
+            assert said.startswith(explorer.methods_paragraph(result, sample_atlas).partition("Versions:")[0])
+
+        monkeypatch.setattr("sys.argv", ["repeat.py", "--csv", str(folder / "again.csv")])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(folder / "repeat.py"), run_name="__main__")
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        for voice, labels in {"consensus": found.consensus.labels, **found.said}.items():
+            assert all(f"{voice}, {level.level}: labels of 200 cells are the same" in told for level in labels.levels)
+
+        asked = ["map", "map:agreement", "map; method=kida", "composition:condition", "confidence; method=concord"]
+        together, share, kida, bars, sure = explorer.panels_of(query, sample_atlas, found, asked)
+        first = found.consensus.first
+        np.testing.assert_array_equal(together.coloring.codes == len(first.labels.classes), first.labels.unknown)
+        np.testing.assert_array_equal(share.coloring.values, first.agreement)
+        np.testing.assert_array_equal(kida.cells, found.results[1].layout)
+        assert (together.title, kida.title) == ("Consensus cell_type", "Predicted cell_type, KIDA")
+        assert bars.legend == "Consensus cell_type"
+        np.testing.assert_array_equal(sure.values, found.results[0].labels.first.confidence)
 
     @pytest.mark.parametrize(
         ("words", "told"),
