@@ -137,12 +137,12 @@ class DrawnView(View):
         self._order = Menu(label="Draw order", options={}, width=156, **slim)
         self._zeros = pmui.Checkbox(label="Zeros grey", size="small", margin=(4, 10, 0, 0))
         self._clip = pmui.RangeSlider(
-            label="Clip at percentiles", start=0, end=100, step=0.5, value=session.clip, width=170, size="small",
-            margin=(0, 16, 0, 8),
+            label="Clip at percentiles", start=0, end=100, step=0.5, value=session.clip, width=150, size="small",
+            margin=(0, 10, 0, 8),
         )  # fmt: skip
         self._about_clip = _about("colour scale")
         sizes = {_AUTO: 0, **{f"{n} px": n for n in range(1, LARGEST_POINT + 1)}}
-        self._size = Menu(label="Point size", options=sizes, value=0, width=140, **slim)
+        self._size = Menu(label="Point size", options=sizes, value=0, width=132, **slim)
         palettes = {title: name for name, title in PALETTES.items()}
         self._palette = Menu(label="Palette", options=palettes, value=session.paints.palette, width=178, **slim)
         # a box that wraps, since a row as wide as all its parts would keep the middle of the page from being narrower

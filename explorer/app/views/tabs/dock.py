@@ -38,8 +38,9 @@ TABS: Mapping[str, type[View]] = {
 # ten questions beside one another in the middle of a window of 1280 pixels
 _NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 3px",
                                        "fontSize": "12px", "letterSpacing": 0}}  # fmt: skip
-# of what a tab shows: a large window gives the tabs more room, a small one leaves it to the map
-HEIGHTS = {"low": "clamp(190px, 27vh, 320px)", "high": "min(400px, 44vh)"}
+HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
+# a large window gives the tabs more room than that, a small one leaves it to the map
+_ROOM = {"overflow": "auto", "min-height": "min(27vh, 320px)", "max-height": "44vh"}
 
 
 class DockView(View):
@@ -56,7 +57,7 @@ class DockView(View):
         self._fold.on_click(lambda _: self.session.show_tabs("folded" if self.session.tabs != "folded" else "low"))
         self._grow = pmui.IconButton(icon="height", description="More or less room", size="small", margin=(2, 0))
         self._grow.on_click(lambda _: self.session.show_tabs("low" if self.session.tabs == "high" else "high"))
-        self._body = pn.Column(sizing_mode="stretch_width", margin=0, stylesheets=[look.NARROWS])
+        self._body = pn.Column(sizing_mode="stretch_width", margin=0, styles=_ROOM, stylesheets=[look.NARROWS])
         self.panel = pn.Column(
             pn.Row(self._strip, pn.HSpacer(), self._grow, self._fold, sizing_mode="stretch_width", margin=0),
             self._body,
@@ -82,7 +83,7 @@ class DockView(View):
         self._body.visible = not folded
         if folded:
             return
-        self._body.styles = {"overflow": "auto", "height": HEIGHTS[session.tabs]}
+        self._body.height = HEIGHTS[session.tabs]  # not a style, of which the maps above would not be told
         if tab not in self._made:
             self._made[tab] = TABS[tab](session)
         wanted = self._made[tab].panel
