@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -14,13 +15,14 @@ from components.coloring import Categories
 from explorer import keys
 from explorer.app.answers.marking import LABEL, Front, grouping
 from explorer.app.colors import paints
-from explorer.app.colors.coloring import ColorBy, label_categories
-from explorer.app.colors.paints import MANY, OWN, Paints, column_paints, label_paints, lookalike_words
+from explorer.app.colors.coloring import ColorBy, color_both, column_colors, label_categories
+from explorer.app.colors.paints import MANY, OWN, Paints, default_colors, label_paints, lookalike_words
 from explorer.app.leaving import drawing, handouts
 from explorer.app.leaving.downloads import Offered
 from explorer.app.tab.pins import Pin
 from explorer.app.tab.session import Session
 from explorer.drawing.coloring import label_colors
+from explorer.drawing.columns import is_measured
 from explorer.drawing.composing import Look
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS
@@ -138,18 +140,35 @@ def written(cells: ad.AnnData, column: str) -> dict[str, str]:
 def test_a_column_follows_the_labels_that_it_shares_until_it_has_a_colour_of_its_own() -> None:
     reference = open_reference(SAMPLE_ATLAS)
     level = reference.levels[0]
-    first, second = sorted(set(reference.obs[level].astype(str)))[:2]
-    column = pd.Series([first, second, "mine"], name="own", dtype="category")
-    chosen = Paints().choosing(level, first, PINK)
-    default = column_paints(column, level, reference, Paints(), {})
-    assert column_paints(column, level, reference, chosen, {}) == {**default, first: PINK}
-    assert column_paints(column, level, reference, chosen, {first: "#010203"})[first] == "#010203"
-    own = chosen.choosing("own", first, LIME)
-    assert column_paints(column, level, reference, own, {first: "#010203"})[first] == LIME
-    assert column_paints(column, level, reference, own.forgetting("own"), {})[first] == PINK
-    many = Paints(MANY)
-    assert first in label_paints(reference, level, many)
-    assert label_paints(reference, level, many)[first] != label_paints(reference, level)[first]
+    names = (*sorted(set(reference.obs[level].astype(str)))[:2], "mine")
+    chosen = Paints().choosing(level, names[0], PINK)
+
+    def defaults(paints: Paints, known: dict[str, str] | None = None) -> tuple[str, ...]:
+        return default_colors(names, "own", level, reference, paints, known or {})
+
+    usual = defaults(Paints())
+    assert usual[:2] == tuple(label_paints(reference, level)[name] for name in names[:2])
+    assert defaults(chosen) == (PINK, *usual[1:])
+    assert defaults(chosen, {names[0]: "#010203"})[0] == "#010203"  # what the file says of the column goes before
+    assert chosen.choosing("own", names[0], LIME).of("own") == {names[0]: LIME}
+    assert label_paints(reference, level, Paints(MANY))[names[0]] not in {PINK, usual[0]}
+
+
+def test_a_name_that_query_and_reference_share_has_one_colour(home: Path) -> None:
+    async def steps() -> None:
+        session = await mapped()
+        reference, level = session.reference, session.level
+        column = next(name for name in reference.obs if name not in reference.levels and not is_measured(
+            reference.obs[name]) and reference.obs[name].nunique() > 1)  # fmt: skip
+        shared = str(reference.obs[column].astype("category").cat.categories[-1])
+        obs = session.outcome.result.obs.assign(**{column: pd.Categorical([shared] * 832)})
+        outcome = replace(session.outcome, result=replace(session.outcome.result, obs=obs))
+        query, beside = color_both(outcome, reference, ColorBy("column", column), level)
+        assert colors_of(beside)[shared] == colors_of(query)[shared]
+        assert len(set(beside.colors)) == len(beside.names)
+        assert column_colors(column, outcome, reference, level) == {**colors_of(beside), **colors_of(query)}
+
+    run(steps)
 
 
 def test_colours_that_look_alike_are_named() -> None:

@@ -16,8 +16,8 @@ from components.coloring import Categories
 from components.distributions import outlines
 from components.theme import category_colors
 from explorer import keys
-from explorer.app.colors.coloring import brought_colors, label_categories
-from explorer.app.colors.paints import PAINTS, Paints, column_paints
+from explorer.app.colors.coloring import column_colors, label_categories
+from explorer.app.colors.paints import PAINTS, Paints
 from explorer.app.stored.library import Outcome
 from explorer.errors import OptionsProblem
 from explorer.flow import BoolArray, FloatArray, Query, Reference
@@ -50,6 +50,8 @@ class Front:
         How the query was mapped, to read its counts again.
     paints
         The colours chosen for categories.
+    beside
+        The query in view while the reference's own cells are in front: a name that both have has one colour.
     """
 
     reference: Reference
@@ -57,6 +59,7 @@ class Front:
     outcome: Outcome | None = None
     spec: MapSpec | None = None
     paints: Paints = PAINTS
+    beside: Outcome | None = None
 
     @property
     def obs(self) -> pd.DataFrame:
@@ -219,8 +222,7 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     column = front.obs[by]
     codes, values = pd.factorize(column.astype(object).where(column.notna()), sort=True, use_na_sentinel=True)
     names = tuple(str(value) for value in values)
-    brought = brought_colors(front.outcome, by) if front.outcome is not None else {}
-    colors = column_paints(column, front.level, front.reference, front.paints, brought)
+    colors = column_colors(by, front.outcome or front.beside, front.reference, front.level, front.paints)
     return Categories(codes.astype(np.int32), names, tuple(colors[name] for name in names), by)
 
 

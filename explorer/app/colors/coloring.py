@@ -10,11 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from components.coloring import Categories, Coloring
 from components.raster import AS_IN_FILE
 from explorer import keys
-from explorer.app.colors.paints import PAINTS, Paints, default_colors, label_paints, painted
+from explorer.app.colors.paints import OWN, PAINTS, Paints, default_colors, label_paints, painted
 from explorer.app.colors.saved import SAVED, TITLE, is_of, saved_categories
 from explorer.app.stored.agreeing import consensus_of
 from explorer.app.stored.library import Outcome
@@ -32,6 +33,7 @@ from explorer.drawing.coloring import (
     by_novelty,
     label_colors,
 )
+from explorer.drawing.columns import is_measured
 from explorer.drawing.own_colors import own_colors
 from explorer.errors import GenesProblem, OptionsProblem, ReferenceProblem
 from explorer.flow import Reference
@@ -144,12 +146,14 @@ def repainted(
 ) -> Both:
     """Colourings of the same cells in the colours that were chosen; nothing is read but what a file brought."""
     by = shown_by(outcome, reference, by)
-    of, (query, beside) = painted_of(by, level), both
-    brought = _brought(outcome, by)
-    return (
-        None if query is None else painted(query, of, level, reference, paints, brought),
-        None if beside is None else painted(beside, of, level, reference, paints, {}),
-    )
+    query, beside = both
+    defaults = unpainted((_names(query), _names(beside)), outcome, reference, by, level, paints)
+    chosen = paints.of(painted_of(by, level))
+    return painted(query, defaults[0], chosen), painted(beside, defaults[1], chosen)
+
+
+def _names(coloring: Coloring | None) -> tuple[str, ...]:
+    return coloring.names if isinstance(coloring, Categories) else ()
 
 
 def painted_of(by: ColorBy, level: str) -> str:
@@ -160,15 +164,37 @@ def painted_of(by: ColorBy, level: str) -> str:
 
 
 def unpainted(
-    names: Sequence[str], outcome: Outcome | None, reference: Reference, by: ColorBy, level: str, paints: Paints
-) -> tuple[str, ...]:
-    """The colours that categories have while none is chosen; of the reference's cells where there is no outcome."""
-    brought = _brought(outcome, by)
-    return default_colors(names, painted_of(by, level), level, reference, paints, brought)
+    names: tuple[Sequence[str], Sequence[str]],
+    outcome: Outcome | None,
+    reference: Reference,
+    by: ColorBy,
+    level: str,
+    paints: Paints,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The colours of categories while none is chosen, of a query's and of its reference's; one name has one in both."""
+    is_column, of = by.kind == "column", painted_of(by, level)
+    has_own = is_column and outcome is not None and paints.palette == OWN
+    brought = brought_colors(outcome, by.name) if has_own and outcome is not None else {}
+    query = default_colors(names[0], of, level, reference, paints, brought)
+    shared = dict(zip(names[0], query, strict=True)) if is_column else {}
+    return query, default_colors(names[1], of, level, reference, paints, shared)
 
 
-def _brought(outcome: Outcome | None, by: ColorBy) -> dict[str, str]:
-    return brought_colors(outcome, by.name) if outcome is not None and by.kind == "column" else {}
+def column_colors(
+    column: str, outcome: Outcome | None, reference: Reference, level: str, paints: Paints = PAINTS
+) -> dict[str, str]:
+    """The colour of each name in a column of a query and of its reference, as maps have them."""
+    query = _names_in(outcome.result.obs, column) if outcome is not None else ()
+    names = query, _names_in(reference.obs, column)
+    defaults = unpainted(names, outcome, reference, ColorBy("column", column), level, paints)
+    first, second = (dict(zip(of, colors, strict=True)) for of, colors in zip(names, defaults, strict=True))
+    return {**second, **first, **paints.of(column)}
+
+
+def _names_in(obs: pd.DataFrame, column: str) -> tuple[str, ...]:
+    if column not in obs or is_measured(obs[column]):
+        return ()
+    return tuple(map(str, obs[column].astype("category").cat.remove_unused_categories().cat.categories))
 
 
 def color_query(outcome: Outcome, by: ColorBy, level: str, known: Mapping[str, str]) -> Coloring:

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from components.coloring import Categories, Coloring
 from components.distinct import lookalikes, many_colors
 from components.theme import CATEGORICAL, MISSING_COLOR, category_colors
@@ -85,7 +83,7 @@ def label_paints(reference: Reference, level: str, paints: Paints = PAINTS) -> d
 
 
 def default_colors(
-    names: Sequence[str], column: str, level: str, reference: Reference, paints: Paints, brought: Mapping[str, str]
+    names: Sequence[str], column: str, level: str, reference: Reference, paints: Paints, known: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The colours of categories of a column while none of them is chosen.
 
@@ -95,34 +93,20 @@ def default_colors(
         What they are categories of: an obs column, a label level, or `saved.TITLE`.
     level
         Label level in view; categories that are called as its labels have their colours, chosen ones too.
-    brought
-        Colours by category that the file has for the column.
+    known
+        Colours by category that a file has for the column, or that it has elsewhere.
     """
     if column == TITLE:
         return category_colors(names, {NONE: MISSING_COLOR}, paints.colors)
-    own = brought if paints.palette == OWN else {}
-    colors = category_colors(names, {**_label_defaults(reference, level, paints), **own}, paints.colors)
-    of_labels = {} if column == level else {name: color for name, color in paints.of(level).items() if name not in own}
-    return tuple(of_labels.get(name, color) for name, color in zip(names, colors, strict=True))
+    colors = category_colors(names, {**_label_defaults(reference, level, paints), **known}, paints.colors)
+    chosen = {} if column == level else {name: color for name, color in paints.of(level).items() if name not in known}
+    return tuple(chosen.get(name, color) for name, color in zip(names, colors, strict=True))
 
 
-def column_paints(
-    column: pd.Series, level: str, reference: Reference, paints: Paints, brought: Mapping[str, str]
-) -> dict[str, str]:
-    """The colour of each name in an obs column, as a map that is coloured by it has them. See `default_colors`."""
-    names = [str(name) for name in column.astype("category").cat.remove_unused_categories().cat.categories]
-    defaults = default_colors(names, str(column.name), level, reference, paints, brought)
-    return {**dict(zip(names, defaults, strict=True)), **paints.of(str(column.name))}
-
-
-def painted(
-    coloring: Coloring, column: str, level: str, reference: Reference, paints: Paints, brought: Mapping[str, str]
-) -> Coloring:
-    """A colouring with the colours that were chosen; itself where they are what it has. See `default_colors`."""
+def painted(coloring: Coloring | None, defaults: Sequence[str], chosen: Mapping[str, str]) -> Coloring | None:
+    """A colouring in the colours chosen by category, else the defaults; itself where it has them, or has values."""
     if not isinstance(coloring, Categories):
         return coloring
-    defaults = default_colors(coloring.names, column, level, reference, paints, brought)
-    chosen = paints.of(column)
     colors = tuple(chosen.get(name, color) for name, color in zip(coloring.names, defaults, strict=True))
     return coloring if colors == coloring.colors else replace(coloring, colors=colors)
 

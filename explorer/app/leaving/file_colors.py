@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from explorer import keys
-from explorer.app.colors.coloring import brought_colors
-from explorer.app.colors.paints import column_paints, label_paints
+from explorer.app.colors.coloring import column_colors
+from explorer.app.colors.paints import label_paints
 from explorer.app.tab.session import Session
 from explorer.drawing.columns import is_measured
 
@@ -18,8 +18,7 @@ def file_colors(session: Session) -> dict[str, dict[str, str]]:
     levels = [found.level for found in result.labels.levels]
     found = {keys.predicted(level): label_paints(reference, level, paints) for level in levels}
     for column in chosen_columns(session):
-        brought = brought_colors(outcome, column)
-        found[column] = column_paints(result.obs[column], session.level, reference, paints, brought)
+        found[column] = column_colors(column, outcome, reference, session.level, paints)
     return found
 
 

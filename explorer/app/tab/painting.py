@@ -68,11 +68,12 @@ class Painted(Workspace):
     @property
     def default_colors(self) -> tuple[str, ...]:
         """What the categories in front are coloured while nothing is chosen; none for values."""
-        coloring, reference = self.coloring, self.reference
-        if reference is None or not isinstance(coloring, Categories):
+        reference, at = self.reference, 0 if self.front == "query" else 1
+        if reference is None:
             return ()
-        outcome = self.outcome if self.front == "query" else None
-        return unpainted(coloring.names, outcome, reference, self._seen_by, self.level, self.paints)
+        both = (self.query_coloring, self.reference_coloring)
+        query, beside = (each.names if isinstance(each, Categories) else () for each in both)
+        return unpainted((query, beside), self.outcome, reference, self._seen_by, self.level, self.paints)[at]
 
     @property
     def _seen_by(self) -> ColorBy:

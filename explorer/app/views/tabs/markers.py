@@ -113,7 +113,7 @@ class MarkersView(TabView):
         if session.reference is None:
             return None
         if session.front == "reference" or session.outcome is None:
-            return Front(session.reference, session.level, paints=session.paints)
+            return Front(session.reference, session.level, paints=session.paints, beside=session.outcome)
         spec = session.job.mapping if session.job else None
         return Front(session.reference, session.level, session.outcome, spec, session.paints)
 

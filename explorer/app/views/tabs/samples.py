@@ -26,8 +26,7 @@ from explorer.app.answers.sampling import (
     methods_that_describe,
     sample_map,
 )
-from explorer.app.colors.coloring import ColorBy
-from explorer.app.colors.paints import column_paints
+from explorer.app.colors.coloring import ColorBy, column_colors
 from explorer.app.leaving.downloads import Offered
 from explorer.app.leaving.tables import offered_frame
 from explorer.app.stored.library import Outcome
@@ -36,7 +35,6 @@ from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, part, row, side_by_side
-from explorer.drawing.columns import is_measured
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
 
@@ -261,9 +259,9 @@ class SamplesView(TabView):
     def _known(self, covariate: str) -> dict[str, str]:
         """The colours that names of a covariate have on the map."""
         session, reference = self.session, self.session.reference
-        if reference is None or covariate not in reference.obs or is_measured(reference.obs[covariate]):
-            return session.paints.of(covariate)
-        return column_paints(reference.obs[covariate], session.level, reference, session.paints, {})
+        if reference is None:
+            return {}
+        return column_colors(covariate, session.outcome, reference, session.level, session.paints)
 
     # what is taken home
 
