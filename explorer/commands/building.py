@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.commands.shared import Bar, Commands
+from explorer.commands.shared import Bar, Commands, add_command, add_output
 from explorer.errors import OptionsProblem
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _add_build(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    build = commands.add_parser("build", parents=shared, help="train a reference from annotated cells")
-    build.add_argument("source", type=Path, metavar="REF.h5ad")
+    build = add_command(commands, "build", "train a reference from annotated cells", shared)
+    build.add_argument("source", type=Path, metavar="REF.h5ad", help="cells with counts and labels in obs")
     build.add_argument("out", type=Path, metavar="OUT.atlas", help="a bundle over the same cells gets one method more")
-    build.add_argument("--method", default="concord")
+    build.add_argument("--method", default="concord", metavar="NAME", help="concord if not given")
     build.add_argument("--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first")
     build.add_argument("--batch", metavar="COLUMN", help="technical batch; left out in turn to measure quality")
     build.add_argument("--sample", metavar="COLUMN", help="biological sample")
@@ -37,11 +37,13 @@ def _add_build(commands: Commands, shared: Sequence[argparse.ArgumentParser]) ->
     build.add_argument(
         "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="of KIDA; or reactome, go_bp; repeat"
     )
-    build.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
+    build.add_argument(
+        "--preset", choices=("balanced", "paper", "supervised"), default="balanced", help="balanced if not given"
+    )
     build.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; repeat"
     )
-    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--seed", type=int, default=0, metavar="N", help="0 if not given")
     build.add_argument(
         "--evaluate", type=Path, metavar="DIR", help="then leave batches and types out; the card keeps the summary"
     )
@@ -128,14 +130,14 @@ def _evaluated(options: argparse.Namespace, reference: Reference, progress: Prog
 
 
 def _add_extend(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    extend = commands.add_parser("extend", parents=shared, help="add cells that you have named to a reference")
-    extend.add_argument("reference", type=Path, metavar="REF.atlas")
+    extend = add_command(commands, "extend", "add cells that you have named to a reference", shared)
+    extend.add_argument("reference", type=Path, metavar="REF.atlas", help="folder of the reference; never changed")
     extend.add_argument("query", type=Path, metavar="RESULT.h5ad", help="holds counts, and names in an obs column")
     extend.add_argument("--label-column", required=True, metavar="COLUMN", help="names of cells; others are left out")
     extend.add_argument("--level", metavar="LEVEL", help="label level of the names; the main one if not given")
     extend.add_argument("--orthologs", action="store_true", help="translate genes to one-to-one orthologues first")
     extend.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
-    extend.add_argument("--output", type=Path, required=True, metavar="NEW.atlas")
+    add_output(extend, "NEW.atlas", "a copy with the cells")
     extend.set_defaults(run=_extend)
 
 
@@ -160,12 +162,12 @@ def _extend(options: argparse.Namespace) -> None:
 
 
 def _add_fill(commands: Commands) -> None:
-    fill = commands.add_parser("fill", help="labels for the cells of a reference that have none at a level")
-    fill.add_argument("reference", type=Path, metavar="REF.atlas")
-    fill.add_argument("--method", default="concord")
+    fill = add_command(commands, "fill", "labels for the cells of a reference that have none at a level")
+    fill.add_argument("reference", type=Path, metavar="REF.atlas", help="folder of the reference; never changed")
+    fill.add_argument("--method", default="concord", metavar="NAME", help="of the reference; concord if not given")
     fill.add_argument("--level", required=True, metavar="LEVEL", help="label level to fill in")
     fill.add_argument("--coarse", metavar="LEVEL", help="a coarser level that the labels shall agree with")
-    fill.add_argument("--output", type=Path, required=True, metavar="LABELS.csv")
+    add_output(fill, "LABELS.csv", "cell, label, confidence")
     fill.set_defaults(run=_fill)
 
 

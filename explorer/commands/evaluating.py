@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Bar, Commands
+from explorer.commands.shared import Bar, Commands, add_command, add_output
 from explorer.errors import OptionsProblem
 
 
@@ -18,27 +18,27 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _add_evaluate(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    evaluate = commands.add_parser(
-        "evaluate", parents=shared, help="leave batches and types out in turn, and write a scorecard"
-    )
-    evaluate.add_argument("source", type=Path, metavar="REF.h5ad")
+    evaluate = add_command(commands, "evaluate", "leave batches and types out in turn, and write a scorecard", shared)
+    evaluate.add_argument("source", type=Path, metavar="REF.h5ad", help="cells with counts and labels in obs")
     evaluate.add_argument(
         "--labels", action="append", required=True, metavar="COLUMN", help="repeat; the main one first"
     )
     evaluate.add_argument("--batch", required=True, metavar="COLUMN", help="left out in turn")
     evaluate.add_argument("--methods", nargs="+", default=["all"], metavar="NAME", help="all if not given")
-    evaluate.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    evaluate.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="0 if not given")
     evaluate.add_argument(
         "--types", nargs="+", default=["all"], metavar="LABEL", help="left out in turn: all if not given, or none"
     )
     evaluate.add_argument("--cells", type=int, metavar="N", help="draw as many, for a quick look")
-    evaluate.add_argument("--preset", choices=("balanced", "paper", "supervised"), default="balanced")
+    evaluate.add_argument(
+        "--preset", choices=("balanced", "paper", "supervised"), default="balanced", help="balanced if not given"
+    )
     evaluate.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="of every method that has it; repeat"
     )
     evaluate.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
     evaluate.add_argument("--into", type=Path, metavar="REF.atlas", help="a reference whose card keeps the summary")
-    evaluate.add_argument("--output", type=Path, required=True, metavar="DIR", help="a stopped run goes on from there")
+    add_output(evaluate, "DIR", "a stopped run goes on from there")
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -71,14 +71,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _add_quality(commands: Commands) -> None:
-    quality = commands.add_parser("quality", help="how well a reference's methods keep types apart and mix batches")
-    quality.add_argument("path", type=Path, metavar="REF.atlas|RESULT.h5ad")
+    quality = add_command(commands, "quality", "how well a reference's methods keep types apart and mix batches")
+    quality.add_argument("path", type=Path, metavar="REF.atlas|RESULT.h5ad", help="a reference, or what map writes")
     quality.add_argument("--method", action="append", metavar="NAME", help="repeat; all of the reference if not given")
     quality.add_argument("--batch", metavar="COLUMN", help="of a result: batches or samples")
     quality.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     quality.add_argument("--scib", action="store_true", help="with the measures of scib-metrics, if it is installed")
     quality.add_argument("--seed", type=int, default=0, help="of the cells that are drawn where there are many")
-    quality.add_argument("--output", type=Path, metavar="QUALITY.json")
+    quality.add_argument("--output", type=Path, metavar="QUALITY.json", help="all figures, as a file")
     quality.set_defaults(run=_quality)
 
 
@@ -112,7 +112,7 @@ def _quality(options: argparse.Namespace) -> None:
 
 
 def _add_simulate(commands: Commands) -> None:
-    simulate = commands.add_parser("simulate", help="cells whose structure is known, to try methods on")
+    simulate = add_command(commands, "simulate", "cells whose structure is known, to try methods on")
     simulate.add_argument("--structure", default="clusters", metavar="NAME", help="clusters, trajectory, loop or tree")
     for number, default, meaning in (
         ("states", 6, "clusters, stages or branches"),
@@ -125,7 +125,7 @@ def _add_simulate(commands: Commands) -> None:
         simulate.add_argument(f"--{number}", type=int, default=default, metavar="N", help=f"{meaning}; {default}")
     simulate.add_argument("--scale", type=float, default=0.4, metavar="SD", help="of log gene factors between batches")
     simulate.add_argument("--dropout", type=float, default=0.2, metavar="SHARE", help="in the batch that loses most")
-    simulate.add_argument("--output", type=Path, required=True, metavar="SIM.h5ad")
+    add_output(simulate, "SIM.h5ad", "counts, with types and batches in obs")
     simulate.set_defaults(run=_simulate)
 
 

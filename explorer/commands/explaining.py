@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Bar, Commands, require_other, require_safe
+from explorer.commands.shared import Bar, Commands, add_command, add_output, add_reference, require_other, require_safe
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -18,10 +18,10 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _add_explain(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    explain = commands.add_parser("explain", parents=shared, help="genes or pathways that speak for a label")
+    explain = add_command(commands, "explain", "genes or pathways that speak for a label", shared)
     explain.add_argument("query", type=Path, metavar="QUERY.h5ad", help="or a RESULT.h5ad, whose labels are then taken")
-    explain.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
-    explain.add_argument("--method", default="concord")
+    add_reference(explain)
+    explain.add_argument("--method", default="concord", metavar="NAME", help="concord if not given")
     explain.add_argument("--label", required=True, help="of the reference")
     explain.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     explain.add_argument("--measure", metavar="NAME", help="one of the method's; its first if not given")
@@ -31,7 +31,7 @@ def _add_explain(commands: Commands, shared: Sequence[argparse.ArgumentParser]) 
     explain.add_argument("--refit-shared", action="store_true", help="as for map; a RESULT.h5ad knows by itself")
     explain.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     explain.add_argument("--gene-names", metavar="COLUMN", help="var column that names the genes, or index; else all")
-    explain.add_argument("--output", type=Path, required=True, metavar="SIGNATURE.csv")
+    add_output(explain, "SIGNATURE.csv", "gene or pathway, and its score")
     explain.set_defaults(run=_explain)
 
 
@@ -72,7 +72,7 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _add_markers(commands: Commands) -> None:
-    markers = commands.add_parser("markers", help="genes that tell a group of cells, or of samples, from others")
+    markers = add_command(commands, "markers", "genes that tell a group of cells, or of samples, from others")
     markers.add_argument("source", type=Path, metavar="RESULT.h5ad", help="or a query, or a reference's folder")
     markers.add_argument("--group", required=True, metavar="COLUMN[=VALUE]", help="each value against the rest, or one")
     markers.add_argument("--against", metavar="VALUE", help="of the same column; all other cells if not given")
@@ -81,7 +81,7 @@ def _add_markers(commands: Commands) -> None:
     markers.add_argument("--sample", metavar="COLUMN", help="compare samples, by their summed counts, instead of cells")
     markers.add_argument("--donor", metavar="COLUMN", help="of the samples: pairs them where a donor is on both sides")
     markers.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
-    markers.add_argument("--output", type=Path, required=True, metavar="MARKERS.csv")
+    add_output(markers, "MARKERS.csv", "a row a gene of each group")
     markers.set_defaults(run=_markers)
 
 
@@ -111,14 +111,14 @@ def _markers(options: argparse.Namespace) -> None:
 
 
 def _add_enrich(commands: Commands) -> None:
-    enrich = commands.add_parser("enrich", help="gene sets that markers have in common")
+    enrich = add_command(commands, "enrich", "gene sets that markers have in common")
     enrich.add_argument("markers", type=Path, metavar="MARKERS.csv", help="as the markers command writes it")
     enrich.add_argument(
         "--gene-sets", action="append", default=[], metavar="FILE.gmt", help="or reactome, go_bp; repeat"
     )
     enrich.add_argument("--top", type=int, default=100, metavar="N", help="first genes looked up of each group")
     enrich.add_argument("--ranking", action="store_true", help="where sets stand in the ranking of all genes, instead")
-    enrich.add_argument("--output", type=Path, required=True, metavar="SETS.csv")
+    add_output(enrich, "SETS.csv", "a row a gene set of each group")
     enrich.set_defaults(run=_enrich)
 
 
@@ -134,17 +134,17 @@ def _enrich(options: argparse.Namespace) -> None:
 
 
 def _add_unknowns(commands: Commands) -> None:
-    unknowns = commands.add_parser("unknowns", help="group the cells that got no label, and say what marks each group")
+    unknowns = add_command(commands, "unknowns", "group the cells that got no label, and say what marks each group")
     unknowns.add_argument("result", type=Path, metavar="RESULT.h5ad", help="as map writes it")
     unknowns.add_argument("--sample", metavar="COLUMN", help="says from how many samples a group comes")
     unknowns.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     unknowns.add_argument("--resolution", type=float, default=1.0, metavar="X", help="above 1 for more groups")
-    unknowns.add_argument("--seed", type=int, default=0)
+    unknowns.add_argument("--seed", type=int, default=0, metavar="N", help="0 if not given")
     unknowns.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     unknowns.add_argument("--name", action="append", metavar="GROUP=NAME", help="a name of your own; repeat")
     unknowns.add_argument("--named", type=Path, metavar="NAMED.h5ad", help="the result with the groups, for extend")
     unknowns.add_argument("--column", default="new_type", metavar="COLUMN", help="obs column of the groups in it")
-    unknowns.add_argument("--output", type=Path, required=True, metavar="GROUPS.csv")
+    add_output(unknowns, "GROUPS.csv", "a row a group, with its markers")
     unknowns.set_defaults(run=_unknowns)
 
 

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Commands
+from explorer.commands.shared import Commands, add_command
 
 
 def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
-    inspect = commands.add_parser("inspect", help="what a file or a reference holds")
-    inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS")
-    inspect.add_argument("--reference", type=Path, metavar="OUT.atlas", help="of which the genes are looked for")
+    inspect = add_command(commands, "inspect", "what a file or a reference holds")
+    inspect.add_argument("path", type=Path, metavar="FILE_OR_ATLAS", help="an .h5ad file, or a reference's folder")
+    inspect.add_argument("--reference", type=Path, metavar="REF.atlas", help="of which the genes are looked for")
     inspect.set_defaults(run=_inspect)
 
 

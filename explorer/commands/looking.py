@@ -6,7 +6,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Bar, Commands, add_method, opened_result, require_other, require_safe
+from explorer.commands.shared import (
+    Bar,
+    Commands,
+    add_command,
+    add_method,
+    add_output,
+    add_reference,
+    opened_result,
+    require_other,
+    require_safe,
+)
 
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
@@ -18,11 +28,11 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _add_signatures(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    signatures = commands.add_parser(
-        "signatures", parents=shared, help="genes that speak for labels, or for some cells, beside their expression"
+    signatures = add_command(
+        commands, "signatures", "genes that speak for labels, or for some cells, beside their expression", shared
     )
     signatures.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
-    signatures.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_reference(signatures)
     add_method(signatures)
     signatures.add_argument("--label", action="append", metavar="LABEL", help="repeat; all labels if not given")
     signatures.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
@@ -35,7 +45,7 @@ def _add_signatures(commands: Commands, shared: Sequence[argparse.ArgumentParser
         help="what chosen cells are set beside: other cells, or the reference's of the label",
     )  # fmt: skip
     signatures.add_argument("--dots", type=Path, metavar="DOTS.csv", help="top genes of each label, in all of them")
-    signatures.add_argument("--output", type=Path, required=True, metavar="SIGNATURES.csv")
+    add_output(signatures, "SIGNATURES.csv", "a row a gene of each label")
     signatures.set_defaults(run=_signatures)
 
 
@@ -76,14 +86,14 @@ def _signatures(options: argparse.Namespace) -> None:
 
 
 def _add_compare(commands: Commands) -> None:
-    compare = commands.add_parser("compare", help="labels that cells already had, beside those they were given")
+    compare = add_command(commands, "compare", "labels that cells already had, beside those they were given")
     compare.add_argument("result", type=Path, metavar="RESULT.h5ad", help="as map writes it, by one method or several")
     compare.add_argument("--own", required=True, metavar="COLUMN", help="obs column of your own labels")
     compare.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     compare.add_argument(
         "--one-to-one", action="store_true", help="let no two own labels mean the same; else each what most cells got"
     )
-    compare.add_argument("--output", type=Path, required=True, metavar="TABLE.csv")
+    add_output(compare, "TABLE.csv", "what each own label means, and where its cells went")
     compare.set_defaults(run=_compare)
 
 
@@ -101,15 +111,15 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _add_prototypes(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    prototypes = commands.add_parser(
-        "prototypes", parents=shared, help="labels as points, the cells that each claims, and how far these lie"
+    prototypes = add_command(
+        commands, "prototypes", "labels as points, the cells that each claims, and how far these lie", shared
     )
     prototypes.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
-    prototypes.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_reference(prototypes)
     add_method(prototypes)
     prototypes.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
     prototypes.add_argument("--cells", type=Path, metavar="CELLS.csv", help="each cell's nearest, and how far it is")
-    prototypes.add_argument("--output", type=Path, required=True, metavar="PROTOTYPES.csv")
+    add_output(prototypes, "PROTOTYPES.csv", "a row a label")
     prototypes.set_defaults(run=_prototypes)
 
 
@@ -130,10 +140,10 @@ def _prototypes(options: argparse.Namespace) -> None:
 
 
 def _add_cell(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
-    cell = commands.add_parser("cell", parents=shared, help="all there is to say of one cell")
+    cell = add_command(commands, "cell", "all there is to say of one cell", shared)
     cell.add_argument("result", type=Path, metavar="RESULT.h5ad", help="as map writes it")
     cell.add_argument("name", metavar="CELL", help="its name in obs")
-    cell.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_reference(cell)
     add_method(cell)
     cell.set_defaults(run=_cell)
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.commands.shared import Bar, Commands, require_safe
+from explorer.commands.shared import Bar, Commands, add_command, add_output, add_reference, require_safe
 from explorer.errors import OptionsProblem
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
-    mapping = commands.add_parser("map", parents=shared, help="label the cells of a query")
-    mapping.add_argument("query", type=Path, metavar="QUERY.h5ad")
-    mapping.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    mapping = add_command(commands, "map", "label the cells of a query", shared)
+    mapping.add_argument("query", type=Path, metavar="QUERY.h5ad", help="counts or log values of cells; never changed")
+    add_reference(mapping)
     mapping.add_argument(
         "--method", action="append", metavar="NAME", help="concord if not given; repeat, or all, for a consensus"
     )
@@ -53,8 +53,8 @@ def add(commands: Commands, shared: Sequence[argparse.ArgumentParser]) -> None:
     )
     mapping.add_argument("--matrix", metavar="NAME", help="X, raw/X or layers/NAME; chosen by its values if not given")
     mapping.add_argument("--gene-names", metavar="COLUMN", help="var column that names the genes, or index; else all")
-    mapping.add_argument("--output", type=Path, required=True, metavar="RESULT.h5ad")
-    mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv")
+    add_output(mapping, "RESULT.h5ad", "the query with its labels")
+    mapping.add_argument("--csv", type=Path, metavar="PREDICTIONS.csv", help="labels as a table, a row a cell")
     mapping.add_argument(
         "--probabilities", type=Path, metavar="ALL.csv",
         help="of every label, at the main level; of several methods beside it, a file each",

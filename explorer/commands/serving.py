@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Commands
+from explorer.commands.shared import Commands, add_command
 from explorer.commands.window import Window
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
@@ -17,9 +17,9 @@ from explorer.settings import settings
 
 def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
-    serve = commands.add_parser("serve", help="open the app in a browser")
+    serve = add_command(commands, "serve", "open the app in a browser")
     serve.add_argument("--reference", type=Path, action="append", default=[], metavar="PATH", help="repeat for several")
-    serve.add_argument("--port", type=int, default=5006)
+    serve.add_argument("--port", type=int, default=5006, metavar="N", help="5006 if not given")
     shown = serve.add_mutually_exclusive_group()
     shown.add_argument("--open", action="store_true", help="open a browser tab")
     shown.add_argument("--window", action="store_true", help="open a window of its own; closing it ends the server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +15,23 @@ if TYPE_CHECKING:
     from explorer.flow import MappingResult, Query
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what `add_subparsers` returns
+
+
+def add_command(
+    commands: Commands, name: str, told: str, parents: Sequence[argparse.ArgumentParser] = ()
+) -> argparse.ArgumentParser:
+    """A command, told of in the same words by its own help as among the others."""
+    return commands.add_parser(name, help=told, description=f"{told[:1].upper()}{told[1:]}.", parents=parents)
+
+
+def add_reference(command: argparse.ArgumentParser) -> None:
+    """`--reference`, for commands that cannot do without one."""
+    command.add_argument("--reference", type=Path, required=True, metavar="REF.atlas", help="folder of the reference")
+
+
+def add_output(command: argparse.ArgumentParser, file: str, told: str) -> None:
+    """`--output`, the file that a command is for."""
+    command.add_argument("--output", type=Path, required=True, metavar=file, help=told)
 
 
 def device_option() -> argparse.ArgumentParser:

@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.commands.shared import Commands, add_method, opened_result, require_safe
+from explorer.commands.shared import (
+    Commands,
+    add_command,
+    add_method,
+    add_output,
+    add_reference,
+    opened_result,
+    require_safe,
+)
 
 _PANEL = "what to draw, such as map, 'map:gene=CD14', composition:COLUMN; repeat"
 
@@ -28,7 +36,7 @@ def add(commands: Commands, _: Sequence[argparse.ArgumentParser]) -> None:
 
 
 def _add_figure(commands: Commands) -> None:
-    figure = commands.add_parser("figure", help="maps and charts of a result for print, in the colours of the page")
+    figure = add_command(commands, "figure", "maps and charts of a result for print, in the colours of the page")
     _add_shared(figure, "map if not given")
     figure.add_argument("--title", default="", metavar="TEXT", help="written above")
     figure.add_argument("--width", type=float, default=180.0, metavar="MM", help="of the page; 180 if not given")
@@ -38,22 +46,22 @@ def _add_figure(commands: Commands) -> None:
     figure.add_argument("--font-size", type=float, default=7.0, metavar="PT", help="of the letters; 7 if not given")
     figure.add_argument("--legend", choices=("shared", "each", "none"), default="shared", help="shared if not given")
     figure.add_argument("--no-letters", action="store_true", help="leave out a, b, c above the panels")
-    figure.add_argument("--output", type=Path, required=True, metavar="FIGURE.pdf", help="or .svg, .png")
+    add_output(figure, "FIGURE.pdf", "or .svg, .png")
     figure.set_defaults(run=_figure)
 
 
 def _add_report(commands: Commands) -> None:
-    report = commands.add_parser("report", help="verdict, figure, labels and methods of a result as one HTML page")
+    report = add_command(commands, "report", "verdict, figure, labels and methods of a result as one HTML page")
     _add_shared(report, "labels and confidence if not given")
     add_method(report)
     report.add_argument("--sample", default="", metavar="COLUMN", help="obs column: cells of each label by its values")
-    report.add_argument("--output", type=Path, required=True, metavar="REPORT.html")
+    add_output(report, "REPORT.html", "one page that needs nothing else")
     report.set_defaults(run=_report)
 
 
 def _add_shared(command: argparse.ArgumentParser, otherwise: str) -> None:
     command.add_argument("query", type=Path, metavar="RESULT.h5ad", help="as map writes it")
-    command.add_argument("--reference", type=Path, required=True, metavar="OUT.atlas")
+    add_reference(command)
     command.add_argument("--panel", action="append", metavar="WHAT", help=f"{_PANEL}; {otherwise}")
     command.add_argument("--panels", action=_Help, nargs=0, help="say all that a panel can be, and end")
     command.add_argument("--level", metavar="LEVEL", help="label level; the main one if not given")
