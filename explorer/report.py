@@ -17,10 +17,11 @@ from explorer.doubt.conformal import COVERAGE
 from explorer.doubt.examined import Examined
 from explorer.doubt.trade import Trade, estimate_note
 from explorer.errors import GenesProblem
-from explorer.flow import UNKNOWN_CONFIDENCE, LabelTransfer, MappingResult, Query, Reference
+from explorer.flow import UNKNOWN_CONFIDENCE, LabelTransfer, LevelLabels, MappingResult, Query, Reference
 from explorer.insight.metrics import METRICS
 from explorer.insight.quality import Quality
 from explorer.insight.unknowns import Unknowns
+from explorer.insight.verdict import unsaid
 from explorer.mapping.levels import QUANTILE
 from explorer.mapping.models import load_method
 from explorer.mapping.panels import way_out
@@ -188,7 +189,7 @@ def describe_result(
     if batch is not None:
         by_batch = pd.crosstab(table["label"], result.obs[batch].astype(str).to_numpy())
         lines += [f"cells by {batch}:", by_batch.to_string()]
-    lines += _verdict_lines(result.verdict)
+    lines += _verdict_lines(result.verdict, result.labels.first)
     lines += _threshold_lines(result.labels, examined or {}, result.verdict)
     return "\n".join([*lines, *(f"note: {notice}" for notice in result.provenance.notices)])
 
@@ -231,7 +232,7 @@ def describe_agreement(agreed: AgreedResult) -> str:
     kappa = pd.DataFrame(first.kappa, list(found.voices), list(found.voices))
     kappa.insert(0, "weight", first.weights)
     lines += ["weight of each method in the consensus, and Cohen's kappa with the others:", kappa.round(2).to_string()]
-    lines += _verdict_lines(found.verdict)
+    lines += _verdict_lines(found.verdict, first.labels)
     signals = [(result.method, result.verdict.signal) for result in agreed.results if result.verdict is not None]
     if signals:
         lines.append(f"  by method: {', '.join(f'{method} {signal}' for method, signal in signals)}")
@@ -275,7 +276,7 @@ def _threshold_lines(
     return [*lines, f"  {estimate_note(examined.get(labels.first.level), is_bad)}"]
 
 
-def _verdict_lines(verdict: Verdict | None) -> list[str]:
+def _verdict_lines(verdict: Verdict | None, labels: LevelLabels) -> list[str]:
     """Whether the mapping can be trusted as a whole; why not, and what to try, where it cannot."""
     if verdict is None:
         return []
@@ -283,7 +284,8 @@ def _verdict_lines(verdict: Verdict | None) -> list[str]:
     lines += [f"  {light.name}, {light.signal}: {light.reason}" for light in verdict.lights
               if light.signal is not Signal.GOOD]  # fmt: skip
     lines += [f"  also: {cause}" for cause in verdict.causes[1:]]
-    return lines + [f"  try: {way}" for way in verdict.advice]
+    lines += [f"  try: {way}" for way in verdict.advice]
+    return lines + [f"  {sentence}" for sentence in unsaid(len(labels.codes), labels.threshold)]
 
 
 def _protein_lines(result: MappingResult) -> list[str]:

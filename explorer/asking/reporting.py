@@ -9,6 +9,7 @@ from explorer.asking.picturing import panels_of
 from explorer.drawing.composing import Look, Panel, caption, render
 from explorer.errors import OptionsProblem
 from explorer.flow import MappingResult, Query, Reference
+from explorer.insight.verdict import unsaid
 from explorer.prose import consequence, methods_paragraph
 from explorer.writing.appending import finished_file
 from explorer.writing.export import require_writable
@@ -86,4 +87,6 @@ def write_report(
 def _verdict(result: MappingResult) -> list[str]:
     """Whether the mapping can be trusted, what is likely wrong and what to try; nothing where it was not judged."""
     told = result.verdict
-    return [] if told is None else [told.summary, *told.causes[1:], *told.advice]
+    if told is None:
+        return []
+    return [told.summary, *told.causes[1:], *told.advice, *unsaid(result.n_cells, result.labels.first.threshold)]

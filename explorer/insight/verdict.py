@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.beside import Light, Signal, Verdict
+from explorer.flow import UNKNOWN_CONFIDENCE
 
 # Share of the model's genes found, weighted by expression: half of all genes (0.57) made 35 of 100 sound cells unknown,
 # 0.91 none.
@@ -42,6 +43,7 @@ MORE_LABELS = (1.0, 2.0)
 RARE, COMMON = 0.02, 0.30  # a label that holds so few of the reference's cells and so many of the query's
 OF_OTHERS = 0.5       # share of genes standing out that some other label of the reference has
 TOLD_GENES = 6
+FEWEST = 10  # cells to judge a mapping by
 DECISIVE = ("values", "expression", "confidence", "unknown cells")  # one of them bad, and the mapping is
 
 
@@ -138,6 +140,23 @@ def judge(of: Measured) -> Verdict:
     likely = f" Likely cause: {causes[0][0]}" if causes else ""
     summary = f"{told}: {figures}.{likely}"
     return Verdict(worst, summary, tuple(cause for cause, _ in causes), tuple(way for _, way in causes), lights)
+
+
+def unsaid(n_cells: int, threshold: float) -> tuple[str, ...]:
+    """What a verdict does not speak of, one sentence each; nothing where it speaks of everything.
+
+    Parameters
+    ----------
+    threshold
+        Of confidence, in [0.5, 1], that labels are shown or written at.
+    """
+    told = []
+    if n_cells < FEWEST:
+        cells = f"{n_cells:,} cell{'s' if n_cells != 1 else ''}"
+        told.append(f"A verdict on {cells} says little: look at what each cell resembles.")
+    if threshold > UNKNOWN_CONFIDENCE:
+        told.append(f"The verdict is on the labels as they were mapped, before the threshold rose to {threshold:.2f}.")
+    return tuple(told)
 
 
 def _lights(of: Measured) -> Iterator[Light]:

@@ -16,10 +16,9 @@ from explorer.app.views.base import Standing, View, sheet
 from explorer.app.views.quality.sureness import SurenessView
 from explorer.app.views.quality.threshold import ThresholdView
 from explorer.beside import Light, Signal, Verdict
-from explorer.flow import UNKNOWN_CONFIDENCE
+from explorer.insight.verdict import unsaid
 from explorer.jobs.queue import JobState
 
-FEWEST = 10  # cells to judge a mapping by
 _WORDS = {Signal.GOOD: "ok", Signal.DOUBTFUL: "look", Signal.BAD: "poor"}
 _MARKS = {Signal.GOOD: "✓", Signal.DOUBTFUL: "!", Signal.BAD: "×"}
 
@@ -141,11 +140,7 @@ def _lights(lights: Sequence[Light]) -> str:
 
 def verdict_note(n_cells: int, threshold: float) -> str:
     """What a verdict does not speak of, as HTML; empty where it speaks of everything."""
-    told = []
-    if n_cells < FEWEST:
-        told.append(f"A verdict on {_cells(n_cells)} says little: see on Explore what each cell resembles.")
-    if threshold > UNKNOWN_CONFIDENCE:
-        told.append(f"The verdict is on the labels as they were mapped, before the threshold rose to {threshold:.2f}.")
+    told = unsaid(n_cells, threshold)
     return f'<p class="soft small more">{" ".join(told)}</p>' if told else ""
 
 
