@@ -167,6 +167,9 @@ def test_a_name_that_query_and_reference_share_has_one_colour(home: Path) -> Non
         assert colors_of(beside)[shared] == colors_of(query)[shared]
         assert len(set(beside.colors)) == len(beside.names)
         assert column_colors(column, outcome, reference, level) == {**colors_of(beside), **colors_of(query)}
+        numbered = replace(outcome, result=replace(outcome.result, obs=obs.assign(cluster=np.arange(832) % 3)))
+        groups = grouping(Front(reference, level, numbered), "cluster")  # numbers have no colours on the map
+        assert groups.names == ("0", "1", "2") and len(set(groups.colors)) == 3
 
     run(steps)
 

@@ -222,8 +222,8 @@ def grouping(front: Front, by: str, selection: NDArray[np.integer] | None = None
     column = front.obs[by]
     codes, values = pd.factorize(column.astype(object).where(column.notna()), sort=True, use_na_sentinel=True)
     names = tuple(str(value) for value in values)
-    colors = column_colors(by, front.outcome or front.beside, front.reference, front.level, front.paints)
-    return Categories(codes.astype(np.int32), names, tuple(colors[name] for name in names), by)
+    known = column_colors(by, front.outcome or front.beside, front.reference, front.level, front.paints)
+    return Categories(codes.astype(np.int32), names, category_colors(names, known), by)
 
 
 def sides(front: Front, contrast: Contrast, selection: NDArray[np.integer] | None) -> tuple[BoolArray, BoolArray]:
