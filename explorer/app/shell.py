@@ -201,7 +201,8 @@ class Shell:
     # address
 
     def _write_address(self) -> None:
-        if pn.state.location is not None:
+        # while its project is opened a page keeps its address, else Back would lead to one without the project
+        if pn.state.location is not None and not self.session.is_opening:
             pn.state.location.search = self._address()
 
     def _address(self) -> str:

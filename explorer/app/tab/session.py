@@ -179,6 +179,11 @@ class Session(Remembered, Inspected, Trainings, Findings):
 
         self.attempt("project", "Opening the project", find, use)
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a project is on its way that is not there yet."""
+        return self.project is None and self.standing("project").phase is Phase.RUNNING
+
     def leave(self) -> None:
         """Put the project away; it stays in the list."""
         self._clear()

@@ -136,10 +136,11 @@ class DataView(View):
     def _draw(self) -> None:
         session, found = self.session, self.session.preflight
         project = session.project
-        self._title.object = f"<h1>{look.text(project.title) if project else 'Which cells do you want to map?'}</h1>"
+        asked = "Opening the project …" if session.is_opening else "Which cells do you want to map?"
+        self._title.object = f"<h1>{look.text(project.title) if project else asked}</h1>"
         self._standing.display(session.standing("file"))
         failed = session.standing("file").phase is Phase.FAILED
-        self._picker.visible = project is None or (failed and found is None)
+        self._picker.visible = (project is None and not session.is_opening) or (failed and found is None)
         self._card.visible = self._building_box.visible = found is not None
         if found is None:
             return

@@ -53,7 +53,8 @@ class ExploreView(View):
         self._offer = Notice("")
         self._offer_button = pmui.Button(label="", variant="contained", margin=(6, 14, 6, 8), align="center")
         self._offer_button.on_click(self._take_offer)
-        self._offer_row = pn.Row(self._offer, self._offer_button, sizing_mode="stretch_width", margin=(4, 12, 0, 12))
+        self._offer_row = pn.Row(self._offer, self._offer_button, sizing_mode="stretch_width", margin=(4, 12, 0, 12),
+                                 visible=False)  # fmt: skip
         self._line = look.html(margin=0)
         self.panel = self._layout()
         self.watch(self._tell, ["outcome", "outcomes", "examined", "job", "status", "project", "show", "query_coloring",
@@ -141,7 +142,7 @@ class ExploreView(View):
             )
         elif not has and session.project is not None:
             text, label = "Your cells are not mapped yet. This is the reference.", "Go to Map"
-        elif not has and library.demos():
+        elif not has and library.demos() and not session.is_opening:
             text, label = (
                 f"This is the reference alone. A demo query is ready: {library.demos()[0].title}.",
                 "Map the demo",

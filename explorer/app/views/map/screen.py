@@ -110,7 +110,11 @@ class MapView(View):
         reference, found = session.reference, session.preflight
         self._of_reference.visible = reference is not None
         if reference is None:
-            self._lead.object = '<p class="soft">There is no reference to map onto. Home says why.</p>'
+            coming = session.standing("reference")
+            told = "There is no reference to map onto. Home says why."
+            if session.is_opening or coming.phase is Phase.RUNNING:
+                told = "Opening the project …" if session.is_opening else f"{coming.text} …"
+            self._lead.object = f'<p class="soft">{told}</p>'
             return
         cells = (
             f"{found.inspection.n_cells:,} cells of {session.project.title} " if found and session.project else "Cells "

@@ -101,6 +101,8 @@ class QualityView(View):
 
 def missing_words(session: Session) -> str:
     """Why there is nothing to judge yet, and the way on."""
+    if session.is_opening:
+        return "Opening the project …"
     if session.is_mapping and session.job is not None:
         return f"Your cells are being mapped ({session.job.fraction:.0%}). How good the mapping is, is told here then."
     if session.job is not None and session.job.state is JobState.FAILED:
