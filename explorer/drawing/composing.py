@@ -47,6 +47,7 @@ _FONTS = (DEFAULT_FONT, "Arial", "Helvetica", "Liberation Sans", "DejaVu Serif",
 _LARGEST = 150_000_000        # pixels of a page; 40,000 x 4,000, say
 _EDGE = 2.0                   # mm
 _GAP = 3.0
+_NAMES_SHARE = 0.45           # of a panel's height or width that names beside fields may take, where letters can shrink
 _LEGEND_SHARE = 0.6           # of the room of a legend and what stands beside it, at most
 _SHAPE = 0.85                 # height of a panel by its width, where no height is asked for
 _rc_lock = threading.Lock()   # matplotlib's settings belong to the process
@@ -250,7 +251,7 @@ def _draw_panel(figure: Figure, canvas: FigureCanvasAgg, panel: Panel, cell: Box
         draw_chart(axes, panel, look.font_size)
         _fit_into(axes, canvas, inner)
         if isinstance(panel, Confusion | Dots | Heat | Violins):
-            _part_names(axes, look)
+            _part_names(axes, inner, look)
             _fit_into(axes, canvas, inner)
         elif isinstance(panel, Volcano):
             part_names(axes)
@@ -285,11 +286,17 @@ def _fit_into(axes: Axes, canvas: FigureCanvasAgg, box: Box) -> None:
         axes.set_position((x0, y0, max(x1 - x0, 0.02), max(y1 - y0, 0.02)))
 
 
-def _part_names(axes: Axes, look: Look) -> None:
-    """Write the names of rows and columns no larger than what keeps them apart."""
-    box = axes.get_window_extent()
-    for axis, length in ((axes.xaxis, box.width), (axes.yaxis, box.height)):
+def _part_names(axes: Axes, cell: Box, look: Look) -> None:
+    """Write the names of rows and columns no larger than what keeps them apart, and leaves room for what they name."""
+    box, pixels = axes.get_window_extent(), MM * look.dpi
+    wide, high = box.width, max(box.height, cell.height * pixels * (1 - _NAMES_SHARE))
+    for axis, length, most in (
+        (axes.xaxis, wide, cell.height * pixels * _NAMES_SHARE), (axes.yaxis, high, cell.width * pixels * _NAMES_SHARE),
+    ):  # fmt: skip
         names = axis.get_ticklabels()
-        room = length / look.dpi * 72 / max(len(names), 1)
+        extents = [name.get_window_extent() for name in names]
+        longest = max((extent.height if axis is axes.xaxis else extent.width for extent in extents), default=0.0)
+        apart = length / look.dpi * 72 / max(len(names), 1) * 0.9
+        fitting = look.font_size * min(most / max(longest, 1.0), 1.0)
         for name in names:
-            name.set_fontsize(min(max(room * 0.9, SMALLEST_FONT), look.font_size))
+            name.set_fontsize(min(max(min(apart, fitting), SMALLEST_FONT), look.font_size))

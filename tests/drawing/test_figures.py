@@ -18,6 +18,7 @@ from components.coloring import Categories, Values
 from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.composing import FORMATS, Look, caption, draw, render, size_of
 from explorer.drawing.figures import Picture
+from explorer.drawing.gene_charts import Violins, Volcano
 from explorer.errors import OptionsProblem
 
 # two clumps far apart: "left" in red, "right" in blue
@@ -180,7 +181,12 @@ CHARTS = [
     Histogram(np.linspace(0, 1, 101), "Confidence", 0.5, "Confidence"),
     Dots(TABLE / 40, TABLE / 40, "Markers"),
     Heat(TABLE / 40, [40, 20], "By gene"),
-]
+    Violins(pd.DataFrame({"LYZ": np.linspace(0, 4, 600), "CD3D": np.linspace(3, 0, 600)}), LABELS, "Violins"),
+    Volcano(
+        [f"G{at}" for at in range(100)], np.linspace(5, -5, 100), np.logspace(-9, 0, 100), "a against b",
+        title="Volcano",
+    ),
+]  # fmt: skip
 
 
 def page_of(*panels, look=PLAIN):
@@ -236,6 +242,29 @@ def test_a_heat_map_runs_from_none_to_each_genes_largest_mean():
     words = page_of(heat).get_text()
     for text in ("LYZ", "silent", "Mono (n = 30)", "T (n = 1,200)", "Part of the gene's"):
         assert text in words
+
+
+def test_violins_are_as_wide_as_cells_are_many_and_in_the_colours_of_their_groups():
+    """Values that lie at the top in one group and at the bottom in the other, a seventh of the way from the ends."""
+    values = pd.DataFrame({"LYZ": np.concatenate([np.full(300, 6.0), np.full(300, 1.0)])})
+    rgb = pixels(Violins(values, LABELS), look=Look(width=90, height=60, dpi=200, legend="none"))
+    red, blue = (np.argwhere(np.abs(rgb - color).sum(axis=2) < 30) for color in ((255, 0, 0), (0, 0, 255)))
+    assert red[:, 1].max() < blue[:, 1].min()
+    assert red[:, 0].max() < np.median(blue[:, 0]), "higher values lie higher"
+
+
+def test_a_volcano_names_what_matters_and_no_two_names_overlap():
+    figure = draw([CHARTS[6]], Look(width=85, height=70, dpi=150))
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    names = {text.get_text() for text in axes.texts}
+    assert {"G0", "G1"} <= names
+    assert not any(a.overlaps(b) for at, a in enumerate(boxes) for b in boxes[at + 1 :])
+    assert not names & {"G50", "G99"}, "of small change, or chance"
+    said = caption([CHARTS[6]])
+    x, p = np.linspace(5, -5, 100), np.logspace(-9, 0, 100)
+    up, down = ((np.sign(x) == sign) & (np.abs(x) >= 1) & (p <= 0.05) for sign in (1, -1))
+    assert f"{up.sum()} that are higher and {down.sum()} that are lower" in said
 
 
 def test_the_caption_tells_each_panel_by_its_letter():
