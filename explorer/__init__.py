@@ -7,6 +7,7 @@ From a notebook or a script:
     reference = explorer.open_reference("pbmc.atlas")
     result = explorer.map_query(query, reference)
     explorer.write_h5ad(result, query, "mine_mapped.h5ad")
+    explorer.draw_figure(query, reference, result, ["map", "map:gene=CD14", "composition:sample"])
 """
 
 from importlib import import_module

@@ -23,9 +23,10 @@ from explorer.drawing.tallies import (
 from explorer.errors import OptionsProblem
 from explorer.insight.pseudobulk import SampleMarkers
 from explorer.methods import METHODS
+from explorer.progress import Progress
 
 
-def chart_of(scene: Scene, asked: Asked) -> Chart:
+def chart_of(scene: Scene, asked: Asked, progress: Progress | None = None) -> Chart:
     """The chart of a panel.
 
     Raises
@@ -34,7 +35,7 @@ def chart_of(scene: Scene, asked: Asked) -> Chart:
         If the cells do not have what is asked for.
     """
     if asked.kind == VOLCANO:
-        return _volcano(scene, asked)
+        return _volcano(scene, asked, progress)
     method = asked.text("method")
     by_method = f", {METHODS[method].card.title}" if method in METHODS else ""
     title = asked.text("title", CHARTS[asked.kind] + by_method)
@@ -56,12 +57,13 @@ def _groups(scene: Scene, asked: Asked, column: str) -> Categories:
     return by_names(scene.obs[column], column, {**scene.label_colors(asked), **scene.brought(column)})
 
 
-def _volcano(scene: Scene, asked: Asked) -> Chart:
+def _volcano(scene: Scene, asked: Asked, progress: Progress | None) -> Chart:
     if "=" not in asked.name:
         raise OptionsProblem(f"A volcano compares cells of one value: write {VOLCANO}:{asked.name}=VALUE")
     (found,) = compare(
         scene.query, asked.name, against=asked.text("against") or None, within=asked.text("within") or None,
         test=asked.text("test", "wilcoxon"), sample=asked.text("sample") or None, donor=asked.text("donor") or None,
+        progress=progress,
     ).found  # fmt: skip
     unit = "samples" if isinstance(found, SampleMarkers) else "cells"
     within = f", within {asked.text('within')}" if asked.text("within") else ""

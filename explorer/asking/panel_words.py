@@ -132,8 +132,7 @@ def read_panel(words: str) -> Asked:
     head, *settings = (part.strip() for part in words.split(";"))
     kind, _, rest = (part.strip() for part in head.partition(":"))
     if kind not in FORMS:
-        hint = f" Do you mean {MAP}:{kind}{'=' + rest if rest else ''}?" if kind in (*PLAIN, *NAMED) else ""
-        raise OptionsProblem(f"A panel is one of {', '.join(FORMS)}; {kind!r} was asked for.{hint}")
+        raise OptionsProblem(f"A panel is one of {', '.join(FORMS)}; {kind!r} was asked for. {_hint(head)}")
     asked = _map_of(rest) if kind == MAP else Asked(kind, name=rest)
     if kind not in (MAP, CONFIDENCE) and not rest:
         raise OptionsProblem(f"A panel of the kind {kind} needs to know of what: {FORMS[kind]}.")
@@ -153,6 +152,14 @@ def panel_help() -> str:
         "panels (KIND[:WHAT][; SETTING=VALUE]..., in quotes):", *kinds, "", "settings of panels:", *settings, "",
         "for instance:", "  --panel map --panel 'map:gene=ISG15; split=condition' --panel 'dots:CD14,LYZ,CD3D'",
     ])  # fmt: skip
+
+
+def _hint(head: str) -> str:
+    """What may have been meant by words that ask for no kind of panel."""
+    what, _, name = head.replace("=", ":", 1).partition(":")
+    if what in (*PLAIN, *NAMED):
+        return f"Do you mean {MAP}:{what}{f'={name}' if name else ''}?"
+    return "All that panels can be is told by: atlas-explorer figure --panels"
 
 
 def _only(kinds: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from explorer.consensus import AgreedResult
 from explorer.drawing.composing import FORMATS, Look, Panel, caption, draw, render
 from explorer.errors import OptionsProblem
 from explorer.flow import MappingResult, Query, Reference
+from explorer.progress import Progress
 from explorer.writing.appending import finished_file
 from explorer.writing.export import require_writable
 
@@ -36,6 +37,7 @@ def panels_of(
     *,
     level: str | None = None,
     sets: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> list[Panel]:
     """The panels of a figure, in the colours that the page gives them.
 
@@ -54,6 +56,9 @@ def panels_of(
     sets
         GMT files to look for gene sets in, or "reactome", "go_bp"; those two if none is given.
 
+    progress
+        Told of each panel; may cancel between two.
+
     Returns
     -------
     list of Panel
@@ -67,15 +72,19 @@ def panels_of(
         If the cells were mapped onto another reference, whose picture this one does not hold.
     FileProblem
         If there is no such GMT file.
+    Cancelled
+        From `progress`.
     """
     scene = Scene(query, reference, result, level, sets)
     asked = [read_panel(each) if isinstance(each, str) else each for each in panels]  # mistakes are told at once
     found: list[Panel] = []
-    for each in asked:
+    for at, each in enumerate(asked):
         if not isinstance(each, Asked):
             found.append(each)
-        else:
-            found += maps_of(scene, each) if each.kind == MAP else [chart_of(scene, each)]
+            continue
+        part = (progress or Progress()).part(f"Panel {at + 1}, {each.kind}", at / len(asked), (at + 1) / len(asked))
+        part(0.0)
+        found += maps_of(scene, each) if each.kind == MAP else [chart_of(scene, each, part)]
     return found
 
 
@@ -117,12 +126,13 @@ def write_figure(
     level: str | None = None,
     sets: Sequence[str] = (),
     look: Look | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Write panels as one page, and return its caption.
 
     Parameters
     ----------
-    query, reference, result, panels, level, sets
+    query, reference, result, panels, level, sets, progress
         As `panels_of` takes them.
     path
         Its ending says what is written: pdf, svg or png.
@@ -137,10 +147,15 @@ def write_figure(
     path, look = Path(path), look or Look()
     form = form_of(path)
     require_writable(path)
-    found = panels_of(query, reference, result, panels, level=level, sets=sets)
+    progress = progress or Progress()
+    found = panels_of(
+        query, reference, result, panels, level=level, sets=sets, progress=progress.part("", 0.0, 0.8)
+    )
+    progress.part("Drawing", 0.8, 1.0)(0.0)
     content = render(found, look, form)
     with finished_file(path) as part:
         part.write_bytes(content)
+    progress(1.0)
     return caption(found, look)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from explorer.commands.shared import (
+    Bar,
     Commands,
     add_command,
     add_method,
@@ -84,10 +85,12 @@ def _figure(options: argparse.Namespace) -> None:
         font_size=options.font_size, title=options.title, letters=not options.no_letters, legend=options.legend,
     )  # fmt: skip
     query, result = open_result(options.query)
-    caption = write_figure(
-        query, open_reference(options.reference), result, options.output, options.panel or ("map",),
-        level=options.level, sets=options.gene_sets, look=look,
-    )  # fmt: skip
+    reference = open_reference(options.reference)
+    with Bar() as progress:
+        caption = write_figure(
+            query, reference, result, options.output, options.panel or ("map",), level=options.level,
+            sets=options.gene_sets, look=look, progress=progress,
+        )  # fmt: skip
     print(caption)
 
 
