@@ -40,8 +40,10 @@ from components.steps import STATES, Steps
 from components.threshold_histogram import ThresholdHistogram
 from components.tour import Tour
 from components.upset import UpSet
+from components.value_plane import ValuePlane
 from components.violins import Violins
 from components.volcano import Volcano
+from components.zero_band import places
 
 
 def toy_cells(n: int, kinds: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +119,19 @@ def tables() -> pn.viewable.Viewable:
     )  # fmt: skip
     parts = (threshold, table, ranked, models)
     return pn.Row(*(pn.Row(part, margin=(0, 24, 0, 0)) for part in parts), margin=(16, 0))
+
+
+def plane(dark: bool) -> pn.viewable.Viewable:
+    """Two values against each other, zeros in their bands, with what was drawn on it."""
+    random = np.random.default_rng(11)
+    _, kind = toy_cells(8_000, seed=1)
+    x, y = (np.where(random.random(8_000) < share, 0, random.gamma(2 + kind % 3, 0.5)) for share in (0.6, 0.4))
+    coloring = Categories.of([f"Cell type {k + 1}" for k in kind], "Predicted cell type")
+    shown = ValuePlane(points=places(x, y, (True, True)), bands=(True, True), coloring=coloring, cuts=(0.0, 1.0),
+                       x_title="Gene A, log1p CP10k", y_title="Gene B, log1p CP10k", dark=dark)  # fmt: skip
+    drawn = pn.pane.Str("", margin=(0, 16))
+    shown.param.watch(lambda event: setattr(drawn, "object", str(event.new)), "drawn")
+    return pn.Row(pn.Column(shown, width=460, height=340), drawn, margin=(16, 0))
 
 
 def small_charts() -> pn.viewable.Viewable:
@@ -223,6 +238,7 @@ def gallery(dark: bool) -> pn.viewable.Viewable:
         maps(dark),
         tables(),
         charts(),
+        plane(dark),
         small_charts(),
         handouts(),
         several(),

@@ -21,6 +21,7 @@ from components.plane_figure import PlaneFigure
 from components.points import Extent, Points
 
 _FIRST_SIZE = (400, 250)  # painted before the browser has said how large the frame is
+_LEAST = 120  # pixels of its height
 _MARGIN = 0.04  # of an axis, left empty at either end
 
 
@@ -83,7 +84,8 @@ class ValuePlane(pn.viewable.Viewer):
         self.param.update(points=None, coloring=None, selected=None)
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.pane.Bokeh(self._figure.plot, sizing_mode="stretch_both", margin=0)
+        # without a least height it never gets lower than it once was
+        return pn.pane.Bokeh(self._figure.plot, sizing_mode="stretch_both", min_height=_LEAST, margin=0)
 
     # painting
 

@@ -19,6 +19,7 @@ from sessions import run
 
 from components import raster
 from explorer import keys
+from explorer.app.look import share
 from explorer.app.tab.against import axis_title, find, likely, moved, offered
 from explorer.app.tab.gates import (
     PLANE,
@@ -162,6 +163,10 @@ async def of_reference() -> Session:
     return session
 
 
+def label_of(view: TwoValuesView, over_x: bool, over_y: bool) -> str:
+    return str(view._quarters[(over_x, over_y)].label).replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_the_tab_lays_cells_out_and_what_is_drawn_is_selected(home: Path) -> None:
     async def steps() -> None:
         session = await of_reference()
@@ -175,7 +180,7 @@ def test_the_tab_lays_cells_out_and_what_is_drawn_is_selected(home: Path) -> Non
         neither = int(((x == 0) & (y == 0)).sum())
         assert view.panel.objects[0] is view._picture
         assert f"{cells.n:,} cells, {neither:,} zero in both. Pearson 0." in view._said.object
-        assert view._quarters[(False, False)].label.startswith(f"CD3D− CD8A− {neither:,} (")
+        assert label_of(view, False, False) == f"{neither:,} ({share(neither, cells.n)}) CD3D− CD8A−"
         assert view.plane.x_title == "CD3D, log1p CP10k" and view.plane.coloring is session.coloring
 
         # a quarter, then a box that narrows it, as the mode says
@@ -201,7 +206,7 @@ def test_the_tab_lays_cells_out_and_what_is_drawn_is_selected(home: Path) -> Non
         # other cuts
         view.plane.cuts = (1.23456, 0.5)
         assert session.two_values.cuts == (1.23, 0.5) and view._cuts[0].value == 1.23
-        assert f"{int(((x > 1.23) & (y > 0.5)).sum()):,} (" in view._quarters[(True, True)].label
+        assert label_of(view, True, True).startswith(f"{int(((x > 1.23) & (y > 0.5)).sum()):,} (")
         view.destroy()
         await asyncio.sleep(0)
 
@@ -237,6 +242,11 @@ def test_what_is_not_there_is_said(home: Path) -> None:
         await session.settled()
         assert "no gene called 'NOGENE'" in session.standing("two values").text
         assert view.panel.objects == [view._side]
+        session.two_values = TwoValues("confidence", CD3D)
+        await session.settled()
+        view._choose(None)
+        assert session.two_values.x == "confidence", "other cells may have it"
+        assert "no column 'confidence'" in session.standing("two values").text
         columns = measured_columns(session.cells)
         session.two_values = TwoValues(columns[0], columns[-1])
         await session.settled()

@@ -242,7 +242,9 @@ def measured(cells: Cells, of: str, level: str) -> NDArray[np.float64]:
         labels = cells.outcome.result.labels.level(level)
         return np.asarray(getattr(labels, of), np.float64)
     if of not in cells.obs or not is_measured(cells.obs[of]):
-        raise OptionsProblem(f"There is no column {of!r} of numbers among these cells. Save the selection anew.")
+        raise OptionsProblem(
+            f"There is no column {of!r} of numbers among these cells. Choose another, or make the selection anew."
+        )
     return cells.obs[of].to_numpy(np.float64, na_value=np.nan)
 
 

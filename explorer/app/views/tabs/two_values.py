@@ -168,11 +168,17 @@ class TwoValuesView(View):
     def _choose(self, _: param.parameterized.Event) -> None:
         if self._is_filling:
             return
-        before, (x, y) = self.session.two_values, (self._find(str(field.value or "")) for field in self._names)
+        before = self.session.two_values
+        x, y = (self._named(field, of) for field, of in zip(self._names, (before.x, before.y), strict=True))
         if (x, y) != (before.x, before.y):
             self.session.two_values = TwoValues(x, y)
         else:
             self._draw()
+
+    def _named(self, field: pmui.AutocompleteInput, now: str) -> str:
+        """What a field names: what is chosen, where it says so, though other cells may be in front that lack it."""
+        text = str(field.value or "").strip()
+        return now if now and text == title_of(now) else self._find(text)
 
     def _find(self, text: str) -> str:
         return find(text, self._others, tuple(genes_in_front(self.session)))
@@ -267,8 +273,8 @@ class TwoValuesView(View):
         self._is_filling = False
         for (over_x, over_y), button in self._quarters.items():
             within = int(counts[int(over_y), int(over_x)])
-            where = f"{_signed(chosen.x, over_x)} {_signed(chosen.y, over_y)}"
-            button.param.update(label=f"{where} {within:,} ({look.share(within, n)})", disabled=not within)
+            parts = f"{within:,} ({look.share(within, n)})", f"{_signed(chosen.x, over_x)} {_signed(chosen.y, over_y)}"
+            button.param.update(label=" ".join(map(_unbroken, parts)), disabled=not within)
         self._say(self._words(cells.n, n) if n else _NO_VALUE)
         self._hint.object = f'<p class="small soft">{_HINT.format(meets=_MEETS[self.session.mode])}</p>'
         self._show(self._told if n else [self._said], has_plane=bool(n))
@@ -276,10 +282,10 @@ class TwoValuesView(View):
     def _words(self, n_cells: int, n: int) -> str:
         told, lost = self._relation, self._named_in_vain()
         among = f"{n:,} cells" if n == n_cells else f"{n:,} of {n_cells:,} cells"
-        figures = "" if told is None else (
-            f", {told.both_zero:,} zero in both. Pearson {_of_one(told.pearson)}, Spearman {_of_one(told.spearman)}."
-        )  # fmt: skip
-        return f"{among}{figures} {lost}"
+        if told is None:
+            return f"{among}. {lost}"
+        zeros = f", {told.both_zero:,} zero in both" if told.both_zero else ""
+        return f"{among}{zeros}. Pearson {_of_one(told.pearson)}, Spearman {_of_one(told.spearman)}. {lost}"
 
     def _draw_nothing(self) -> None:
         self.plane.param.update(points=None, cuts=None)
@@ -308,7 +314,12 @@ class TwoValuesView(View):
 
 
 def _signed(of: str, is_over: bool) -> str:
-    return f"{name_of(of)}{'+' if is_over else '−'}"
+    return f"{title_of(of)}{'+' if is_over else '−'}"
+
+
+def _unbroken(words: str) -> str:
+    """Words that stay on one line."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _of_one(correlation: float) -> str:
