@@ -135,7 +135,7 @@ def describe_fit(query: Query, reference: Reference) -> str:
         try:
             match = match_genes(query.var, reference.genes)
             found = coverage(match, reference.genes, load_method(reference, name, "cpu").positions)
-            require_coverage(found, match, way_out=way_out(reference, match))
+            require_coverage(found, match, way_out=way_out(query, reference, match))
             verdict = (
                 f"can be mapped: {found.found:,} of {found.needed:,} genes ({found.share:.0%}; "
                 f"{found.weighted_share:.0%} by expression), {match.ids}, {match.species}"

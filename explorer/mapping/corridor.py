@@ -143,7 +143,7 @@ def map_query(
     with _timed(seconds, "match genes"):
         match = match_genes(query.var, reference.genes, orthologs=orthologs)
         found = coverage(match, reference.genes, trained.positions)
-        notices += require_coverage(found, match, way_out=panels.way_out(reference, match))
+        notices += require_coverage(found, match, way_out=panels.way_out(query, reference, match))
         own = own_proteins(query, reference.proteins, proteins)
         placing_by = _placing(own, trained.method, proteins)
         notices += _told_of(own, trained.method, proteins)

@@ -25,13 +25,14 @@ from typing import Any
 
 from explorer import keys
 from explorer.errors import ReferenceProblem, ResourceProblem
-from explorer.flow import GeneMatch, Reference
+from explorer.flow import GeneMatch, Query, Reference
 from explorer.provenance import Panel, Refitted
 from explorer.reference import has_expression
 from explorer.settings import settings
 
 LEAST_ALIKE = 0.9   # shared genes over all genes of two panels, above which one model serves both
 MOST_KEPT = 32      # models; a few MB each
+ASKED, LIKE_GENES = 1000, 0.1  # cells whose names are looked at, and the share of them that no accident makes genes
 
 _DIGITS = 16
 _FINISHED = f"{'[0-9a-f]' * _DIGITS}/{keys.PANEL_FILE}"  # what is being written or deleted has a longer name
@@ -58,12 +59,25 @@ def refusal(reference: Reference, match: GeneMatch) -> str:
     return ""
 
 
-def way_out(reference: Reference, match: GeneMatch) -> str:
+def way_out(query: Query, reference: Reference, match: GeneMatch) -> str:
     """What a query with too few of a method's genes can do about it, as a sentence."""
+    if turned := _cells_called_like_genes(query, reference):
+        return (
+            f"Its cells are called like genes ({', '.join(turned[:3])}), so rows and columns seem to have changed "
+            "places: save adata.T instead."
+        )
     return refusal(reference, match) or (
         f"Or choose 'refit on the shared genes' (--refit-shared): the method is then trained anew on the "
         f"{int(match.found.sum()):,} genes that the file shares with the reference."
     )
+
+
+def _cells_called_like_genes(query: Query, reference: Reference) -> list[str]:
+    """Names of cells that are genes of the reference, of the first 1,000; empty unless a tenth of them are."""
+    known = set(reference.genes[keys.SYMBOL]) | set(reference.genes[keys.ENSEMBL])
+    names = list(map(str, query.obs.index[:ASKED]))
+    found = [name for name in names if name in known]
+    return found if len(found) >= LIKE_GENES * len(names) else []
 
 
 def cost(reference: Reference, method: str, genes: tuple[str, ...]) -> str:

@@ -165,6 +165,13 @@ def test_a_real_file_that_cannot_be_mapped_is_refused_with_a_way_out(
         map_query(open_query(real_file(name)), sample_atlas, device="cpu")
 
 
+def test_genes_as_rows_are_told_from_genes_that_are_lacking(
+    planted_query: ad.AnnData, planted_reference: Reference
+) -> None:
+    with pytest.raises(GenesProblem, match=r"Its cells are called like genes \(.*save adata.T instead"):
+        map_query(open_query(planted_query.T), planted_reference, device="cpu")
+
+
 def test_mouse_cells_can_be_mapped_by_orthologues(sample_atlas: Reference) -> None:
     query = open_query(real_file("hematopoiesis_paul15_mouse.h5ad"))
     result = map_query(query, sample_atlas, orthologs=True, device="cpu")

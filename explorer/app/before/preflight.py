@@ -116,7 +116,7 @@ def look_over(path: Path, reference: Reference, reading: Reading, *, refit_share
             shared = () if panels.refusal(reference, match) else panels.shared_genes(reference, match)
         if not (refit_shared and shared):
             for covered in coverages.values():
-                warned = require_coverage(covered, match, way_out=panels.way_out(reference, match))
+                warned = require_coverage(covered, match, way_out=panels.way_out(query, reference, match))
                 notices = (*notices, *(text for text in warned if text not in notices))
     except GenesProblem as refusal:
         problem = without_flags(str(refusal))
