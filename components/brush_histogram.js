@@ -41,13 +41,14 @@ export function render({model}) {
     return model.bounds[0] + share * span()
   }
   let shade, drawn = model.ends
+  const written = new Set() // fields that somebody writes in, which new bars must not overwrite
 
   const mark = () => {
     const ends = drawn
     shade.setAttribute("x", ends ? place(ends[0]) : 0)
     shade.setAttribute("width", ends ? Math.max(1, place(ends[1]) - place(ends[0])) : 0)
-    from.value = short(ends ? ends[0] : model.bounds[0])
-    to.value = short(ends ? ends[1] : model.bounds[1])
+    if (!written.has(from)) from.value = short(ends ? ends[0] : model.bounds[0])
+    if (!written.has(to)) to.value = short(ends ? ends[1] : model.bounds[1])
     clear.disabled = !ends
   }
   const build = () => {
@@ -91,7 +92,10 @@ export function render({model}) {
   svg.addEventListener("dblclick", () => settle(null))
   clear.addEventListener("click", () => settle(null))
   for (const input of [from, to]) {
+    input.addEventListener("input", () => written.add(input))
+    input.addEventListener("blur", () => written.delete(input))
     input.addEventListener("change", () => {
+      written.delete(input)
       const ends = [Number(from.value), Number(to.value)]
       if (from.value !== "" && to.value !== "" && ends[1] >= ends[0]) settle(ends)
       else mark()

@@ -43,6 +43,7 @@ from components.upset import UpSet
 from components.value_plane import ValuePlane
 from components.violins import Violins
 from components.volcano import Volcano
+from components.widget_state import keep_widgets_true
 from components.zero_band import places
 
 
@@ -270,4 +271,5 @@ if pn.state.served:
     is_dark = pn.state.session_args.get("dark", [b"0"])[0] == b"1"
     page = "body{margin:0;background:var(--ax-surface)}"
     pn.extension(raw_css=[theme.tokens_css(dark=is_dark), page])
+    keep_widgets_true()
     gallery(is_dark).servable(title="Parts")

@@ -34,6 +34,7 @@ class PageRoot(JSComponent):
       const went = () => { model.went_to = {search: window.location.search, at: Date.now()} };
       const heard = document.createElement("div");
       heard.setAttribute("role", "status");
+      heard.setAttribute("aria-keyshortcuts", "Control+Z Control+Y");
       heard.style.cssText = "position:absolute;top:0;left:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)";
       document.body.append(heard);
       model.on("said", () => { heard.textContent = model.said });
@@ -56,6 +57,7 @@ class PageRoot(JSComponent):
         document.removeEventListener("keydown", press);
       });
       tell();
+      heard.textContent = model.said;
       return document.createElement("span");
     }
     """

@@ -30,5 +30,7 @@ export function render({model}) {
   window.addEventListener("keydown", press, {capture: true})
   model.on("focus", () => { if (model.focus.label) seek(model.focus.label, performance.now() + PATIENCE) })
   model.on("remove", () => window.removeEventListener("keydown", press, {capture: true}))
-  return document.createElement("span")
+  const said = document.createElement("span")
+  said.setAttribute("aria-keyshortcuts", model.keys.join(" "))
+  return said
 }

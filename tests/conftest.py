@@ -20,6 +20,7 @@ from pathlib import Path
 
 import anndata as ad
 import browser as installed
+import hypothesis
 import pytest
 from pages import PATIENCE
 from planted import BATCHES, STRANGER, TYPES, planted
@@ -30,6 +31,13 @@ from explorer.building.fitting import build_reference
 from explorer.flow import Reference
 from explorer.reference import open_reference
 from explorer.settings import SAMPLE_ATLAS
+
+# the same examples in every run, however long a busy machine takes for one
+hypothesis.settings.register_profile(
+    "steady", derandomize=True, deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+hypothesis.settings.load_profile("steady")
 
 expect.set_options(timeout=1_000 * PATIENCE)
 

@@ -80,6 +80,16 @@ class Server:
         """Address of the app."""
         return f"http://localhost:{self.port}/explorer"
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let what waits keep waiting: the worker, which must have nothing to do, stands still meanwhile."""
+        (worker,) = children(self.process.pid, WORKER)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; returns the exit code."""
         self.process.send_signal(how)

@@ -27,7 +27,7 @@ SERVED = {"main", "__main__", "app_hooks", "__init__", "app", "commands"}  # wha
 def run(*words: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more}
     return subprocess.run(
-        [sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=1_800, check=False
     )
 
 

@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def get(server: Server, **words: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of one request."""
-    connection = http.client.HTTPConnection("localhost", server.port, timeout=60)
+    connection = http.client.HTTPConnection("localhost", server.port, timeout=240)
     try:
         connection.request("GET", f"/explorer/download?{urlencode(words)}")
         answer = connection.getresponse()

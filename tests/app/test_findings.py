@@ -493,7 +493,7 @@ class TestTabs:
 
         def work(progress: Progress) -> Any:
             progress(0.4)
-            go_on.wait(20)
+            go_on.wait(240)
             try:
                 progress(0.5)
             except Exception:

@@ -45,7 +45,7 @@ def repeat(script: str, folder: Path, *words: str) -> subprocess.CompletedProces
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "reproduce.py", *words], cwd=folder, env=environment, capture_output=True, text=True,
-        check=False, timeout=300,
+        check=False, timeout=1_800,
     )  # fmt: skip
 
 

@@ -447,7 +447,7 @@ def test_late_answers_are_not_used(home: Path) -> None:
     async def steps() -> None:
         session, used = Session(), []
         let_go = threading.Event()
-        session.attempt("file", "Slow", lambda: let_go.wait(30), lambda _: used.append("old"))
+        session.attempt("file", "Slow", lambda: let_go.wait(240), lambda _: used.append("old"))
         session.attempt("file", "Quick", lambda: None, lambda _: used.append("new"))
         let_go.set()
         await session.settled()

@@ -371,7 +371,7 @@ class TestKeeping:
 
         def write(folder: Path) -> None:
             shutil.copytree(copy, folder, dirs_exist_ok=True)
-            meet.wait(30)
+            meet.wait(240)
 
         def keep() -> None:
             panels.keep(planted_reference, "concord", whole.panel.genes, whole.panel.scores, write)

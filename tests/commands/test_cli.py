@@ -39,7 +39,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False
+        command(*words), cwd=folder, env=environment(), capture_output=True, text=True, timeout=1_800, check=False
     )
 
 

@@ -55,7 +55,7 @@ def test_a_threshold_is_obeyed_told_and_kept(
     assert '"threshold": 0.8' in script
     done = subprocess.run(
         [sys.executable, "repeat.py", "--output", "again.h5ad"], cwd=tmp_path, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=1_800, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     again = explorer.read_result(tmp_path / "again.h5ad")

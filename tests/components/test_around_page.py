@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import panel as pn
 import pytest
-from pages import until
+from pages import at_rest, until
 from playwright.sync_api import expect
 
 from components.alluvial import Alluvial
@@ -44,6 +44,7 @@ def test_help_opens_by_key_but_not_while_typing_and_is_searched(show):
     part = HelpSheet(sections=[{"title": "Words", "rows": rows}], action="Take the tour")
     page = show(pn.Column(part, pn.widgets.TextInput(label="Name")))
     sheet = page.get_by_role("dialog")
+    expect(page.get_by_role("button", name="Help")).to_be_visible()
     page.get_by_label("Name").press("?")
     expect(sheet).not_to_be_visible()
     page.get_by_label("Name").blur()
@@ -84,8 +85,8 @@ def test_a_tour_points_at_what_is_seen_and_gives_the_focus_back(show):
     card, ring = page.get_by_role("dialog"), page.locator(".ring")
     expect(card).to_be_focused()
     expect(card.get_by_text(NASTY)).to_be_visible()
-    at = page.get_by_role("button", name="Second").bounding_box()
-    until(lambda: abs(ring.bounding_box()["y"] + 4 - at["y"]) < 4)
+    second_button = page.get_by_role("button", name="Second")
+    until(lambda: abs(at_rest(ring)["y"] + 4 - at_rest(second_button)["y"]) < 4, page)
     page.keyboard.press("ArrowRight")
     expect(card).to_contain_text("2 of 2")
     expect(ring).not_to_be_visible()

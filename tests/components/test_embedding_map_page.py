@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import panel as pn
 import pytest
-from pages import until
+from pages import at_rest, until
 from PIL import Image
 
 from components.coloring import Categories
@@ -63,6 +63,18 @@ class Opened:
         self.page.mouse.up()
 
 
+def quiet(received, page):
+    """Wait until nothing more comes: the first pictures are through."""
+    before = [-1]
+
+    def is_quiet():
+        before.append(len(received))
+        page.wait_for_timeout(300)
+        return before[-1] == before[-2]
+
+    until(is_quiet, page)
+
+
 def test_colours_are_on_the_screen_where_the_points_are(show):
     opened = Opened(show)
     red_x, blue_x = (np.flatnonzero(opened.colored(color).any(axis=0)) for color in (RED, BLUE))
@@ -81,6 +93,8 @@ def test_a_wheel_zoom_sharpens_the_picture_with_little_traffic(show, page):
     received = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda data: received.append(len(data))))
     opened = Opened(show)
+    at_rest(page.locator("canvas").first)
+    quiet(received, page)
     received.clear()
     page.mouse.move(*opened.pixel(10, 0))
     page.mouse.wheel(0, -600)
@@ -150,9 +164,13 @@ def test_a_resized_frame_gets_a_picture_of_its_own_size_with_equal_units(show):
     until(lambda: part.picture.shape[0] > 650, page)
     page.set_viewport_size({"width": 600, "height": 500})
     until(lambda: part.picture.shape[0] < 520 and part.picture.shape[1] < 620, page)
-    x0, x1, y0, y1 = part._figure.view
-    height, width = part.picture.shape
-    assert (x1 - x0) / width == pytest.approx((y1 - y0) / height, rel=1e-6)
+
+    def has_equal_units():
+        x0, x1, y0, y1 = part._figure.view
+        height, width = part.picture.shape
+        return (x1 - x0) / width == pytest.approx((y1 - y0) / height, rel=1e-6)
+
+    until(has_equal_units, page)      # frame and picture are told one after the other
 
 
 def test_dark_is_dark(show):
@@ -171,7 +189,7 @@ def test_the_picture_follows_while_the_map_is_dragged(show):
     assert opened.map.view is None
     opened.page.mouse.up()
     until(lambda: opened.map.view is not None, opened.page)
-    assert opened.map.view[0] == pytest.approx(opened.map._figure.view[0])
+    until(lambda: opened.map.view[0] == pytest.approx(opened.map._figure.view[0]), opened.page)
 
 
 def test_closed_pages_leave_no_map_behind(show, page):

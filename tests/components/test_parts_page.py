@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import panel as pn
 import pytest
-from pages import until
+from pages import at_rest, hears, until
+from playwright.sync_api import expect
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -185,7 +186,7 @@ def test_progress_is_what_was_sent(show, receiver, tmp_path):
     # what lies in buffers between browser and server counts as sent
     until(lambda: 0.2 < drop.fraction < 0.9, page)
     assert drop.state == "uploading"
-    assert page.get_by_role("progressbar").get_attribute("aria-valuenow") != "0"
+    expect(page.get_by_role("progressbar")).not_to_have_attribute("aria-valuenow", "0")
     shelf.go_on.set()
     until(lambda: drop.state == "done", page)
 
@@ -337,7 +338,7 @@ def test_a_range_is_brushed_typed_and_cleared(show):
     bars = BrushHistogram(title="Confidence", width=240)
     bars.display(np.linspace(0, 1, 200))
     page = show(bars)
-    box = page.get_by_role("img", name="Histogram of Confidence").bounding_box()
+    box = at_rest(page.get_by_role("img", name="Histogram of Confidence"))
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 20, steps=4)
@@ -345,9 +346,11 @@ def test_a_range_is_brushed_typed_and_cleared(show):
     until(lambda: bars.ends is not None, page)
     assert bars.ends == pytest.approx([0.25, 0.75], abs=0.02)
     page.get_by_role("spinbutton", name="Confidence from").fill("0.5")
+    bars.title = "Novelty"  # something new comes while she writes
+    page.get_by_role("img", name="Histogram of Novelty").wait_for()
     page.keyboard.press("Tab")
     until(lambda: bars.ends[0] == 0.5, page)
-    page.get_by_role("button", name="Clear Confidence").click()
+    page.get_by_role("button", name="Clear Novelty").click()
     until(lambda: bars.ends is None, page)
 
 
@@ -355,12 +358,9 @@ def test_keys_are_heard_but_not_while_typing_and_lead_into_a_field(show):
     keys, field = Shortcuts(keys=["g", "Escape"]), pn.widgets.TextInput(label="Gene")
     page = show(pn.Column(keys, field, pn.widgets.RadioBoxGroup(options=["Gene"])))
     page.get_by_role("textbox").wait_for()
-
-    def is_heard() -> bool:
-        page.keyboard.press("g")  # the part hears nothing until its script, which shows nothing, has come
-        return keys.pressed.get("key") == "g"
-
-    until(is_heard, page)
+    hears(page, "g")
+    page.keyboard.press("g")
+    until(lambda: keys.pressed.get("key") == "g", page)
     keys.focus = {"label": "Gene", "at": 1}
     until(lambda: page.get_by_role("textbox").evaluate("(node) => node.getRootNode().activeElement === node"), page)
     keys.pressed = {}
@@ -368,7 +368,7 @@ def test_keys_are_heard_but_not_while_typing_and_lead_into_a_field(show):
     page.get_by_role("textbox").blur()
     page.keyboard.press("Escape")
     until(lambda: keys.pressed.get("key") == "Escape", page)
-    assert field.value == "gag"
+    until(lambda: field.value == "gag", page)
 
 
 def test_labels_from_a_file_are_never_read_as_html(show):
@@ -378,7 +378,7 @@ def test_labels_from_a_file_are_never_read_as_html(show):
     bars = RankedBars(names=[NASTY], scores=[1.0], title=NASTY, note=NASTY)
     page = show(pn.Column(legend, table, bars))
     page.get_by_role("table").wait_for()
-    assert page.get_by_text(NASTY).count() >= 4
+    until(lambda: page.get_by_text(NASTY).count() >= 4, page)
     assert page.locator("img").count() == 0
 
 
@@ -425,7 +425,7 @@ def test_a_gene_is_picked_from_its_bar(show):
     page = show(bars)
     page.get_by_role("button", name="CD14").click()
     until(lambda: bars.picked == "CD14", page)
-    wide = [bar.bounding_box()["width"] for bar in page.locator(".bar").all()]
+    wide = [at_rest(bar)["width"] for bar in page.locator(".bar").all()]
     assert wide[1] == pytest.approx(wide[0] / 2, abs=1)
     assert page.locator(".bar").nth(2).bounding_box()["x"] < page.locator(".bar").nth(0).bounding_box()["x"]
 
@@ -435,8 +435,7 @@ def test_a_threshold_is_dragged_and_moved_by_keys(show):
     histogram.display(np.linspace(0, 1, 1_001))
     page = show(pn.Column(histogram))
     slider = page.get_by_role("slider")
-    slider.wait_for()
-    box = slider.bounding_box()
+    box = at_rest(slider)
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 40, steps=5)
@@ -449,5 +448,6 @@ def test_a_threshold_is_dragged_and_moved_by_keys(show):
     until(lambda: histogram.threshold == 1, page)
     page.get_by_text("1.00 keeps 1 of 1,001").wait_for()
     histogram.least = 0.3
+    expect(slider).to_have_attribute("aria-valuemin", "0.3")
     slider.press("Home")
     until(lambda: histogram.threshold == 0.3, page)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import counted, real_file, transformed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
@@ -471,7 +471,7 @@ def test_memory_stays_flat_when_a_dense_file_is_far_larger(tmp_path: Path) -> No
     assert peak < n_cells * n_genes * 4 / 4
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(
     counts=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 5)),
     rows=st.integers(1, 14),

@@ -74,6 +74,13 @@ def job(server: Server, demo: Path) -> str:
 
 
 @pytest.fixture
+def idle(server: Server, job: str) -> None:
+    """The server's worker has worked, and waits for more."""
+    queue = Queue(server.home / "jobs.sqlite")
+    until(lambda: queue.get(job).state.is_over and not queue.jobs(JobState.QUEUED, JobState.RUNNING), "nothing to do")
+
+
+@pytest.fixture
 def mapped(server: Server, demo: Path, job: str) -> str:
     """Address of a fresh project that holds that mapping."""
     options = {"batch": "condition", "own_label": "cell_type", "methods": ["concord"]}

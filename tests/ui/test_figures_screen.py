@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pymupdf
 import pytest
+from pages import at_rest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -109,7 +110,6 @@ def test_report_script_and_probabilities_are_made_when_asked_for(visit: Open, ma
 def test_the_screen_fits_the_window(visit: Open, mapped: str, size: tuple[int, int]) -> None:
     page = visit(mapped.replace("explore", "export"), *size)
     expect(page.locator("img.figure")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    picture = page.locator("img.figure").bounding_box()
-    assert picture is not None
+    page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=size[0])
+    picture = at_rest(page.locator("img.figure"))
     assert picture["x"] + picture["width"] <= size[0]

@@ -11,6 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from pages import at_rest
 from PIL import Image
 from playwright.sync_api import Download, Page, expect
 from serving import Server, until
@@ -50,7 +51,7 @@ def see_colors(page: Page, at_least: int) -> set[tuple[int, int, int]]:
         return len(found) >= at_least
 
     try:
-        until(enough, f"{at_least} colours on the map", 40)
+        until(enough, f"{at_least} colours on the map")
     except AssertionError as problem:
         raise AssertionError(f"{problem}; {told_of(page)}") from problem
     return found
@@ -123,14 +124,15 @@ def test_uploaded_cells_are_mapped_labelled_and_downloaded(
         expect(entry).to_be_visible()
 
 
-def test_reload_in_the_middle_of_a_job_finds_it_again(visit: Open, server: Server) -> None:
+def test_reload_in_the_middle_of_a_job_finds_it_again(visit: Open, server: Server, idle: None) -> None:
     page = visit()
     page.get_by_text("Blood of six people").first.click()
     expect(page.get_by_text("What the file holds")).to_be_visible()
     button(page, "Continue to Map")
-    button(page, "Start mapping")
-    expect(page.get_by_role("progressbar")).to_be_visible()
-    page.reload()
+    with server.held():
+        button(page, "Start mapping")
+        expect(page.get_by_role("progressbar", name=re.compile("Healthy blood"))).to_be_visible()
+        page.reload()
     button(page, "Explore the result")
     expect(page.get_by_text("2,400 of 2,400 cells shown")).to_be_visible()
     expect(page.get_by_text("shares of these lineages are by design")).to_be_visible()
@@ -209,8 +211,7 @@ def test_gene_is_found_by_typing_and_colours_the_map(visit: Open, mapped: str) -
 def test_lasso_says_what_the_cells_are_and_why(visit: Open, mapped: str, tmp_path: Path) -> None:
     page = explore(visit, mapped)
     page.get_by_title("Box Select").click()
-    frame = page.locator("canvas").first.bounding_box()
-    assert frame is not None
+    frame = at_rest(page.locator("canvas").first)
     page.mouse.move(frame["x"] + 20, frame["y"] + 20)
     page.mouse.down()
     page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] - 20, steps=8)
@@ -290,5 +291,5 @@ def test_dark_page_stays_readable(visit: Open) -> None:
 def test_workspace_fits_the_window(visit: Open, size: tuple[int, int]) -> None:
     page = visit("?step=explore", *size)
     see_colors(page, 5)
-    overflow = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
-    assert tuple(overflow) <= size
+    within = "([width, height]) => document.documentElement.scrollWidth <= width && "
+    page.wait_for_function(f"{within} document.documentElement.scrollHeight <= height", arg=list(size))

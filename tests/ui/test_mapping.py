@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from pages import hears
 from playwright.sync_api import Page, expect
 from serving import Server, until
 
@@ -31,16 +32,17 @@ def take_demo(page: Page) -> None:
 
 
 def test_three_models_map_through_a_double_click_and_a_reload_and_are_shown_in_turn(
-    visit: Open, server: Server
+    visit: Open, server: Server, idle: None
 ) -> None:
     page = visit()
     queue = Queue(server.home / "jobs.sqlite")
     before = len(queue.jobs())
     take_demo(page)
     expect(page.get_by_text(re.compile("CONCORD, scPoli, BA-scVI: about .* in all"))).to_be_visible()
-    page.get_by_role("button", name="Start mapping", exact=True).dblclick()
-    expect(page.get_by_role("progressbar", name=re.compile("Healthy blood"))).to_have_count(3)
-    page.reload()
+    with server.held():
+        page.get_by_role("button", name="Start mapping", exact=True).dblclick()
+        expect(page.get_by_role("progressbar", name=re.compile("Healthy blood"))).to_have_count(3)
+        page.reload()
     for name in ("CONCORD", "scPoli", "BA-scVI"):
         expect(page.get_by_role("button", name=f"Show {name}", exact=True)).to_be_visible()
     assert len(queue.jobs()) == before + 3
@@ -56,12 +58,15 @@ def test_three_models_map_through_a_double_click_and_a_reload_and_are_shown_in_t
     expect(second.get_by_text("832 of 832 cells shown")).to_contain_text("· BA-scVI")
 
 
-def test_one_of_three_is_cancelled_and_run_again(visit: Open, server: Server) -> None:
+def test_one_of_three_is_cancelled_and_run_again(visit: Open, server: Server, idle: None) -> None:
     page = visit()
     take_demo(page)
-    button(page, "Start mapping")
-    page.get_by_role("button", name="Cancel", exact=True).last.click()
-    expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
+    with server.held():
+        button(page, "Start mapping")
+        cancel = page.get_by_role("button", name="Cancel", exact=True)
+        expect(cancel).to_have_count(3)
+        cancel.last.click()
+        expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Show scPoli", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Show BA-scVI", exact=True)).to_be_hidden()
     button(page, "Run again")
@@ -79,6 +84,7 @@ def test_choices_are_taken_back_by_key_and_by_button(visit: Open, mapped: str) -
     page.get_by_role("radio", name="Confidence").check()
     expect(label).to_have_count(0)
     page.get_by_role("heading", name=re.compile("^Colour by")).click()
+    hears(page, "Control+Z")
     page.keyboard.press("Control+z")
     expect(label).to_be_visible()
     expect(page.get_by_role("radio", name="Label", exact=True)).to_be_checked()

@@ -22,6 +22,7 @@ import pymupdf
 import pytest
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
+from pages import PATIENCE, at_rest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from serving import Server, until
@@ -163,7 +164,7 @@ def number(text: str, pattern: str) -> int:
 def is_fit(page: Page) -> None:
     """Nothing on the page is too small, too faint, cut off, without a name, or beyond the window's edge."""
     try:
-        page.wait_for_function(f"({AUDIT})().length === 0", timeout=15_000)
+        page.wait_for_function(f"({AUDIT})().length === 0", timeout=1_000 * PATIENCE)
     finally:
         assert page.evaluate(AUDIT) == []
 
@@ -181,9 +182,7 @@ def legend(page: Page) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
 def threshold_on_quality(hand: Hand) -> int:
     """Move the line to `THRESHOLD` with one click; returns how many cells Quality says are kept."""
     slider = hand.page.get_by_role("slider")
-    expect(slider).to_be_visible()
-    box = slider.bounding_box()
-    assert box is not None
+    box = at_rest(slider)
     slider.click(position={"x": THRESHOLD * box["width"], "y": box["height"] / 2})
     hand.count(f"{THRESHOLD}")
     said = hand.page.get_by_text(f"At {THRESHOLD:.2f} you keep")
@@ -198,22 +197,15 @@ def lasso(hand: Hand, cells: Cells) -> NDArray[np.integer]:
     tool, pane = hand.page.get_by_title("Lasso Select").nth(at), hand.page.locator(".bk-Canvas").nth(at)
     hand.click(tool, "lasso")
     expect(tool).to_have_class(re.compile("active"))
-    until(lambda: surrounds(corners, cells, pane), "a picture in which the line runs through empty places", 40)
-    hand.draw(on_page(corners, cells, box_of(pane)))
+    until(lambda: surrounds(corners, cells, pane), "a picture in which the line runs through empty places")
+    hand.draw(on_page(corners, cells, at_rest(pane)))
     inside = Outline(corners, closed=True).contains_points(cells.places)
     return np.flatnonzero(inside & (cells.condition == "stim"))
 
 
-def box_of(pane: Locator) -> dict[str, float]:
-    """Where a pane lies on the page."""
-    box = pane.bounding_box()
-    assert box is not None
-    return {name: float(value) for name, value in box.items()}
-
-
 def surrounds(corners: Points, cells: Cells, pane: Locator) -> bool:
     """Whether the pane shows coloured cells within a line and none on it: its picture has come to rest."""
-    frame = box_of(pane)
+    frame = at_rest(pane)
     shot = np.asarray(Image.open(io.BytesIO(pane.screenshot())).convert("RGB")).astype(int)
     colored = np.ptp(shot, axis=2) > 60
     line = on_page(corners, cells, frame) - (frame["x"], frame["y"])
@@ -295,7 +287,7 @@ def files_agree(page: Page, cells: Cells, rows: NDArray[np.integer], folder: Pat
     page.get_by_role("navigation", name="Steps").get_by_role("button", name=re.compile("Explore")).click()
     page.get_by_role("button", name="Table", exact=True).click()
     expect(page.get_by_text("Cells, and share of the sample, of the selected cells.")).to_be_visible()
-    assert table_of(page) == cells.counts(rows)
+    until(lambda: table_of(page) == cells.counts(rows), "a table of their composition")
     chosen = pd.read_csv(taken(page, page.get_by_role("link", name=f"Download {len(rows)} cells as csv"), folder))
     assert chosen["cell_id"].tolist() == whole.obs_names[rows].tolist()
     gated = ad.read_h5ad(taken(page, page.get_by_role("link", name="Download h5ad with saved selections"), folder))
@@ -328,14 +320,14 @@ def test_from_a_file_to_a_figure_for_a_paper(visit: Open, server: Server, demo: 
     for value, n in pd.Series(cells.condition).value_counts().items():
         expect(page.get_by_text(f"{value} · {n} cells")).to_be_visible()
     expect(page.locator(".legend .title")).to_have_text(f"Predicted {LEVEL}")
+    until(lambda: {name: n for name, n in legend(page)[0].items() if n} == cells.counts(), "a legend of all cells")
     counts, colors = legend(page)
-    assert {name: n for name, n in counts.items() if n} == cells.counts()
     expect(line).to_contain_text(f"{counts[keys.UNKNOWN]} called unknown")
     is_fit(page)
 
     rows = lasso(hand, cells)
     expect(page.get_by_text(f"{len(rows)} of 832 cells (")).to_be_visible()
-    assert listed(page) == cells.counts(rows)
+    until(lambda: listed(page) == cells.counts(rows), "a table of the selected cells")
     hand.button("Why these?")
     gene = page.get_by_role("table").filter(has_text="Mean here").locator("tbody tr").first
     expect(gene).to_be_visible()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pages import PATIENCE
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from serving import until
@@ -33,7 +34,7 @@ def is_at(page: Page, step: str) -> Callable[[], bool]:
 def audit(page: Page) -> list[str]:
     """What cannot be read or reached, once colours that change have come to rest."""
     try:
-        page.wait_for_function(f"({AUDIT})().length === 0", timeout=15_000)
+        page.wait_for_function(f"({AUDIT})().length === 0", timeout=1_000 * PATIENCE)
     except PlaywrightTimeoutError:
         return list(page.evaluate(AUDIT))
     return []

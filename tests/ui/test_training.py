@@ -74,7 +74,7 @@ def test_second_method_is_trained_maps_and_tells_pathways(visit: Open, cells: Pa
     bring(page, cells)
     button(page, "Continue to Map")
     button(page, re.compile(r"Train this method \(about 1 min\) KIDA"))
-    expect(page.get_by_role("checkbox", name=re.compile("^KIDA"))).to_be_visible(timeout=240_000)
+    expect(page.get_by_role("checkbox", name=re.compile("^KIDA"))).to_be_visible(timeout=900_000)
     page.get_by_role("checkbox", name=re.compile("^KIDA")).click()
     page.get_by_role("checkbox", name=re.compile("^scPoli")).click()
     button(page, "Start mapping")

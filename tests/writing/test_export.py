@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import counted, real_file, result_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -266,7 +266,7 @@ def test_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(
     labels=st.lists(st.one_of(st.none(), st.text(max_size=8)), min_size=5, max_size=5),
     column=st.text(min_size=1, max_size=8).filter(lambda name: not set("/\0") & set(name)),

@@ -10,7 +10,6 @@ import panel_material_ui as pmui
 import param
 
 from components.menu import Menu
-from components.radio import Radio
 from explorer import keys
 from explorer.app import look
 from explorer.app.colors.coloring import ColorBy
@@ -45,7 +44,7 @@ class ColorsView(View):
     def __init__(self, session: Session, highlight: Callable[[int | None], None]) -> None:
         super().__init__(session)
         wide: dict[str, Any] = {"size": "small", "sizing_mode": "stretch_width", "margin": (12, 0, 0, 0)}
-        self._kind = Radio(
+        self._kind = pmui.RadioBoxGroup(
             options=_options(_TITLES), value="label", inline=False, margin=(0, 0, 0, 2), sx=_DENSE,
             sizing_mode="stretch_width",
         )  # fmt: skip
