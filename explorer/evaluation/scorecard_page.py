@@ -47,6 +47,15 @@ _COSTS: tuple[tuple[str, str, bool | None, int], ...] = (
     ("cpu_seconds", "CPU seconds", False, 1),
     ("peak_mb", "memory, MB", False, 0),
 )
+_OF_TYPES = (  # how what stands beside the labels was measured, where types were left out, too
+    "Each type was left out together with the batch that has most of its cells, which was then mapped.",
+    "Stretch: how many times as strange a cell is to its label as 99 % of all left-out cells are to theirs, by "
+    "how far its expression lies from the label's cells and how odd its counts are, whatever the method. Over "
+    "the stretch that 5 % of the cells of an average other batch have, or below a confidence of 0.5, a cell is "
+    "called unknown. Unlike the p-value it goes on where left-out cells end, and therefore orders strangers.",
+    "Mixing: of a left-out cell's nearest cells with its own label, the share from other batches, divided by "
+    "what is expected if batches did not differ.",
+)
 
 
 def page(scorecard: Mapping[str, Any]) -> str:
@@ -64,7 +73,7 @@ def page(scorecard: Mapping[str, Any]) -> str:
         body.append(_level(scorecard, level))
     if scorecard["types"]:
         body.append(_types(scorecard))
-    body += [_costs(scorecard), _method(), _provenance(told)]
+    body += [_costs(scorecard), _method(bool(scorecard["types"])), _provenance(told)]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
@@ -146,7 +155,7 @@ def _costs(scorecard: Mapping[str, Any]) -> str:
     )
 
 
-def _method() -> str:
+def _method(with_types: bool) -> str:
     return "<h2>How it was measured</h2>" + _listed(
         [
             "Every batch was left out in turn, and mapped by models trained on the others. Genes were chosen there, "
@@ -155,13 +164,7 @@ def _method() -> str:
             "called unknown) was learned from the answers to the other left-out batches, never from its own. Baselines "
             "were calibrated alike; margins of the support vector machine went through a softmax.",
             "The consensus is that of all methods evaluated and the logistic regression.",
-            "Each type was left out together with the batch that has most of its cells, which was then mapped.",
-            "Stretch: how many times as strange a cell is to its label as 99 % of all left-out cells are to theirs, by "
-            "how far its expression lies from the label's cells and how odd its counts are, whatever the method. Over "
-            "the stretch that 5 % of the cells of an average other batch have, or below a confidence of 0.5, a cell is "
-            "called unknown. Unlike the p-value it goes on where left-out cells end, and therefore orders strangers.",
-            "Mixing: of a left-out cell's nearest cells with its own label, the share from other batches, divided by "
-            "what is expected if batches did not differ.",
+            *(_OF_TYPES if with_types else ()),
         ]
     )
 
