@@ -210,7 +210,53 @@ PICTURE: Mapping[str, Word] = MappingProxyType({
     ),
 })  # fmt: skip
 
-WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES, **PICTURE})
+TABLES: Mapping[str, Word] = MappingProxyType({
+    "cell card": Word(
+        "The card of a cell",
+        "Beside labels stand calibrated probabilities, and ✓ marks those of the prediction set; beside neighbours and "
+        "prototypes the cosine to them where the model places cells, 1 being the same direction. Genes stand out by "
+        "their counts beside those of the label's reference cells at the depth of this cell.",
+        "Pearson residuals; Lause, Berens and Kobak, Genome Biology 2021",
+    ),
+    "rand index": Word(
+        "Adjusted Rand index",
+        "How far two labellings put the same cells together, whatever they call them, less what chance would: 1 if "
+        "always, 0 if no more than by chance.",
+        "Hubert and Arabie, Journal of Classification 1985",
+    ),
+    "mutual information": Word(
+        "Normalised mutual information",
+        "How much one label tells of the other, over the mean of what each holds: 0 is nothing, 1 is all. Many small "
+        "labels raise it.",
+        "Vinh, Epps and Bailey, JMLR 2010",
+    ),
+    "share interval": Word(
+        "Interval of a share",
+        "Where the share in the whole sample lies with 95 % confidence, given how many of its cells were measured. It "
+        "says nothing of other donors: for those, Conditions takes its intervals over samples.",
+        "Wilson, JASA 1927",
+    ),
+    "prototype distance": Word(
+        "Distance beside own",
+        "Median distance of your cells from the prototype that claims them, over that of the reference's own cells: "
+        "1 is as near, 2 is twice as far.",
+        "Mean of the label's reference cells, where the model places them",
+    ),
+    "beyond": Word(
+        "Beyond 95 %",
+        "Share of your cells that lie farther from the prototype than 95 % of the reference's own cells do; 5 % would "
+        "if they were alike.",
+        "The reference's own distances",
+    ),
+    "adjusted R2": Word(
+        "Adjusted R²",
+        "Share of the variance of a component that a covariate accounts for, less what a covariate of chance with as "
+        "many groups would.",
+        "Least squares, corrected for degrees of freedom",
+    ),
+})  # fmt: skip
+
+WORDS: Mapping[str, Word] = MappingProxyType({**LABELS, **SCORES, **GENES, **PICTURE, **TABLES})
 
 KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("1", "…", "6"), "Go to a step, Home to Figures"),
@@ -232,7 +278,8 @@ def sections() -> list[dict[str, Any]]:
     """Keys and quantities as `components.help_sheet.HelpSheet` shows them."""
     keys = [{"name": does, "keys": list(pressed)} for pressed, does in KEYS]
     parts = (("Labels, and how sure they are", LABELS), ("How good a model or a mapping is", SCORES),
-             ("Genes and gene sets", GENES), ("How cells are drawn", PICTURE))  # fmt: skip
+             ("Genes and gene sets", GENES), ("How cells are drawn", PICTURE),
+             ("Tables and cards of Explore", TABLES))  # fmt: skip
     told = [{"title": title, "rows": [vars(word) for word in of.values()]} for title, of in parts]
     return [{"title": "Keys", "rows": keys}, *told]
 

@@ -77,5 +77,5 @@ def summary(found: Comparison) -> str:
     missing = f" No label corresponds to {', '.join(without)}." if without else ""
     return (
         f"{100 * found.agreement:.1f} % of {found.cells:,} cells carry the label that corresponds to their own; "
-        f"adjusted Rand index {found.ari:.2f}, normalised mutual information {found.nmi:.2f}.{missing}"
+        f"adjusted Rand index {round(found.ari, 2) + 0.0:.2f}, normalised mutual information {found.nmi:.2f}.{missing}"
     )

@@ -16,6 +16,7 @@ from explorer.app.colors.coloring import ColorBy
 from explorer.app.stored.library import Outcome
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing, View
+from explorer.app.words import about
 from explorer.asking.tapped import tapped_cell
 from explorer.doubt.conformal import COVERAGE
 from explorer.flow import Reference
@@ -44,8 +45,8 @@ class CellCardView(View):
         self._card.param.watch(lambda _: self.show(None), "closed")
         self._card.param.watch(self._pick, "picked")
         self.panel = pn.Column(
-            look.html("<h3>Cell</h3>", margin=(0, 0, 4, 0)), self._hint, self._standing, self._card,
-            sizing_mode="stretch_width", margin=0,
+            look.html(f"<h3>Cell{about('cell card')}</h3>", margin=(0, 0, 4, 0)), self._hint, self._standing,
+            self._card, sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self.watch(lambda: self._standing.display(session.standing("cell")), ["status"])
         self.watch(lambda: self.show(None), ["show", "reference", "project"])

@@ -33,6 +33,7 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
+from explorer.app.words import about
 from explorer.errors import OptionsProblem
 from explorer.flow import Reference
 from explorer.insight.composition import NO_VALUE, sample_columns
@@ -246,7 +247,8 @@ class CompositionView(TabView):
             _TABLE: f"Cells, and share of the sample, of {scope}.",
         }[self._picture.value]
         mind = "".join(f' <span class="mind">{look.text(each)}</span>' for each in (*known, *found.told))
-        return f'<p class="soft small">{bars}{mind}</p>'
+        meant = about("share interval") if self._picture.value == _SAMPLES else ""
+        return f'<p class="soft small">{bars}{meant}{mind}</p>'
 
     def _offered(self) -> Offered:
         found, picture = self._found, self._picture.value

@@ -21,11 +21,13 @@ from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, row, said
+from explorer.app.words import about
 from explorer.errors import OptionsProblem
 from explorer.insight.own_labels import BY_SHARE, ONE_TO_ONE, Comparison
 
 _RULES = {"what most of its cells got": BY_SHARE, "one each, no two the same": ONE_TO_ONE}
 _PICTURES = ("Cells", "Share", "Flow")
+_MEASURES = {"adjusted Rand index": "rand index", "normalised mutual information": "mutual information"}
 _ASK = (
     "Labels that your cells brought stand here beside the predicted ones. Map a file, and put its "
     "cells in front."
@@ -123,7 +125,10 @@ class OwnLabelsView(TabView):
         if found is None or session.reference is None:
             return
         scope = " Of the selected cells." if self._only.value and session.selection is not None else ""
-        self._said.object = f'<p class="small soft">{look.text(summary(found))}{scope}</p>'
+        told = look.text(summary(found))
+        for name, word in _MEASURES.items():
+            told = told.replace(name, f"{name}{about(word)}")
+        self._said.object = f'<p class="small soft">{told}{scope}</p>'
         colors = label_paints(session.reference, session.level, session.paints)
         if self._picture.value == _PICTURES[2]:
             self._flow.param.update(colors=colors, **flow(found))

@@ -23,6 +23,7 @@ from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import TabView, column, part, row, side_by_side
 from explorer.app.views.training import TrainingView
+from explorer.app.words import told as told_of
 from explorer.asking.prototypes import LabelPoints, Mark, label_points
 from explorer.errors import OptionsProblem
 from explorer.insight.unknowns import Unknowns
@@ -40,8 +41,8 @@ _COLUMNS = [
     {"key": "label", "label": "Prototype"},
     {"key": "cells", "label": "Reference cells", "align": "right"},
     {"key": "claimed", "label": "Claims", "align": "right"},
-    {"key": "ratio", "label": "Distance / own", "align": "right"},
-    {"key": "beyond", "label": "Beyond 95 %", "align": "right"},
+    {"key": "ratio", "label": "Distance / own", "align": "right", "help": told_of("prototype distance")},
+    {"key": "beyond", "label": "Beyond 95 %", "align": "right", "help": told_of("beyond")},
     {"key": "near", "label": "Nearest other"},
 ]
 _GROUPS = [

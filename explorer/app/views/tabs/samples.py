@@ -35,6 +35,7 @@ from explorer.app.tab.mapping_jobs import title_of
 from explorer.app.tab.session import Session
 from explorer.app.views.base import Standing
 from explorer.app.views.tabs.tab import SLIM, TabView, column, part, row, side_by_side
+from explorer.app.words import told as told_of
 from explorer.errors import OptionsProblem
 from explorer.settings import settings
 
@@ -52,7 +53,7 @@ _WITH = "Diamonds are those of your file. "
 _ASSOCIATIONS = [
     {"key": "covariate", "label": "Covariate"},
     {"key": "component", "label": "Component", "align": "right"},
-    {"key": "adjusted", "label": "Adjusted R²", "align": "right"},
+    {"key": "adjusted", "label": "Adjusted R²", "align": "right", "help": told_of("adjusted R2")},
     {"key": "samples", "label": "n", "align": "right"},
 ]
 _GENES = [
