@@ -1,25 +1,19 @@
 // A tree of categories: search, show or hide, show only, select, recolour; a group stands for all of its own.
 // All text is set as text, never as HTML.
 export function render({model, el}) {
-  const make = (tag, className, text) => {
-    const node = document.createElement(tag)
-    node.className = className
-    if (text !== undefined) node.textContent = text
-    return node
-  }
-  const root = make("div", "legend")
-  const search = make("input", "search")
+  const root = block("div", "legend")
+  const search = block("input", "search")
   search.type = "search"
   search.placeholder = "Search labels"
   search.setAttribute("aria-label", "Search labels")
-  const all = make("button", "link", "Show all")
-  const none = make("button", "link", "Hide all")
-  const restore = make("button", "link", "Default colours")
-  const bar = make("div", "bar")
+  const all = block("button", "link", "Show all")
+  const none = block("button", "link", "Hide all")
+  const restore = block("button", "link", "Default colours")
+  const bar = block("div", "bar")
   bar.append(all, none, restore)
-  const list = make("ul", "list")
-  const empty = make("p", "empty", "No label of that name.")
-  const title = make("div", "title")
+  const list = block("ul", "list")
+  const empty = block("p", "empty", "No label of that name.")
+  const title = block("div", "title")
   root.append(title, search, bar, list, empty)
 
   const everything = () => model.names.map((_, i) => i)
@@ -85,9 +79,9 @@ export function render({model, el}) {
 
   const folded = new Set()
   const entry = (name, own, group, count, isGroup) => {
-    const row = make("li", isGroup ? "row group" : group ? "row inner" : "row")
+    const row = block("li", isGroup ? "row group" : group ? "row inner" : "row")
     if (isGroup) {
-      const fold = make("button", "fold", "▾")
+      const fold = block("button", "fold", "▾")
       fold.setAttribute("aria-label", `Fold ${name}`)
       fold.setAttribute("aria-expanded", String(!folded.has(name)))
       fold.textContent = folded.has(name) ? "▸" : "▾"
@@ -100,12 +94,12 @@ export function render({model, el}) {
       })
       row.append(fold)
     }
-    const box = make("button", "entry")
+    const box = block("button", "entry")
     box.setAttribute("role", "checkbox")
     box.title = name
-    const swatch = isGroup ? null : make("span", "swatch")
-    const picker = !isGroup && model.editable ? make("input", "picker") : null
-    const undo = make("button", "undo", "↺")
+    const swatch = isGroup ? null : block("span", "swatch")
+    const picker = !isGroup && model.editable ? block("input", "picker") : null
+    const undo = block("button", "undo", "↺")
     undo.hidden = true
     if (picker !== null) {
       picker.type = "color"
@@ -116,22 +110,22 @@ export function render({model, el}) {
       undo.title = "Its default colour"
       undo.setAttribute("aria-label", `Default colour of ${name}`)
       undo.addEventListener("click", () => { dye(name, ""); picker.focus() })
-      const well = make("span", "well")
+      const well = block("span", "well")
       well.append(swatch, picker)
       row.append(well)
     } else if (swatch !== null) box.append(swatch)
-    box.append(make("span", "name", name))
-    if (count !== null) box.append(make("span", "count", count.toLocaleString("en-US")))
+    box.append(block("span", "name", name))
+    if (count !== null) box.append(block("span", "count", count.toLocaleString("en-US")))
     let before = []
     box.addEventListener("click", (event) => {
       if (event.detail === 2) { isolate(own, before); return }
       before = [...model.hidden]
       toggle(own)
     })
-    const only = make("button", "only", "only")
+    const only = block("button", "only", "only")
     only.setAttribute("aria-label", `Show only ${name}`)
     only.addEventListener("click", () => isolate(own))
-    const pick = make("button", "only pick", "select")
+    const pick = block("button", "only pick", "select")
     pick.setAttribute("aria-label", `Select ${name}`)
     pick.addEventListener("click", () => { model.chosen = {positions: own, at: Date.now()} })
     row.append(box, ...(model.selectable ? [pick] : []), only, undo)

@@ -14,6 +14,7 @@ from panel.custom import JSComponent
 
 from components import theme
 from components.coloring import Categories, Values
+from components.modules import html_module
 
 _HERE = Path(__file__).parent
 
@@ -44,7 +45,7 @@ class Legend(JSComponent):
     search_from = param.Integer(default=8, doc="A search box appears above more categories than this.")
 
     _debounce: ClassVar[int] = 0  # a click is told at once; Panel waits 50 ms for more of them
-    _esm = _HERE / "legend.js"
+    _esm = html_module("legend.js")
     _stylesheets: ClassVar[list[str]] = [(_HERE / "legend.css").read_text(encoding="utf-8")]
 
     def display(self, coloring: Categories, groups: Sequence[str] = (), defaults: Sequence[str] = ()) -> None:
