@@ -244,7 +244,7 @@ def test_what_is_not_there_is_said(home: Path) -> None:
         assert view.panel.objects == [view._side]
         session.two_values = TwoValues("confidence", CD3D)
         await session.settled()
-        view._choose(None)
+        view._names[0].value = None
         assert session.two_values.x == "confidence", "other cells may have it"
         assert "no column 'confidence'" in session.standing("two values").text
         columns = measured_columns(session.cells)

@@ -92,3 +92,38 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     until(lambda: selected(page) == 832, "no selection")
     page.get_by_role("button", name="sure monocytes", exact=True).click()
     until(lambda: selected(page) == sure, "the saved selection")
+
+
+def test_two_genes_lie_against_each_other_and_gates_select_on_the_map(visit: Open, mapped: str) -> None:
+    page = visit(mapped, width=1280, height=720)
+    expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
+    page.get_by_role("button", name="Two values", exact=True).click()
+    page.get_by_role("button", name="Show CD3D against CD8A").click()
+    expect(page.get_by_text(re.compile(r"^832 cells, \d+ zero in both\. Pearson 0\.\d\d, Spearman"))).to_be_visible()
+    double = page.get_by_role("button", name=re.compile(r"CD3D\+\sCD8A\+$"))
+    n = int(double.inner_text().partition("(")[0])
+    double.click()
+    until(lambda: selected(page) == n, "the double positive cells")
+
+    # a box on the plane, which narrows what is selected
+    page.get_by_role("button", name="Intersect", exact=True).click()
+    expect(page.get_by_text("it narrows the selection on the map")).to_be_visible()
+    frame = page.locator("canvas").last.bounding_box()
+    page.mouse.move(frame["x"] + 0.5 * frame["width"], frame["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 0.7 * frame["width"], frame["y"] + 0.3 * frame["height"], steps=4)
+    page.mouse.move(frame["x"] + 0.8 * frame["width"], frame["y"] + 0.6 * frame["height"], steps=4)
+    page.mouse.up()
+    said = re.compile(r"^Selected by: CD3D over 0 with CD8A over 0, within CD3D [\d.]+ to [\d.]+ with")
+    expect(page.get_by_text(said)).to_be_visible()
+    until(lambda: 0 < selected(page) < n, "fewer of them")
+    within = selected(page)
+
+    # confidence in place of a gene, and both kept
+    across = page.get_by_role("combobox", name="Across", exact=True)
+    across.fill("Confidence")
+    across.press("Enter")
+    expect(page.get_by_role("button", name=re.compile(r"Confidence\+\sCD8A\+$"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name=re.compile(r"Confidence\+\sCD8A\+$"))).to_be_visible()
+    until(lambda: selected(page) == within, "the same cells after a reload")

@@ -28,7 +28,7 @@ from explorer.app.tab.against import (
     whose,
 )
 from explorer.app.tab.bringing import genes_in_front
-from explorer.app.tab.gates import ADD, INTERSECT, REPLACE, SUBTRACT, Cells, bands_of, mask_of, name_of
+from explorer.app.tab.gates import ADD, INTERSECT, REPLACE, SUBTRACT, Cells, bands_of, gene_of, mask_of, name_of
 from explorer.app.tab.session import Session
 from explorer.app.tab.status import Phase
 from explorer.app.tab.two_values import TwoValues, quadrant
@@ -176,9 +176,14 @@ class TwoValuesView(View):
             self._draw()
 
     def _named(self, field: pmui.AutocompleteInput, now: str) -> str:
-        """What a field names: what is chosen, where it says so, though other cells may be in front that lack it."""
+        """What a field names; what is chosen stays so while other cells are in front that lack it."""
         text = str(field.value or "").strip()
-        return now if now and text == title_of(now) else self._find(text)
+        if now and (text == title_of(now) or not (text or self._is_offered(now))):
+            return now
+        return self._find(text)
+
+    def _is_offered(self, of: str) -> bool:
+        return of in self._others.values() or gene_of(of) in genes_in_front(self.session)
 
     def _find(self, text: str) -> str:
         return find(text, self._others, tuple(genes_in_front(self.session)))
@@ -221,7 +226,8 @@ class TwoValuesView(View):
                 field.options = [*self._others, *suggestions(genes_in_front(self.session))]
         chosen = self.session.two_values
         for field, of in zip(self._names, (chosen.x, chosen.y), strict=True):
-            if of and field.value != title_of(of):
+            # a page takes a value that is not among the options for none
+            if self._is_offered(of) and field.value != title_of(of):
                 field.value = title_of(of)
         self._is_filling = False
 
