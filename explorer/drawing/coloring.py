@@ -18,6 +18,8 @@ from explorer.drawing.columns import MOST_CATEGORIES, is_measured
 from explorer.errors import OptionsProblem
 from explorer.flow import FloatArray, LevelLabels, Reference
 
+_LISTED = 12  # names in a message
+
 
 def label_colors(reference: Reference, level: str) -> dict[str, str]:
     """The one colour of each label of a level, for every screen and figure."""
@@ -76,9 +78,9 @@ def by_imputed_protein(found: ImputedProteins | None, name: str) -> Values:
             "These cells have no surface proteins: the reference that they were mapped onto was measured for none."
         )
     if name not in found.names:
-        raise OptionsProblem(
-            f"These cells have no surface protein called {name!r}. Choose one of: {', '.join(found.names)}."
-        )
+        more = f" and {len(found.names) - _LISTED} more" if len(found.names) > _LISTED else ""
+        listed = ", ".join(found.names[:_LISTED])
+        raise OptionsProblem(f"These cells have no surface protein called {name!r}; they have {listed}{more}.")
     return Values(found.values[:, found.names.index(name)], f"{name}, protein of the nearest reference cells, CLR")
 
 

@@ -29,6 +29,8 @@ from explorer.drawing.charts import Bars, Confusion, Dots, Heat, Histogram
 from explorer.drawing.coloring import label_colors
 from explorer.drawing.composing import Look
 from explorer.drawing.figures import Picture
+from explorer.drawing.gene_charts import Violins
+from explorer.drawing.tallies import CHARTS
 from explorer.errors import OptionsProblem
 from explorer.jobs import worker
 from explorer.settings import SAMPLE_ATLAS, SAMPLE_DATA
@@ -145,10 +147,10 @@ def test_pins_are_there_again_in_another_tab_and_can_be_taken_back(home: Path) -
 def test_charts_count_the_cells_of_the_result(home: Path) -> None:
     async def steps() -> None:
         session = await mapped()
-        for kind in pins.CHARTS:
+        for kind in CHARTS:
             pinning.pin_chart(session, kind)
         source = drawing.source_of(session)
-        *three, dots, heat = session.pins
+        *three, dots, heat, violins = session.pins
         bars, confusion, histogram = drawing.panels_of(source, three)
         assert isinstance(bars, Bars)
         assert isinstance(confusion, Confusion)
@@ -165,7 +167,9 @@ def test_charts_count_the_cells_of_the_result(home: Path) -> None:
         settings_of._genes.value = "CD14; ISG15,CD14 "
         settings_of.show(heat.id)
         settings_of._genes.value = "ISG15, CD14"
-        panel, fields = drawing.panels_of(source, session.pins[-2:])
+        settings_of.show(violins.id)
+        settings_of._genes.value = "ISG15"
+        panel, fields, shapes = drawing.panels_of(source, session.pins[-3:])
         assert isinstance(panel, Dots)
         assert isinstance(fields, Heat)
         assert list(panel.mean.columns) == ["CD14", "ISG15"]
@@ -173,6 +177,8 @@ def test_charts_count_the_cells_of_the_result(home: Path) -> None:
         pd.testing.assert_frame_equal(fields.mean, panel.mean[["ISG15", "CD14"]])
         assert fields.scaled.max(axis=1).tolist() == [1, 1]
         assert dict(zip(fields.mean.index, fields.counts, strict=True)) == pd.Series(called).value_counts().to_dict()
+        assert isinstance(shapes, Violins)
+        assert shapes.groups.counts.sum() == len(shapes.values) == len(called)
         settings_of.destroy()
 
     run(steps)

@@ -134,9 +134,9 @@ def test_panels_take_what_they_are_told(folder: Path, planted_reference: Referen
     drawn = explorer.panels_of(
         query, planted_reference, result,
         [f"map; hide={TYPES[0]}; names; select=side=left; point=0.4; title=", "map; show=alone", "map; show=reference",
-         "map:set=my set; show=both; palette=magma"], sets=[str(tmp_path / "own.gmt")],
+         "map; picture=X_umap", "map:set=my set; show=both; palette=magma"], sets=[str(tmp_path / "own.gmt")],
     )  # fmt: skip
-    first, alone, below, of_set, beside = [panel for panel in drawn if isinstance(panel, Picture)]
+    first, alone, below, own, of_set, beside = [panel for panel in drawn if isinstance(panel, Picture)]
     assert isinstance(first.coloring, Categories)
     assert [first.coloring.names[code] for code in first.hidden] == [TYPES[0]]
     assert (first.names, first.point, first.title) == (True, 0.4, "")
@@ -148,7 +148,24 @@ def test_panels_take_what_they_are_told(folder: Path, planted_reference: Referen
     assert of_set.coloring.colormap == "magma"
     assert re.fullmatch(r"My set \(own.gmt [0-9a-f]{8}\)", of_set.title)
     assert alone.background is None
+    assert (own.background, own.axes) == (None, ("X_umap 1", "X_umap 2"))
+    np.testing.assert_array_equal(own.cells, alone.cells)
     assert len(below.cells) == planted_reference.n_cells
+
+
+def test_colours_that_a_file_brings_for_labels_are_those_of_the_figure(
+    folder: Path, planted_reference: Reference, tmp_path: Path
+) -> None:
+    """As the page writes them, where a person chose some."""
+    query, result = explorer.open_result(folder / keys.RESULT_FILE)
+    chosen = {**dict.fromkeys(TYPES, "#abcdef"), TYPES[0]: "#123456"}
+    explorer.write_h5ad(result, query, tmp_path / "mine.h5ad", {keys.predicted("cell_type"): chosen})
+    query, result = explorer.open_result(tmp_path / "mine.h5ad")
+    asked = ["map", "composition:side", f"violins:{GENE}"]
+    drawn = explorer.panels_of(query, planted_reference, result, asked)
+    for panel, categories in zip(drawn, (drawn[0].coloring, None, drawn[2].groups), strict=True):
+        colors = panel.colors if categories is None else dict(zip(categories.names, categories.colors, strict=True))
+        assert colors[TYPES[0]] == "#123456"
 
 
 def test_all_that_panels_can_be_is_told(capsys: pytest.CaptureFixture[str]) -> None:
