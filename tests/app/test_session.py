@@ -166,6 +166,25 @@ def test_text_renamed_to_h5ad_gets_one_sentence(home: Path) -> None:
     run(steps)
 
 
+def test_a_file_that_was_uploaded_goes_by_the_name_it_had(home: Path) -> None:
+    async def steps() -> None:
+        cells = ad.read_h5ad(DEMO)[:20].copy()
+        cells.X = -np.ones(cells.shape, np.float32)
+        stored = settings().uploads / "1df72cb53bbda845.h5ad"
+        stored.parent.mkdir(parents=True)
+        cells.write_h5ad(stored)
+        session = Session()
+        session.choose_reference(SAMPLE_ATLAS)
+        await session.settled()
+        session.begin(stored, "my cells")
+        await session.settled()
+        told = session.standing("file").text
+        assert "my cells has no expression" in told
+        assert stored.stem not in told
+
+    run(steps)
+
+
 def test_mouse_genes_come_with_their_remedy(home: Path) -> None:
     async def steps() -> None:
         cells = ad.read_h5ad(DEMO)

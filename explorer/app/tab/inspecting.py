@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class Inspected(Mappings):
 
         def work() -> Preflight:
             try:
-                return look_over(path, reference, reading, refit_shared=refit_shared)
+                found = look_over(path, reference, reading, refit_shared=refit_shared)
+                return replace(found, problem=in_her_words(found.problem))
             except AtlasError as problem:
                 raise type(problem)(in_her_words(str(problem))) from problem
 
@@ -46,7 +48,7 @@ class Inspected(Mappings):
         path = Path(self.project.query) if self.project is not None else Path()
         if self.project is None or not path.is_relative_to(settings().uploads):
             return text
-        return text.replace(path.name, f"{self.project.title}.h5ad")
+        return text.replace(path.name, f"{self.project.title}.h5ad").replace(path.stem, self.project.title)
 
     def _take_in(self, found: Preflight) -> None:
         if not self._columns_unset:
