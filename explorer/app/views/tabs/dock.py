@@ -39,8 +39,8 @@ TABS: Mapping[str, type[View]] = {
 _NARROW = {"& .MuiToggleButton-root": {**look.SEGMENTS["& .MuiToggleButton-root"], "padding": "3px 3px",
                                        "fontSize": "12px", "letterSpacing": 0}}  # fmt: skip
 HEIGHTS = {"low": 190, "high": 400}  # of what a tab shows, in pixels
-# a large window gives the tabs more room than that, a small one leaves it to the map
-_ROOM = {"overflow": "auto", "min-height": "min(27vh, 320px)", "max-height": "44vh"}
+# a large window gives the tabs more room than that, a small one leaves the map, with what stands around it, 430 pixels
+_ROOM = {"overflow": "auto", "min-height": "min(27vh, 320px)", "max-height": "min(44vh, calc(100vh - 430px))"}
 
 
 class DockView(View):
