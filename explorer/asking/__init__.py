@@ -1,1 +1,1 @@
-"""Questions asked of results on disk: what speaks for a label, why a verdict, how groups differ."""
+"""Questions asked of results on disk: what speaks for a label, why a verdict, how groups differ; and their figures."""
