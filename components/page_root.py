@@ -12,7 +12,9 @@ class PageRoot(JSComponent):
     Parameters
     ----------
     dark
-        Whether the page is dark.
+        Whether the page is dark; as this browser left it, where that is remembered.
+    memory
+        Name under which the browser remembers whether the page is dark; "" remembers nothing.
     went_to
         The query part of the address after Back or Forward: `{"search": "?…", "at": ms}`.
     undo, redo
@@ -23,6 +25,7 @@ class PageRoot(JSComponent):
     """
 
     dark = param.Boolean(default=False)
+    memory = param.String(default="")
     went_to = param.Dict(default={})
     undo = param.Dict(default={})
     redo = param.Dict(default={})
@@ -38,7 +41,10 @@ class PageRoot(JSComponent):
       heard.style.cssText = "position:absolute;top:0;left:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)";
       document.body.append(heard);
       model.on("said", () => { heard.textContent = model.said });
-      model.on("dark", tell);
+      model.on("dark", () => {
+        tell();
+        if (model.memory) window.localStorage.setItem(model.memory, model.dark ? "dark" : "light");
+      });
       window.addEventListener("popstate", went);
       const press = (event) => {
         const key = event.key.toLowerCase();
@@ -56,6 +62,8 @@ class PageRoot(JSComponent):
         window.removeEventListener("popstate", went);
         document.removeEventListener("keydown", press);
       });
+      const kept = model.memory ? window.localStorage.getItem(model.memory) : null;
+      if (kept !== null) model.dark = kept === "dark";
       tell();
       heard.textContent = model.said;
       return document.createElement("span");

@@ -30,6 +30,7 @@ from explorer.jobs.queue import JobState
 from explorer.settings import ASSETS, settings
 
 PULSE_MS = 700
+THEME_KEPT = "atlas-explorer theme"
 TITLES = {"home": "Home", "data": "Data", "map": "Map", "quality": "Quality", "explore": "Explore", "export": "Figures"}
 QUALITY_STATES = {Signal.GOOD: ("ready", "ok"), Signal.DOUBTFUL: ("mind", "look"), Signal.BAD: ("problem", "poor")}
 
@@ -59,7 +60,7 @@ class Shell:
         self._project = look.html(sizing_mode=None, height=20, align="center", margin=(0, 6),
                                   styles={"width": "clamp(124px, 100vw - 1190px, 340px)"})  # fmt: skip
         self._machine = look.html(sizing_mode=None, width=96, height=24, align="center")
-        self._root = PageRoot(width=0, height=0, margin=0)
+        self._root = PageRoot(memory=THEME_KEPT, width=0, height=0, margin=0)
         self._root.param.watch(self._follow_address, "went_to")
         self._root.param.watch(lambda _: self.session.undo(), "undo")
         self._root.param.watch(lambda _: self.session.redo(), "redo")
@@ -82,6 +83,7 @@ class Shell:
         )
         _stop_following_busy(self.page)
         self.page.param.watch(self._darken, "dark_theme")
+        self._root.param.watch(lambda event: setattr(self.page, "dark_theme", event.new), "dark")
         self._watch(self._show, "step")
         self._watch(self._tell, "step", "status", "project", "preflight", "jobs", "outcome", "reference")
         self._watch(self._tell_steps_back, "can_undo", "can_redo")

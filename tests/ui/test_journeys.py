@@ -285,6 +285,8 @@ def test_dark_page_stays_readable(visit: Open) -> None:
     until(lambda: page.evaluate("document.documentElement.dataset.theme") == "dark", "the dark theme")
     ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ax-ink')")
     assert ink.strip() == "#e8ecf2"
+    page.reload()
+    until(lambda: page.evaluate("document.documentElement.dataset.theme") == "dark", "the theme that was left")
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (1280, 720)], ids=["1440x900", "1280x720"])
@@ -293,3 +295,4 @@ def test_workspace_fits_the_window(visit: Open, size: tuple[int, int]) -> None:
     see_colors(page, 5)
     within = "([width, height]) => document.documentElement.scrollWidth <= width && "
     page.wait_for_function(f"{within} document.documentElement.scrollHeight <= height", arg=list(size))
+    expect(page.get_by_role("button", name="Intersect")).to_be_in_viewport(ratio=1)
