@@ -1,6 +1,6 @@
 // Hears single keys of the page and tells the server; puts the cursor into a field when the server asks for it.
 const OPEN = ["dialog", "listbox", "menu", "presentation"]
-const PATIENCE = 2000 // milliseconds in which a field has to appear
+const PATIENCE = 10_000 // milliseconds in which a field has to appear
 
 // fields lie in shadow roots, which a query of the document does not enter
 const fields = (root, found = []) => {

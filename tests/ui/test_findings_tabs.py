@@ -24,6 +24,12 @@ def choose(page: Page, what: str, value: str) -> None:
     page.get_by_role("listbox").get_by_text(value, exact=True).click()
 
 
+def search(page: Page, text: str) -> None:
+    """Search a table, and wait until it shows what was found: who clicks on a line that goes clicks on nothing."""
+    page.get_by_role("searchbox", name="Search the first column").first.fill(text)
+    expect(page.get_by_role("status").filter(has_text=re.compile(r" found of [\d,]+$")).first).to_be_visible()
+
+
 def test_from_disputed_cells_to_their_markers_and_pathways(visit: Open, mapped: str, tmp_path: Path) -> None:
     page = visit(mapped, width=1280, height=720)
     expect(page.get_by_text("832 of 832 cells shown")).to_be_visible()
@@ -44,7 +50,7 @@ def test_from_disputed_cells_to_their_markers_and_pathways(visit: Open, mapped: 
     button(page, "Markers")
     button(page, "Compare")
     expect(page.get_by_text(f"the selection ({n} cells) against all other cells ({832 - n}).")).to_be_visible()
-    page.get_by_role("searchbox", name="Search the first column").first.fill("isg15")
+    search(page, "isg15")
     button(page, "ISG15")
     expect(page.get_by_text("ISG15, log1p CP10k")).to_be_visible()
     with page.expect_download() as waiting:
@@ -60,7 +66,7 @@ def test_from_disputed_cells_to_their_markers_and_pathways(visit: Open, mapped: 
 
     button(page, "Pathways")
     button(page, "Look up")
-    page.get_by_role("searchbox", name="Search the first column").first.fill("interferon alpha beta")
+    search(page, "interferon alpha beta")
     button(page, "Interferon alpha beta signaling")
     expect(page.get_by_text("Interferon alpha beta signaling, mean log1p CP10k")).to_be_visible()
 
