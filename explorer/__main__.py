@@ -24,6 +24,16 @@ FAMILIES = (building, mapping, explaining, looking, showing, evaluating, inspect
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all went well, 2 with one sentence on standard error when it could not."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as `head` does; Python would complain once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)  # a cluster ends jobs so; what is half written goes as with Ctrl-C
     try:

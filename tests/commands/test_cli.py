@@ -313,6 +313,17 @@ class TestWhereResultsGo:
         assert ad.read_h5ad("result.h5ad").n_obs == 20
 
 
+def test_who_reads_only_the_first_lines_gets_them_and_no_complaint(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("figure", "--panels"), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()  # at once: whatever is written meets nobody
+    assert process.wait(600) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 @pytest.mark.parametrize("words", [[], ["draw"], ["map", "x.h5ad"], ["build", "x.h5ad", "y.atlas"]], ids=" ".join)
 def test_words_that_make_no_command_are_answered_with_the_usage(
     capsys: pytest.CaptureFixture[str], words: list[str]
