@@ -231,7 +231,7 @@ TABLES: Mapping[str, Word] = MappingProxyType({
         "Vinh, Epps and Bailey, JMLR 2010",
     ),
     "share interval": Word(
-        "Interval of a share",
+        "Wilson interval",
         "Where the share in the whole sample lies with 95 % confidence, given how many of its cells were measured. It "
         "says nothing of other donors: for those, Conditions takes its intervals over samples.",
         "Wilson, JASA 1927",
