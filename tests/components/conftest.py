@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,13 @@ def _is_outside(url: str) -> bool:
     return not url.startswith(("http://localhost:", "ws://localhost:", "data:", "blob:", "about:"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def collected() -> Iterator[None]:
+    """What stopped servers leave behind is said here, and not in a test that has nothing to do with it."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def show(page: Page) -> Iterator[Show]:
     """Serve a part of this process, or what a function makes for each visit, and open it."""
@@ -54,6 +62,7 @@ def show(page: Page) -> Iterator[Show]:
     page.goto("about:blank")
     for server in servers:
         server.stop()
+        server.join(PATIENCE)
 
 
 def _listens(port: int) -> bool:

@@ -19,7 +19,10 @@ from components.steps import STATES, Steps
 from components.tour import Tour
 from components.violins import Violins
 
-pytestmark = pytest.mark.ui
+pytestmark = [
+    pytest.mark.ui,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # see test_parts_page
+]
 NASTY = "<img src=x onerror=alert(1)>"
 
 

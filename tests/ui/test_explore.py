@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anndata as ad
 import pytest
+from pages import at_rest, hears
 from playwright.sync_api import Page, expect
 from serving import until
 
@@ -32,6 +33,7 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     expect(page.get_by_text("Draw order: random")).to_be_visible()
 
     # panes, by key: their counts are those of the column
+    hears(page, "t")
     page.keyboard.press("t")
     expect(page.get_by_text("391 cells")).to_be_visible()
     expect(page.get_by_text("441 cells")).to_be_visible()
@@ -88,6 +90,7 @@ def test_cells_are_split_coloured_selected_and_kept(visit: Open, mapped: str, tm
     page.get_by_role("button", name="Default colours").click()
     expect(dye).to_have_value(usual)
     page.get_by_role("heading", name=re.compile("^Colour by")).click()
+    hears(page, "Escape")
     page.keyboard.press("Escape")
     until(lambda: selected(page) == 832, "no selection")
     page.get_by_role("button", name="sure monocytes", exact=True).click()
@@ -108,7 +111,7 @@ def test_two_genes_lie_against_each_other_and_gates_select_on_the_map(visit: Ope
     # a box on the plane, which narrows what is selected
     page.get_by_role("button", name="Intersect", exact=True).click()
     expect(page.get_by_text("it narrows the selection on the map")).to_be_visible()
-    frame = page.locator("canvas").last.bounding_box()
+    frame = at_rest(page.locator("canvas").last)
     page.mouse.move(frame["x"] + 0.5 * frame["width"], frame["y"] + 5)
     page.mouse.down()
     page.mouse.move(frame["x"] + 0.7 * frame["width"], frame["y"] + 0.3 * frame["height"], steps=4)
