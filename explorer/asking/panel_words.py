@@ -25,7 +25,7 @@ NAMED: Mapping[str, str] = {GENE: "CD14", GENES: "CD3D,CD3E", SET: "NAME", PROTE
 """What colours a map by itself, and what needs a name, with an example of one."""
 
 FORMS: Mapping[str, str] = {
-    MAP: f"map:{'|'.join(PLAIN)}, or map:KIND=NAME, " + ", ".join(f"{kind}={name}" for kind, name in NAMED.items()),
+    MAP: f"map:{'|'.join(PLAIN)}, or " + ", ".join(f"map:{kind}={name}" for kind, name in NAMED.items()),
     COMPOSITION: "composition:COLUMN, shares of labels in each of its values",
     CONFUSION: "confusion:COLUMN, labels of your own against predicted ones",
     CONFIDENCE: "confidence, how often it is how high, with the threshold",

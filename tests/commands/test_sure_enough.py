@@ -105,9 +105,9 @@ def test_several_methods_are_judged_and_obey_a_threshold(
         (["--threshold", "80"], "between 0.5 and 1; 80.0 was asked for"),
         (["--threshold", "0.3"], "between 0.5 and 1; 0.3 was asked for"),
         (["--accuracy", "97"], "above 0 and at most 1; 97.0 was asked for"),
-        (["--method", "all", "--script", "x.py"], "--script goes with one method only"),
+        (["--method", "all", "--refine"], "--refine goes with one method only"),
     ],
-    ids=["in per cent", "too low", "accuracy in per cent", "script of several"],
+    ids=["in per cent", "too low", "accuracy in per cent", "refinement of several"],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: list[str], told: str
