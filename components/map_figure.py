@@ -27,6 +27,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from components import theme
+from components.gestures import drag_after_rest
 from components.points import Extent
 
 _ASK_JS = Path(__file__).with_name("map_ask.js").read_text(encoding="utf-8")
@@ -59,6 +60,7 @@ class MapFigure:
         )  # fmt: skip
         self._drags: dict[str, Any] = {"pan": pan, "lasso": lasso, "box": box}
         self.plot.toolbar.logo = None
+        drag_after_rest(self.plot)
         self.plot.toolbar.active_scroll, self.plot.toolbar.active_drag = wheel, pan
         self.plot.axis.visible = False
         self.plot.grid.visible = False

@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from components import theme, zero_band
+from components.gestures import drag_after_rest
 from components.points import Extent
 
 _CLEAR = "#00000000"
@@ -54,6 +55,7 @@ class PlaneFigure:
             lod_timeout=50,      # the ranges are told only after this pause; its default is half a second
         )  # fmt: skip
         self.plot.toolbar.logo = None
+        drag_after_rest(self.plot)
         # the wheel scrolls what the plane lies in, until the person asks for more
         self.plot.toolbar.active_drag, self.plot.toolbar.active_scroll = box, None
         self.plot.grid.visible = False

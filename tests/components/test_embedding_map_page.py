@@ -54,10 +54,12 @@ class Opened:
     def press(self, tool):
         self.page.locator(f"[title='{tool}']").click()
 
-    def drag(self, *corners):
+    def drag(self, *corners, held=0):
+        """Draw with the button down, which is held still at first for so many milliseconds."""
         places = [self.pixel(*corner) for corner in corners]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
+        self.page.wait_for_timeout(held)
         for place in places[1:]:
             self.page.mouse.move(*place, steps=4)
         self.page.mouse.up()
@@ -148,6 +150,14 @@ def test_a_lasso_selects_what_it_encloses_and_modes_combine(show):
     opened.drag((6, -4), (14, 4))
     until(lambda: opened.map.selected.sum() > 900, opened.page)
     assert opened.map.selected.all()
+
+
+def test_a_lasso_may_begin_with_a_rest(show):
+    opened = Opened(show)
+    opened.press("Lasso Select")
+    opened.drag((-14, -4), (-14, 4), (-6, 4), (-6, -4), (-14, -4), held=800)
+    until(lambda: opened.map.selected is not None, opened.page)
+    assert np.array_equal(opened.map.selected, PLACES[:, 0] < 0)
 
 
 def test_hidden_points_are_not_selected(show):
