@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bokeh.events import MouseEnter
 from bokeh.models import CustomJS
 from bokeh.plotting import figure
 
@@ -12,5 +11,5 @@ _NO_PRESS = 'Bokeh.require("core/ui_gestures").UIGestures.press_threshold = 2 **
 
 
 def drag_after_rest(plot: figure) -> None:
-    """Let a drag begin however long the button was held still before; from when the pointer first enters a plot."""
-    plot.js_on_event(MouseEnter, CustomJS(code=_NO_PRESS))
+    """Let a drag begin however long the button was held still before, from when the plot first has its size."""
+    plot.js_on_change("inner_width", CustomJS(code=_NO_PRESS))
